@@ -1,0 +1,219 @@
+//! From an Ethernet frame to the destination connection ID: the only parser there is.
+//!
+//! It follows what a QUIC packet of ours can look like and gives a [`Reason`] for all else.
+//! Nothing it returns reaches beyond the lengths that the headers themselves declare.
+
+use crate::Reason;
+use crate::cursor::Cursor;
+
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
+const ETHERTYPE_VLAN: u16 = 0x8100; // IEEE 802.1Q
+const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8; // IEEE 802.1ad
+const UDP: u8 = 17;
+const IPV6_FRAGMENT: u8 = 44;
+
+/// Length of an Ethernet header without tags.
+pub const ETHERNET_LEN: usize = 14;
+/// Length of a VLAN tag.
+pub const VLAN_LEN: usize = 4;
+/// Length of an IPv4 header without options.
+pub const IPV4_LEN: usize = 20;
+/// Length of an IPv6 header.
+pub const IPV6_LEN: usize = 40;
+/// Length of a UDP header.
+pub const UDP_LEN: usize = 8;
+
+/// Addresses of a packet, which say its family too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// IPv4.
+    V4 {
+        /// The sender.
+        source: [u8; 4],
+        /// The receiver.
+        destination: [u8; 4],
+    },
+    /// IPv6.
+    V6 {
+        /// The sender.
+        source: [u8; 16],
+        /// The receiver.
+        destination: [u8; 16],
+    },
+}
+
+/// A UDP datagram in an IP packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Udp {
+    /// Family, sender and receiver.
+    pub addresses: Addresses,
+    /// DSCP and ECN: the type of service, or traffic class.
+    pub traffic_class: u8,
+    /// The whole IP packet, by its own header. Never more than there is in the frame.
+    pub ip_len: u16,
+    /// UDP source port.
+    pub source_port: u16,
+    /// UDP destination port.
+    pub destination_port: u16,
+    /// Bytes behind the UDP header, by that header.
+    pub payload_len: u16,
+}
+
+/// Reads the Ethernet header with up to two VLAN tags. Returns the length of it all and the
+/// family's EtherType; the cursor stands at the IP header.
+///
+/// # Errors
+/// [`Reason::Malformed`] where the frame ends early.
+#[inline(always)]
+pub fn ethernet(cursor: &mut impl Cursor) -> Result<(usize, u16), Reason> {
+    cursor.take::<12>().ok_or(Reason::Malformed)?;
+    let mut ethertype = cursor.take_u16().ok_or(Reason::Malformed)?;
+    let mut length = ETHERNET_LEN;
+    if ethertype == ETHERTYPE_VLAN || ethertype == ETHERTYPE_SERVICE_VLAN {
+        (length, ethertype) = (length + VLAN_LEN, vlan(cursor)?);
+        if ethertype == ETHERTYPE_VLAN {
+            (length, ethertype) = (length + VLAN_LEN, vlan(cursor)?);
+        }
+    }
+    Ok((length, ethertype))
+}
+
+#[inline(always)]
+fn vlan(cursor: &mut impl Cursor) -> Result<u16, Reason> {
+    let [_, _, high, low] = cursor.take().ok_or(Reason::Malformed)?;
+    Ok(u16::from_be_bytes([high, low]))
+}
+
+/// Reads IP and UDP. The cursor stands at the payload afterwards.
+///
+/// # Errors
+/// The Reason why this is not a UDP datagram that can be steered.
+#[inline(always)]
+pub fn udp(cursor: &mut impl Cursor, ethertype: u16) -> Result<Udp, Reason> {
+    match ethertype {
+        ETHERTYPE_IPV4 => ipv4(cursor),
+        ETHERTYPE_IPV6 => ipv6(cursor),
+        _ => Err(Reason::NotIp),
+    }
+}
+
+#[inline(always)]
+fn ipv4(cursor: &mut impl Cursor) -> Result<Udp, Reason> {
+    let present = cursor.remaining();
+    let [version, traffic_class, len_high, len_low] = cursor.take().ok_or(Reason::Malformed)?;
+    let [_, _, fragment_high, fragment_low] = cursor.take().ok_or(Reason::Malformed)?;
+    let [_, protocol, _, _] = cursor.take().ok_or(Reason::Malformed)?;
+    let source = cursor.take().ok_or(Reason::Malformed)?;
+    let destination = cursor.take().ok_or(Reason::Malformed)?;
+    let ip_len = u16::from_be_bytes([len_high, len_low]);
+    if version >> 4 != 4 || version & 0x0f < 5 {
+        return Err(Reason::Malformed);
+    }
+    if version & 0x0f > 5 {
+        return Err(Reason::IpOptions);
+    }
+    // Either "more fragments" or an offset (RFC 791 section 3.1).
+    if u16::from_be_bytes([fragment_high, fragment_low]) & 0x3fff != 0 {
+        return Err(Reason::Fragment);
+    }
+    if protocol != UDP {
+        return Err(Reason::NotUdp);
+    }
+    let addresses = Addresses::V4 { source, destination };
+    datagram(cursor, addresses, traffic_class, ip_len, IPV4_LEN, present)
+}
+
+#[inline(always)]
+fn ipv6(cursor: &mut impl Cursor) -> Result<Udp, Reason> {
+    let present = cursor.remaining();
+    let [version, class_low, _, _] = cursor.take().ok_or(Reason::Malformed)?;
+    let [len_high, len_low, next_header, _] = cursor.take().ok_or(Reason::Malformed)?;
+    let source = cursor.take().ok_or(Reason::Malformed)?;
+    let destination = cursor.take().ok_or(Reason::Malformed)?;
+    let payload_len = u16::from_be_bytes([len_high, len_low]);
+    if version >> 4 != 6 || payload_len > u16::MAX - IPV6_LEN as u16 {
+        return Err(Reason::Malformed);
+    }
+    match next_header {
+        UDP => {}
+        IPV6_FRAGMENT => return Err(Reason::Fragment),
+        // Hop-by-hop, routing, destination options, authentication, mobility, HIP, shim6
+        // (the IANA registry of extension header types).
+        0 | 43 | 60 | 51 | 135 | 139 | 140 => return Err(Reason::IpOptions),
+        _ => return Err(Reason::NotUdp),
+    }
+    let addresses = Addresses::V6 { source, destination };
+    let traffic_class = (version << 4) | (class_low >> 4);
+    datagram(cursor, addresses, traffic_class, payload_len + IPV6_LEN as u16, IPV6_LEN, present)
+}
+
+#[inline(always)]
+fn datagram(
+    cursor: &mut impl Cursor,
+    addresses: Addresses,
+    traffic_class: u8,
+    ip_len: u16,
+    header_len: usize,
+    present: usize,
+) -> Result<Udp, Reason> {
+    let [s0, s1, d0, d1, l0, l1, _, _] = cursor.take().ok_or(Reason::Malformed)?;
+    let udp_len = u16::from_be_bytes([l0, l1]);
+    // An Ethernet frame may be padded behind the packet, but never end before it.
+    if usize::from(ip_len) > present
+        || usize::from(udp_len) < UDP_LEN
+        || header_len + usize::from(udp_len) > usize::from(ip_len)
+    {
+        return Err(Reason::Malformed);
+    }
+    Ok(Udp {
+        addresses,
+        traffic_class,
+        ip_len,
+        source_port: u16::from_be_bytes([s0, s1]),
+        destination_port: u16::from_be_bytes([d0, d1]),
+        payload_len: udp_len - UDP_LEN as u16,
+    })
+}
+
+/// The version-independent head of a QUIC packet (RFC 8999 section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quic {
+    /// A long header; the connection ID of this length follows.
+    Long {
+        /// Length of the destination connection ID, 0 to 255.
+        id_len: u8,
+    },
+    /// A short header; the connection ID follows, as long as the receiver makes them.
+    Short,
+}
+
+/// Reads up to where the destination connection ID begins. The fixed bit is not looked at:
+/// it may be greased (RFC 9287), and another version may give it another meaning.
+///
+/// # Errors
+/// [`Reason::NotQuic`] where the datagram ends early.
+#[inline(always)]
+pub fn quic(cursor: &mut impl Cursor) -> Result<Quic, Reason> {
+    let first = cursor.take_u8().ok_or(Reason::NotQuic)?;
+    if first & 0x80 == 0 {
+        return Ok(Quic::Short);
+    }
+    let [_, _, _, _, id_len] = cursor.take().ok_or(Reason::NotQuic)?;
+    Ok(Quic::Long { id_len })
+}
+
+/// The destination connection ID where it has the length of ours.
+///
+/// # Errors
+/// [`Reason::NewConnection`] for another length, [`Reason::NotQuic`] where the datagram ends
+/// before the ID does.
+#[inline(always)]
+pub fn our_connection_id(cursor: &mut impl Cursor) -> Result<[u8; crate::cid::LEN], Reason> {
+    if let Quic::Long { id_len } = quic(cursor)?
+        && usize::from(id_len) != crate::cid::LEN
+    {
+        return Err(Reason::NewConnection);
+    }
+    cursor.take().ok_or(Reason::NotQuic)
+}

@@ -1,0 +1,32 @@
+//! Every byte that crosses between two of Landfast's programs, defined once.
+//!
+//! The kernel programs (`edge-ebpf`) and the process (`edge-user`) both build on this crate, so
+//! there is one parser, one connection-ID codec and one table of reasons. It reads no clock and
+//! no socket, allocates nothing and needs no `std`.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`cursor`] | bounded reading, the one way to take bytes from a packet |
+//! | [`dissect`] | Ethernet, IP, UDP and the version-independent part of QUIC (RFC 8999) |
+//! | [`cid`] | QUIC-LB connection IDs, both directions |
+//! | [`aes`] | AES-128 for connection IDs, where the kernel has no other |
+//! | [`siphash`] | SipHash-2-4: the encapsulation tag and the worker hash |
+//! | [`tunnel`] | node-to-node encapsulation: header, tag, outer and inner addresses |
+//! | [`maps`] | names, keys and values of the kernel maps, sizes asserted |
+//! | [`reason`] | why a packet ended as it did |
+#![no_std]
+#![deny(unsafe_code)] // one exception, in maps.rs, with its proof
+
+#[cfg(test)]
+extern crate std;
+
+pub mod aes;
+pub mod cid;
+pub mod cursor;
+pub mod dissect;
+pub mod maps;
+pub mod reason;
+pub mod siphash;
+pub mod tunnel;
+
+pub use reason::Reason;

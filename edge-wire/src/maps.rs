@@ -1,0 +1,165 @@
+//! The kernel maps: names, keys and values. `edge-user` writes them, `edge-ebpf` reads them.
+//!
+//! Values are `repr(C)` without padding, in host byte order unless said; sizes are asserted here
+//! because kernel and user space are compiled apart.
+
+pub use crate::cid::DecodeConfig;
+use crate::siphash;
+
+/// Array of one [`Local`].
+pub const LOCAL: &str = "LOCAL";
+/// Array of [`PORT_WORDS`] words: bit `port % 64` of word `port / 64` is set for our UDP ports.
+pub const PORTS: &str = "PORTS";
+/// Array of [`DecodeConfig`], by config ID; eight, so that three bits are always in bounds.
+pub const DECODE_CONFIGS: &str = "DECODE_CONFIGS";
+/// Array of [`Node`], by node ID.
+pub const NODES: &str = "NODES";
+/// Array of [`EncapsulationKey`], by key ID.
+pub const ENCAPSULATION_KEYS: &str = "ENCAPSULATION_KEYS";
+/// Array of sockets, by worker, of this generation.
+pub const WORKERS: &str = "WORKERS";
+/// Per-CPU array of `u64`, by [`crate::Reason`]: packets that `steer_node` ended so.
+pub const NODE_REASONS: &str = "NODE_REASONS";
+/// Per-CPU array of `u64`, by [`crate::Reason`]: packets that `steer_worker` ended so.
+pub const WORKER_REASONS: &str = "WORKER_REASONS";
+/// The XDP program.
+pub const STEER_NODE: &str = "steer_node";
+/// The reuseport program.
+pub const STEER_WORKER: &str = "steer_worker";
+
+/// Entries of [`PORTS`].
+pub const PORT_WORDS: u32 = 1024;
+/// Entries of [`NODES`]. An array: a hash map costs three times as much.
+pub const MAX_NODES: u32 = 4096;
+/// Entries of [`ENCAPSULATION_KEYS`]: previous, current, next, and one to spare.
+pub const MAX_ENCAPSULATION_KEYS: u32 = 4;
+/// Entries of [`WORKERS`].
+pub const MAX_WORKERS: u32 = 256;
+
+/// What the programs know of their own node.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// Key of [`crate::cid::worker_by_hash`].
+    pub hash_key: siphash::Key,
+    /// Our own addresses, to which other nodes encapsulate; zero where we have none of a family.
+    pub ipv4: [u8; 4],
+    /// See `ipv4`.
+    pub ipv6: [u8; 16],
+    /// Our node ID.
+    pub node: u16,
+    /// UDP port of the encapsulation, on every node the same.
+    pub encapsulation_port: u16,
+    /// Log one verdict in so many through the trace buffer; 0 logs none.
+    pub trace_one_in: u32,
+    /// Key ID under which we encapsulate.
+    pub encapsulation_key: u8,
+    /// Sockets in [`WORKERS`]: 0 to `workers - 1`.
+    pub workers: u8,
+    /// The process that owns those sockets.
+    pub generation: u8,
+    /// Zero.
+    pub reserved: u8,
+}
+
+/// A node of the fleet, ourselves included.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// One of [`NodeState`].
+    pub state: u32,
+    /// The way there for IPv4 packets.
+    pub ipv4: Path,
+    /// The way there for IPv6 packets.
+    pub ipv6: Path,
+}
+
+/// What is known of a node: the values of [`Node::state`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum NodeState {
+    /// No node has this ID, or nobody knows how it fares.
+    Unknown = 0,
+    /// It serves: its packets are sent to it.
+    Live = 1,
+    /// Agreed dead: its connections may be reset.
+    Dead = 2,
+}
+
+/// The next hop to a node in one family, kept up to date from netlink.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// Outer source: our own address. IPv4 in the first four bytes.
+    pub source: [u8; 16],
+    /// Outer destination: the node's address, from which alone its encapsulation is accepted.
+    pub destination: [u8; 16],
+    /// Device to send by: an index, or 0 while the next hop is not known.
+    pub interface: u32,
+    /// The device's MAC address.
+    pub source_mac: [u8; 6],
+    /// The next hop's MAC address.
+    pub next_hop_mac: [u8; 6],
+    /// 802.1Q tag to send with: the VLAN ID, or 0 for none.
+    pub vlan: u16,
+    /// Largest IP packet, outer headers included.
+    pub mtu: u16,
+}
+
+/// A key of the encapsulation.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncapsulationKey {
+    /// SipHash key.
+    pub key: siphash::Key,
+    /// 1 where this entry holds a key.
+    pub present: u64,
+}
+
+impl Path {
+    /// Not known.
+    pub const UNKNOWN: Self = Self {
+        source: [0; 16],
+        destination: [0; 16],
+        interface: 0,
+        source_mac: [0; 6],
+        next_hop_mac: [0; 6],
+        vlan: 0,
+        mtu: 0,
+    };
+}
+
+impl Node {
+    /// No node.
+    pub const UNKNOWN: Self =
+        Self { state: NodeState::Unknown as u32, ipv4: Path::UNKNOWN, ipv6: Path::UNKNOWN };
+}
+
+impl EncapsulationKey {
+    /// No key.
+    pub const ABSENT: Self = Self { key: [0; 2], present: 0 };
+}
+
+const _: () = {
+    assert!(size_of::<Local>() == 48 && align_of::<Local>() == 8);
+    assert!(size_of::<Path>() == 52);
+    assert!(size_of::<Node>() == 108);
+    assert!(size_of::<EncapsulationKey>() == 24);
+    assert!(size_of::<DecodeConfig>() == 180);
+};
+
+#[cfg(feature = "user")]
+#[allow(unsafe_code)] // reason: `Pod` is an unsafe trait
+mod pod {
+    use super::{DecodeConfig, EncapsulationKey, Local, Node};
+
+    // SAFETY: for all four: repr(C), `Copy`, without padding (the fields' sizes add up to the
+    // asserted size), and any bytes of the right length are a value.
+    unsafe impl aya::Pod for Local {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Node {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for EncapsulationKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for DecodeConfig {}
+}

@@ -1,0 +1,220 @@
+//! Node to node: IP and UDP, sixteen bytes of ours, then the client's packet whole and untouched.
+//!
+//! ```text
+//!  0               1               2               3
+//! +---------------+---------------+---------------+---------------+
+//! | version (1)   | flags (0)     | key ID        | reserved (0)  |
+//! +---------------+---------------+---------------+---------------+
+//! | source node                   | length of the inner packet    |
+//! +-------------------------------+-------------------------------+
+//! | tag: SipHash-2-4 over the first 64 bytes of the inner packet, |
+//! |      filled up with zeros, then the eight bytes above         |
+//! +---------------------------------------------------------------+
+//! ```
+//!
+//! Numbers are in network order, the tag little-endian as SipHash prints it. The outer source
+//! port is a hash of the client's tuple, so that the owner's receive queues share the load; the
+//! outer UDP checksum is zero (RFC 6935, RFC 6936: the inner packet has its own).
+
+use crate::dissect::{Addresses, IPV4_LEN, IPV6_LEN, UDP_LEN};
+use crate::siphash::{Key, SipHash};
+
+/// The version this code speaks.
+pub const VERSION: u8 = 1;
+/// Length of [`Header`].
+pub const LEN: usize = 16;
+/// How much of the inner packet the tag covers, in bytes.
+pub const COVERED: usize = 64;
+/// What encapsulation adds to a packet, by family.
+pub const OVERHEAD_IPV4: usize = IPV4_LEN + UDP_LEN + LEN;
+/// See [`OVERHEAD_IPV4`].
+pub const OVERHEAD_IPV6: usize = IPV6_LEN + UDP_LEN + LEN;
+
+/// The first 64 bytes of the inner packet, filled up with zeros, as little-endian words.
+pub type Covered = [u64; COVERED / 8];
+
+/// The sixteen bytes between the outer UDP header and the inner packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Which key made the tag.
+    pub key_id: u8,
+    /// The node that encapsulated.
+    pub source_node: u16,
+    /// Length of the inner packet, by its own IP header.
+    pub inner_len: u16,
+    /// See the module.
+    pub tag: u64,
+}
+
+impl Header {
+    /// Makes the header for an inner packet.
+    #[inline(always)]
+    #[must_use]
+    pub fn sealed(
+        key: &Key,
+        key_id: u8,
+        source_node: u16,
+        inner_len: u16,
+        inner: &Covered,
+    ) -> Self {
+        let mut header = Self { key_id, source_node, inner_len, tag: 0 };
+        header.tag = header.expected_tag(key, inner);
+        header
+    }
+
+    /// The tag that an honest node would have made.
+    #[inline(always)]
+    #[must_use]
+    pub fn expected_tag(&self, key: &Key, inner: &Covered) -> u64 {
+        let mut hash = SipHash::new(key);
+        for word in inner {
+            hash.word(*word);
+        }
+        hash.word(u64::from_le_bytes(self.front()));
+        hash.finish(COVERED + 8, 0)
+    }
+
+    #[inline(always)]
+    fn front(&self) -> [u8; 8] {
+        let [node_high, node_low] = self.source_node.to_be_bytes();
+        let [len_high, len_low] = self.inner_len.to_be_bytes();
+        [VERSION, 0, self.key_id, 0, node_high, node_low, len_high, len_low]
+    }
+
+    /// As it stands in a packet.
+    #[inline(always)]
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; LEN] {
+        let front = u128::from(u64::from_le_bytes(self.front()));
+        (front | (u128::from(self.tag) << 64)).to_le_bytes()
+    }
+
+    /// Reads it. `None`: another version, or a reserved bit is set.
+    #[inline(always)]
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; LEN]) -> Option<Self> {
+        let [version, flags, key_id, reserved, node_high, node_low, len_high, len_low, tag @ ..] =
+            *bytes;
+        if version != VERSION || flags != 0 || reserved != 0 {
+            return None;
+        }
+        Some(Self {
+            key_id,
+            source_node: u16::from_be_bytes([node_high, node_low]),
+            inner_len: u16::from_be_bytes([len_high, len_low]),
+            tag: u64::from_le_bytes(tag),
+        })
+    }
+}
+
+/// What the tag covers of a whole inner packet.
+#[must_use]
+pub fn covered(inner: &[u8]) -> Covered {
+    let mut bytes = [0; COVERED];
+    let length = inner.len().min(COVERED);
+    bytes[..length].copy_from_slice(&inner[..length]);
+    core::array::from_fn(|i| {
+        let word = bytes[8 * i..].first_chunk().copied().unwrap_or_default();
+        u64::from_le_bytes(word)
+    })
+}
+
+/// The outer source port for a client's tuple: the dynamic range, 49152 to 65535.
+#[inline(always)]
+#[must_use]
+pub fn source_port(addresses: &Addresses, client_port: u16) -> u16 {
+    let client = match *addresses {
+        Addresses::V4 { source, .. } => u32::from_ne_bytes(source),
+        Addresses::V6 { source: s, .. } => {
+            u32::from_ne_bytes([s[0], s[1], s[2], s[3]])
+                ^ u32::from_ne_bytes([s[4], s[5], s[6], s[7]])
+                ^ u32::from_ne_bytes([s[8], s[9], s[10], s[11]])
+                ^ u32::from_ne_bytes([s[12], s[13], s[14], s[15]])
+        }
+    };
+    // Fibonacci hashing; only an even spread is asked of it, not secrecy.
+    let mixed = (client ^ (u32::from(client_port) << 8)).wrapping_mul(0x9e37_79b1);
+    0xc000 | (mixed >> 18) as u16
+}
+
+/// IPv4 and UDP headers around `payload_len` bytes: don't fragment, no UDP checksum.
+#[inline(always)]
+#[must_use]
+pub fn ipv4_udp(
+    source: [u8; 4],
+    destination: [u8; 4],
+    traffic_class: u8,
+    ports: (u16, u16),
+    payload_len: u16,
+) -> [u8; IPV4_LEN + UDP_LEN] {
+    let udp_len = payload_len + UDP_LEN as u16;
+    let [len_high, len_low] = (udp_len + IPV4_LEN as u16).to_be_bytes();
+    let [s0, s1, s2, s3] = source;
+    let [d0, d1, d2, d3] = destination;
+    let sum = u32::from(u16::from_be_bytes([0x45, traffic_class]))
+        + u32::from(udp_len + IPV4_LEN as u16)
+        + 0x4000
+        + 0x4011
+        + u32::from(u16::from_be_bytes([s0, s1]))
+        + u32::from(u16::from_be_bytes([s2, s3]))
+        + u32::from(u16::from_be_bytes([d0, d1]))
+        + u32::from(u16::from_be_bytes([d2, d3]));
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let folded = (folded & 0xffff) + (folded >> 16);
+    let [sum_high, sum_low] = (!(folded as u16)).to_be_bytes();
+    let [sp0, sp1] = ports.0.to_be_bytes();
+    let [dp0, dp1] = ports.1.to_be_bytes();
+    let [ul0, ul1] = udp_len.to_be_bytes();
+    [
+        0x45,
+        traffic_class,
+        len_high,
+        len_low, // version, header length; type of service; length
+        0,
+        0,
+        0x40,
+        0, // identification; don't fragment
+        64,
+        17,
+        sum_high,
+        sum_low, // time to live; UDP; checksum
+        s0,
+        s1,
+        s2,
+        s3,
+        d0,
+        d1,
+        d2,
+        d3, //
+        sp0,
+        sp1,
+        dp0,
+        dp1,
+        ul0,
+        ul1,
+        0,
+        0,
+    ]
+}
+
+/// IPv6 and UDP headers around `payload_len` bytes, without a UDP checksum (RFC 6935).
+#[inline(always)]
+#[must_use]
+pub fn ipv6_udp(
+    source: [u8; 16],
+    destination: [u8; 16],
+    traffic_class: u8,
+    ports: (u16, u16),
+    payload_len: u16,
+) -> [u8; IPV6_LEN + UDP_LEN] {
+    let [ul0, ul1] = (payload_len + UDP_LEN as u16).to_be_bytes();
+    let mut bytes = [0; IPV6_LEN + UDP_LEN];
+    let [sp0, sp1] = ports.0.to_be_bytes();
+    let [dp0, dp1] = ports.1.to_be_bytes();
+    let front = [0x60 | (traffic_class >> 4), traffic_class << 4, 0, 0, ul0, ul1, 17, 64];
+    bytes[..8].copy_from_slice(&front);
+    bytes[8..24].copy_from_slice(&source);
+    bytes[24..40].copy_from_slice(&destination);
+    bytes[40..].copy_from_slice(&[sp0, sp1, dp0, dp1, ul0, ul1, 0, 0]);
+    bytes
+}
