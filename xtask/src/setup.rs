@@ -1,0 +1,150 @@
+//! What a machine needs beside Rust: how it is seen to be there, and how it is installed.
+//!
+//! Nothing is installed that is there already, so a second call is silent, quick and needs no
+//! network. All that is missing is said before the first of it is installed.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::process;
+
+/// A package of Debian's, and the sign that it is there.
+pub(crate) struct Package {
+    name: &'static str,
+    why: &'static str,
+    present: fn() -> bool,
+}
+
+/// Network namespaces, virtual links and routes.
+pub(crate) const IPROUTE: Package = Package {
+    name: "iproute2",
+    why: "network namespaces and routes",
+    present: || process::find("ip").is_some(),
+};
+/// Offloads of virtual links.
+pub(crate) const ETHTOOL: Package = Package {
+    name: "ethtool",
+    why: "offloads of virtual links",
+    present: || process::find("ethtool").is_some(),
+};
+/// An HTTP/3 client that nobody of this project wrote.
+pub(crate) const GTLSCLIENT: Package = Package {
+    name: "ngtcp2-client",
+    why: "the HTTP/3 client gtlsclient",
+    present: || process::find("gtlsclient").is_some(),
+};
+/// Python's own environments: Debian splits them off.
+const PYTHON_VENV: Package = Package {
+    name: "python3-venv",
+    why: "an environment for the HTTP/3 clients from PyPI",
+    present: || {
+        process::succeeds(process::command("python3").args(["-c", "import ensurepip, venv"]))
+    },
+};
+
+/// What a verb needs.
+pub(crate) struct Needs {
+    /// Packages of Debian's.
+    pub(crate) packages: Vec<Package>,
+    /// The clients of `tests/clients/requirements.txt`, in `.venv`.
+    pub(crate) clients: bool,
+    /// A bpf file system, where programs and maps are pinned.
+    pub(crate) bpf_file_system: bool,
+}
+
+/// Installs what is missing of `needs`, and says so first.
+///
+/// # Errors
+/// Where root is needed and we are not root: with the command to type. Where installing fails.
+pub(crate) fn satisfy(mut needs: Needs) -> Result<()> {
+    needs.clients &= !clients_current();
+    needs.bpf_file_system &= !bpf_file_system_mounted();
+    if needs.clients {
+        needs.packages.push(PYTHON_VENV);
+    }
+    needs.packages.retain(|package| !(package.present)());
+
+    announce(&needs);
+    if !needs.packages.is_empty() {
+        install_packages(&needs.packages)?;
+    }
+    if needs.clients {
+        install_clients()?;
+    }
+    if needs.bpf_file_system {
+        mount_bpf_file_system()?;
+    }
+    Ok(())
+}
+
+/// Python with the clients of `tests/clients/requirements.txt`.
+pub(crate) fn python() -> PathBuf {
+    environment().join("bin/python")
+}
+
+fn announce(needs: &Needs) {
+    for package in &needs.packages {
+        eprintln!("to install: Debian's {}, for {}", package.name, package.why);
+    }
+    if needs.clients {
+        eprintln!("to install: {REQUIREMENTS} from PyPI into .venv, for HTTP/3 clients");
+    }
+    if needs.bpf_file_system {
+        eprintln!("to mount: a bpf file system on {BPF_FILE_SYSTEM}, for pinned programs");
+    }
+}
+
+fn install_packages(packages: &[Package]) -> Result<()> {
+    let names: Vec<_> = packages.iter().map(|package| package.name).collect();
+    let line = format!("apt-get install --no-install-recommends {}", names.join(" "));
+    ensure!(process::is_root(), "packages are missing; as root: {line}");
+    let apt = || {
+        let mut apt = process::command("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive");
+        apt
+    };
+    process::complete(apt().args(["update", "-qq"]))?;
+    process::complete(apt().args(["install", "-y", "-qq", "--no-install-recommends"]).args(names))
+        .with_context(|| format!("not installed; by hand: {line}"))
+}
+
+const REQUIREMENTS: &str = "tests/clients/requirements.txt";
+
+fn environment() -> PathBuf {
+    process::root().join(".venv")
+}
+
+/// The requirements as they were installed; beside the environment's own files, so that an
+/// environment which somebody removes takes its mark with it.
+fn mark() -> PathBuf {
+    environment().join("installed-requirements.txt")
+}
+
+fn clients_current() -> bool {
+    let wanted = fs::read(process::root().join(REQUIREMENTS));
+    matches!((wanted, fs::read(mark())), (Ok(wanted), Ok(installed)) if wanted == installed)
+}
+
+fn install_clients() -> Result<()> {
+    process::complete(process::command("python3").args(["-m", "venv", "--clear", ".venv"]))?;
+    let mut pip = process::command(python());
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    process::complete(pip.args(["--only-binary", ":all:", "--requirement", REQUIREMENTS]))?;
+    fs::copy(process::root().join(REQUIREMENTS), mark()).context("cannot mark .venv as whole")?;
+    Ok(())
+}
+
+const BPF_FILE_SYSTEM: &str = "/sys/fs/bpf";
+
+fn bpf_file_system_mounted() -> bool {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    mounts.lines().any(|line| line.split(' ').nth(1) == Some(BPF_FILE_SYSTEM))
+}
+
+fn mount_bpf_file_system() -> Result<()> {
+    let line = format!("mount -t bpf bpf {BPF_FILE_SYSTEM}");
+    ensure!(process::is_root(), "no bpf file system; as root: {line}");
+    process::complete(process::command("mount").args(["-t", "bpf", "bpf", BPF_FILE_SYSTEM]))
+}
