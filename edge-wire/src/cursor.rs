@@ -4,9 +4,12 @@
 ///
 /// There are two: a byte slice (user space, tests), and a pair of packet pointers in the kernel,
 /// whose bounds the verifier must see as a comparison of pointers rather than of lengths.
-pub trait Cursor: Copy {
+///
+/// Bytes are lent, not copied: an `Option` of an array would stand on the kernel's stack one byte
+/// out of step, and the verifier refuses to read it there by the word.
+pub trait Cursor<'packet>: Copy {
     /// Takes the next `N` bytes, or nothing at all where fewer are left.
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]>;
+    fn take<const N: usize>(&mut self) -> Option<&'packet [u8; N]>;
 
     /// How many bytes are left.
     fn remaining(&self) -> usize;
@@ -14,22 +17,22 @@ pub trait Cursor: Copy {
     /// Takes one byte.
     #[inline(always)]
     fn take_u8(&mut self) -> Option<u8> {
-        self.take::<1>().map(|[byte]| byte)
+        self.take::<1>().map(|[byte]| *byte)
     }
 
     /// Takes a 16-bit number in network order.
     #[inline(always)]
     fn take_u16(&mut self) -> Option<u16> {
-        self.take().map(u16::from_be_bytes)
+        self.take().map(|bytes| u16::from_be_bytes(*bytes))
     }
 }
 
-impl Cursor for &[u8] {
+impl<'packet> Cursor<'packet> for &'packet [u8] {
     #[inline(always)]
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+    fn take<const N: usize>(&mut self) -> Option<&'packet [u8; N]> {
         let (head, rest) = self.split_first_chunk::<N>()?;
         *self = rest;
-        Some(*head)
+        Some(head)
     }
 
     #[inline(always)]

@@ -4,11 +4,15 @@
 //! Nothing it returns reaches beyond the lengths that the headers themselves declare.
 
 use crate::Reason;
+use crate::cid::MAX_LEN;
 use crate::cursor::Cursor;
 
-const ETHERTYPE_IPV4: u16 = 0x0800;
-const ETHERTYPE_IPV6: u16 = 0x86dd;
-const ETHERTYPE_VLAN: u16 = 0x8100; // IEEE 802.1Q
+/// The EtherType of IPv4.
+pub const ETHERTYPE_IPV4: u16 = 0x0800;
+/// The EtherType of IPv6.
+pub const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// The EtherType of a VLAN tag (IEEE 802.1Q).
+pub const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8; // IEEE 802.1ad
 const UDP: u8 = 17;
 const IPV6_FRAGMENT: u8 = 44;
@@ -25,7 +29,10 @@ pub const IPV6_LEN: usize = 40;
 pub const UDP_LEN: usize = 8;
 
 /// Addresses of a packet, which say its family too.
+// A tag of eight bytes keeps the addresses behind it aligned: the kernel's verifier lets a program
+// read a packet anywhere, but its stack only in step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
 pub enum Addresses {
     /// IPv4.
     V4 {
@@ -66,7 +73,7 @@ pub struct Udp {
 /// # Errors
 /// [`Reason::Malformed`] where the frame ends early.
 #[inline(always)]
-pub fn ethernet(cursor: &mut impl Cursor) -> Result<(usize, u16), Reason> {
+pub fn ethernet<'a>(cursor: &mut impl Cursor<'a>) -> Result<(usize, u16), Reason> {
     cursor.take::<12>().ok_or(Reason::Malformed)?;
     let mut ethertype = cursor.take_u16().ok_or(Reason::Malformed)?;
     let mut length = ETHERNET_LEN;
@@ -80,8 +87,8 @@ pub fn ethernet(cursor: &mut impl Cursor) -> Result<(usize, u16), Reason> {
 }
 
 #[inline(always)]
-fn vlan(cursor: &mut impl Cursor) -> Result<u16, Reason> {
-    let [_, _, high, low] = cursor.take().ok_or(Reason::Malformed)?;
+fn vlan<'a>(cursor: &mut impl Cursor<'a>) -> Result<u16, Reason> {
+    let [_, _, high, low] = *cursor.take().ok_or(Reason::Malformed)?;
     Ok(u16::from_be_bytes([high, low]))
 }
 
@@ -90,7 +97,7 @@ fn vlan(cursor: &mut impl Cursor) -> Result<u16, Reason> {
 /// # Errors
 /// The Reason why this is not a UDP datagram that can be steered.
 #[inline(always)]
-pub fn udp(cursor: &mut impl Cursor, ethertype: u16) -> Result<Udp, Reason> {
+pub fn udp<'a>(cursor: &mut impl Cursor<'a>, ethertype: u16) -> Result<Udp, Reason> {
     match ethertype {
         ETHERTYPE_IPV4 => ipv4(cursor),
         ETHERTYPE_IPV6 => ipv6(cursor),
@@ -99,13 +106,13 @@ pub fn udp(cursor: &mut impl Cursor, ethertype: u16) -> Result<Udp, Reason> {
 }
 
 #[inline(always)]
-fn ipv4(cursor: &mut impl Cursor) -> Result<Udp, Reason> {
+fn ipv4<'a>(cursor: &mut impl Cursor<'a>) -> Result<Udp, Reason> {
     let present = cursor.remaining();
-    let [version, traffic_class, len_high, len_low] = cursor.take().ok_or(Reason::Malformed)?;
-    let [_, _, fragment_high, fragment_low] = cursor.take().ok_or(Reason::Malformed)?;
-    let [_, protocol, _, _] = cursor.take().ok_or(Reason::Malformed)?;
-    let source = cursor.take().ok_or(Reason::Malformed)?;
-    let destination = cursor.take().ok_or(Reason::Malformed)?;
+    let [version, traffic_class, len_high, len_low] = *cursor.take().ok_or(Reason::Malformed)?;
+    let [_, _, fragment_high, fragment_low] = *cursor.take().ok_or(Reason::Malformed)?;
+    let [_, protocol, _, _] = *cursor.take().ok_or(Reason::Malformed)?;
+    let source = *cursor.take().ok_or(Reason::Malformed)?;
+    let destination = *cursor.take().ok_or(Reason::Malformed)?;
     let ip_len = u16::from_be_bytes([len_high, len_low]);
     if version >> 4 != 4 || version & 0x0f < 5 {
         return Err(Reason::Malformed);
@@ -125,12 +132,12 @@ fn ipv4(cursor: &mut impl Cursor) -> Result<Udp, Reason> {
 }
 
 #[inline(always)]
-fn ipv6(cursor: &mut impl Cursor) -> Result<Udp, Reason> {
+fn ipv6<'a>(cursor: &mut impl Cursor<'a>) -> Result<Udp, Reason> {
     let present = cursor.remaining();
-    let [version, class_low, _, _] = cursor.take().ok_or(Reason::Malformed)?;
-    let [len_high, len_low, next_header, _] = cursor.take().ok_or(Reason::Malformed)?;
-    let source = cursor.take().ok_or(Reason::Malformed)?;
-    let destination = cursor.take().ok_or(Reason::Malformed)?;
+    let [version, class_low, _, _] = *cursor.take().ok_or(Reason::Malformed)?;
+    let [len_high, len_low, next_header, _] = *cursor.take().ok_or(Reason::Malformed)?;
+    let source = *cursor.take().ok_or(Reason::Malformed)?;
+    let destination = *cursor.take().ok_or(Reason::Malformed)?;
     let payload_len = u16::from_be_bytes([len_high, len_low]);
     if version >> 4 != 6 || payload_len > u16::MAX - IPV6_LEN as u16 {
         return Err(Reason::Malformed);
@@ -149,15 +156,15 @@ fn ipv6(cursor: &mut impl Cursor) -> Result<Udp, Reason> {
 }
 
 #[inline(always)]
-fn datagram(
-    cursor: &mut impl Cursor,
+fn datagram<'a>(
+    cursor: &mut impl Cursor<'a>,
     addresses: Addresses,
     traffic_class: u8,
     ip_len: u16,
     header_len: usize,
     present: usize,
 ) -> Result<Udp, Reason> {
-    let [s0, s1, d0, d1, l0, l1, _, _] = cursor.take().ok_or(Reason::Malformed)?;
+    let [s0, s1, d0, d1, l0, l1, _, _] = *cursor.take().ok_or(Reason::Malformed)?;
     let udp_len = u16::from_be_bytes([l0, l1]);
     // An Ethernet frame may be padded behind the packet, but never end before it.
     if usize::from(ip_len) > present
@@ -194,12 +201,12 @@ pub enum Quic {
 /// # Errors
 /// [`Reason::NotQuic`] where the datagram ends early.
 #[inline(always)]
-pub fn quic(cursor: &mut impl Cursor) -> Result<Quic, Reason> {
+pub fn quic<'a>(cursor: &mut impl Cursor<'a>) -> Result<Quic, Reason> {
     let first = cursor.take_u8().ok_or(Reason::NotQuic)?;
     if first & 0x80 == 0 {
         return Ok(Quic::Short);
     }
-    let [_, _, _, _, id_len] = cursor.take().ok_or(Reason::NotQuic)?;
+    let [_, _, _, _, id_len] = *cursor.take().ok_or(Reason::NotQuic)?;
     Ok(Quic::Long { id_len })
 }
 
@@ -209,7 +216,9 @@ pub fn quic(cursor: &mut impl Cursor) -> Result<Quic, Reason> {
 /// [`Reason::NewConnection`] for another length, [`Reason::NotQuic`] where the datagram ends
 /// before the ID does.
 #[inline(always)]
-pub fn our_connection_id(cursor: &mut impl Cursor) -> Result<[u8; crate::cid::LEN], Reason> {
+pub fn our_connection_id<'a>(
+    cursor: &mut impl Cursor<'a>,
+) -> Result<&'a [u8; crate::cid::LEN], Reason> {
     if let Quic::Long { id_len } = quic(cursor)?
         && usize::from(id_len) != crate::cid::LEN
     {
@@ -217,3 +226,47 @@ pub fn our_connection_id(cursor: &mut impl Cursor) -> Result<[u8; crate::cid::LE
     }
     cursor.take().ok_or(Reason::NotQuic)
 }
+
+/// As [`our_connection_id`], at the payload of `udp`: an Ethernet frame may be padded, and an ID
+/// that reaches into the padding is none.
+///
+/// # Errors
+/// As [`our_connection_id`].
+#[inline(always)]
+pub fn our_connection_id_of<'a>(
+    cursor: &mut impl Cursor<'a>,
+    udp: &Udp,
+) -> Result<&'a [u8; crate::cid::LEN], Reason> {
+    let before = cursor.remaining();
+    let id = our_connection_id(cursor);
+    if before - cursor.remaining() > usize::from(udp.payload_len) {
+        return Err(Reason::NotQuic);
+    }
+    id
+}
+
+/// What there is of the destination connection ID, whoever made it: at most [`MAX_LEN`] bytes,
+/// zeros behind them, and their number. As [`crate::cid::worker_by_hash`] takes it, so that all
+/// first packets of a connection go one way.
+#[inline(always)]
+pub fn any_connection_id<'a>(cursor: &mut impl Cursor<'a>) -> ([u8; MAX_LEN], u8) {
+    let mut id = [0; MAX_LEN];
+    let length = match quic(cursor) {
+        Ok(Quic::Long { id_len }) => usize::from(id_len).min(MAX_LEN),
+        Ok(Quic::Short) => crate::cid::LEN,
+        Err(_) => 0,
+    };
+    let mut present = 0;
+    for byte in &mut id {
+        if usize::from(present) == length {
+            break;
+        }
+        let Some(next) = cursor.take_u8() else { break };
+        *byte = next;
+        present += 1;
+    }
+    (id, present)
+}
+
+#[cfg(test)]
+mod tests;

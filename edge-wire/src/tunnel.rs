@@ -107,16 +107,21 @@ impl Header {
     }
 }
 
-/// What the tag covers of a whole inner packet.
+/// The first 64 bytes of an inner packet, as the tag covers them.
+#[inline(always)]
 #[must_use]
-pub fn covered(inner: &[u8]) -> Covered {
-    let mut bytes = [0; COVERED];
+pub fn covered(first: &[u8; COVERED]) -> Covered {
+    let (words, _) = first.as_chunks::<8>();
+    core::array::from_fn(|index| u64::from_le_bytes(words[index]))
+}
+
+/// What the tag covers of a whole inner packet, of whatever length.
+#[must_use]
+pub fn covered_of(inner: &[u8]) -> Covered {
+    let mut first = [0; COVERED];
     let length = inner.len().min(COVERED);
-    bytes[..length].copy_from_slice(&inner[..length]);
-    core::array::from_fn(|i| {
-        let word = bytes[8 * i..].first_chunk().copied().unwrap_or_default();
-        u64::from_le_bytes(word)
-    })
+    first[..length].copy_from_slice(&inner[..length]);
+    covered(&first)
 }
 
 /// The outer source port for a client's tuple: the dynamic range, 49152 to 65535.
@@ -217,4 +222,125 @@ pub fn ipv6_udp(
     bytes[24..40].copy_from_slice(&destination);
     bytes[40..].copy_from_slice(&[sp0, sp1, dp0, dp1, ul0, ul1, 0, 0]);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::siphash;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    /// The Internet checksum over a whole header is zero (RFC 1071).
+    fn sum(header: &[u8]) -> u16 {
+        let mut sum: u32 =
+            header.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        !(sum as u16)
+    }
+
+    #[test]
+    fn the_header_stands_in_network_order() {
+        let header = Header { key_id: 2, source_node: 0x0304, inner_len: 0x0506, tag: 0x0807 };
+        let bytes = header.to_bytes();
+        assert_eq!(bytes[..8], [VERSION, 0, 2, 0, 3, 4, 5, 6]);
+        assert_eq!(bytes[8..], [7, 8, 0, 0, 0, 0, 0, 0], "the tag is little-endian");
+    }
+
+    #[test]
+    fn another_version_and_reserved_bits_are_refused() {
+        let honest = Header { key_id: 1, source_node: 2, inner_len: 3, tag: 4 }.to_bytes();
+        assert!(Header::from_bytes(&honest).is_some());
+        for (place, bits) in [(0, 0..8), (1, 0..8), (3, 0..8)] {
+            for bit in bits {
+                let mut changed = honest;
+                changed[place] ^= 1 << bit;
+                assert_eq!(Header::from_bytes(&changed), None, "byte {place}, bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_tag_is_siphash_of_what_is_covered_then_the_front() {
+        let (key, inner) = ([3, 4], [0x5a; 100]);
+        let header = Header::sealed(&key, 1, 2, 100, &covered_of(&inner));
+        let front = &header.to_bytes()[..8];
+        assert_eq!(header.tag, siphash::hash(&key, &[&inner[..COVERED], front].concat()));
+    }
+
+    #[test]
+    fn a_short_packet_is_filled_up_with_zeros_and_its_length_tells() {
+        let (key, inner) = ([3, 4], [0x5a; 40]);
+        let mut longer = [0; 41];
+        longer[..40].copy_from_slice(&inner);
+        assert_eq!(covered_of(&inner), covered_of(&longer));
+        let tag =
+            |inner: &[u8]| Header::sealed(&key, 1, 2, inner.len() as u16, &covered_of(inner)).tag;
+        assert_ne!(tag(&inner), tag(&longer));
+    }
+
+    #[test]
+    fn ipv6_headers_are_as_rfc_8200_draws_them() {
+        let (source, destination): ([u8; 16], _) = ([1; 16], [2; 16]);
+        let bytes = ipv6_udp(source, destination, 0xb8, (50_000, 7842), 100);
+        let expected: Vec<u8> = [
+            &[0x6b, 0x80, 0, 0, 0, 108, 17, 64][..],
+            &source,
+            &destination,
+            &[0xc3, 0x50, 0x1e, 0xa2, 0, 108, 0, 0],
+        ]
+        .concat();
+        assert_eq!(bytes[..], expected);
+    }
+
+    proptest! {
+        #[test]
+        fn reading_undoes_writing(key_id: u8, source_node: u16, inner_len: u16, tag: u64) {
+            let header = Header { key_id, source_node, inner_len, tag };
+            prop_assert_eq!(Header::from_bytes(&header.to_bytes()), Some(header));
+        }
+
+        /// A forged bit of the header or of what is covered, or another key: another tag.
+        #[test]
+        fn a_forgery_has_another_tag(
+            key: [u64; 2], inner in prop::collection::vec(any::<u8>(), COVERED..200),
+            bit in 0..8 * COVERED,
+        ) {
+            let honest = Header::sealed(&key, 1, 2, inner.len() as u16, &covered_of(&inner));
+            let mut forged = inner.clone();
+            forged[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_ne!(honest.expected_tag(&key, &covered_of(&forged)), honest.tag);
+            let of_another = Header { source_node: 3, ..honest };
+            prop_assert_ne!(of_another.expected_tag(&key, &covered_of(&inner)), honest.tag);
+            let of_another_length = Header { inner_len: honest.inner_len ^ 1, ..honest };
+            prop_assert_ne!(of_another_length.expected_tag(&key, &covered_of(&inner)), honest.tag);
+            prop_assert_ne!(honest.expected_tag(&[key[0] ^ 1, key[1]], &covered_of(&inner)), honest.tag);
+        }
+
+        #[test]
+        fn ipv4_headers_sum_to_zero(
+            source: [u8; 4], destination: [u8; 4], traffic_class: u8, ports: (u16, u16),
+            payload_len in 0..65_507u16,
+        ) {
+            let bytes = ipv4_udp(source, destination, traffic_class, ports, payload_len);
+            let (ip, udp) = bytes.split_at(IPV4_LEN);
+            prop_assert_eq!(sum(ip), 0);
+            prop_assert_eq!((ip[0], ip[1], ip[9]), (0x45, traffic_class, 17));
+            prop_assert_eq!(&ip[2..4], &(payload_len + 28).to_be_bytes());
+            prop_assert_eq!(&ip[12..], &[source, destination].concat());
+            prop_assert_eq!(&udp[..4], &[ports.0.to_be_bytes(), ports.1.to_be_bytes()].concat());
+            prop_assert_eq!(&udp[4..], &[(payload_len + 8).to_be_bytes(), [0, 0]].concat());
+        }
+
+        #[test]
+        fn source_ports_are_dynamic_ones(source: [u8; 16], port: u16) {
+            let [a, b, c, d, ..] = source;
+            let ipv4 = Addresses::V4 { source: [a, b, c, d], destination: [0; 4] };
+            let ipv6 = Addresses::V6 { source, destination: [0; 16] };
+            prop_assert!(source_port(&ipv4, port) >= 49_152);
+            prop_assert!(source_port(&ipv6, port) >= 49_152);
+        }
+    }
 }

@@ -1,0 +1,43 @@
+//! Fuzz target of the dissector; a short run of it is part of `cargo test`.
+//! For a long one: `cargo bolero test --package edge-wire a_frame`.
+
+use edge_wire::cursor::Cursor;
+use edge_wire::dissect::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6};
+
+#[test]
+fn a_frame_of_any_bytes_is_read_within_its_bounds() {
+    bolero::check!().for_each(|frame: &[u8]| {
+        let mut cursor = frame;
+        if let Ok((length, ethertype)) = dissect::ethernet(&mut cursor) {
+            assert_eq!(length + cursor.remaining(), frame.len());
+            read(cursor, ethertype);
+        }
+        // Random bytes seldom name a family: the rest of the parser gets them all the same.
+        read(frame, ETHERTYPE_IPV4);
+        read(frame, ETHERTYPE_IPV6);
+    });
+}
+
+fn read(packet: &[u8], ethertype: u16) {
+    let mut cursor = packet;
+    let Ok(udp) = dissect::udp(&mut cursor, ethertype) else { return };
+    let headers = packet.len() - cursor.remaining();
+    assert!(usize::from(udp.ip_len) <= packet.len());
+    assert!(headers + usize::from(udp.payload_len) <= usize::from(udp.ip_len));
+    let before = cursor.remaining();
+    if dissect::our_connection_id_of(&mut cursor, &udp).is_ok() {
+        assert!(before - cursor.remaining() <= usize::from(udp.payload_len));
+    }
+}
+
+#[test]
+fn a_datagram_of_any_bytes_is_read_within_its_bounds() {
+    bolero::check!().for_each(|datagram: &[u8]| {
+        let (id, length) = dissect::any_connection_id(&mut { datagram });
+        assert!(usize::from(length) <= id.len());
+        assert!(id[usize::from(length)..].iter().all(|byte| *byte == 0));
+        if let Ok(ours) = dissect::our_connection_id(&mut { datagram }) {
+            assert_eq!(ours[..], id[..usize::from(length)], "both read the same ID");
+        }
+    });
+}
