@@ -1,0 +1,66 @@
+//! The maps. Their names, keys and values are `edge_wire::maps`'; user space fills them.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, PerCpuArray, ReusePortSockArray};
+use edge_wire::maps::{
+    DecodeConfig, EncapsulationKey, Local, MAX_ENCAPSULATION_KEYS, MAX_NODES, MAX_WORKERS, Node,
+    PORT_WORDS,
+};
+use edge_wire::{Reason, cid};
+
+#[map]
+pub(crate) static LOCAL: Array<Local> = Array::with_max_entries(1, 0);
+
+#[map]
+static PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
+
+#[map]
+pub(crate) static DECODE_CONFIGS: Array<DecodeConfig> = Array::with_max_entries(8, 0);
+
+#[map]
+pub(crate) static NODES: Array<Node> = Array::with_max_entries(MAX_NODES, 0);
+
+#[map]
+static ENCAPSULATION_KEYS: Array<EncapsulationKey> =
+    Array::with_max_entries(MAX_ENCAPSULATION_KEYS, 0);
+
+#[map]
+pub(crate) static WORKERS: ReusePortSockArray =
+    ReusePortSockArray::with_max_entries(MAX_WORKERS, 0);
+
+#[map]
+pub(crate) static NODE_REASONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason::COUNT, 0);
+
+#[map]
+pub(crate) static WORKER_REASONS: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(Reason::COUNT, 0);
+
+/// All of a QUIC packet that `steer_worker` reads: a long header's first six bytes, the longest ID.
+pub(crate) const HEAD_LEN: usize = 6 + cid::MAX_LEN;
+
+/// Where `steer_worker` reads it to. Of no concern to user space.
+#[map]
+pub(crate) static HEAD: PerCpuArray<[u8; HEAD_LEN]> = PerCpuArray::with_max_entries(1, 0);
+
+/// Counts a packet that ended for `reason`.
+#[inline(always)]
+pub(crate) fn count(reasons: &PerCpuArray<u64>, reason: Reason) {
+    if let Some(counter) = reasons.get_ptr_mut(reason as u32) {
+        // SAFETY: the map keeps its values for as long as the program runs, and this CPU's copy
+        // of the value is written by nobody else: XDP and reuseport programs are not preempted
+        // by another run of themselves on one CPU.
+        unsafe { *counter += 1 }
+    }
+}
+
+/// Is `port` one that we serve?
+#[inline(always)]
+pub(crate) fn is_ours(port: u16) -> bool {
+    PORTS.get(u32::from(port >> 6)).is_some_and(|word| (word >> (port & 63)) & 1 == 1)
+}
+
+/// The encapsulation key of this ID, where we hold one.
+#[inline(always)]
+pub(crate) fn encapsulation_key(key_id: u8) -> Option<&'static EncapsulationKey> {
+    ENCAPSULATION_KEYS.get(u32::from(key_id)).filter(|entry| entry.present == 1)
+}

@@ -1,0 +1,89 @@
+//! `steer_node`: parse, decode the connection ID, and pass, take in or send on.
+//!
+//! In doubt a packet is passed. It is dropped only for the four Reasons that say so: what came
+//! to the encapsulation port and was not made by a node of ours.
+
+use aya_ebpf::bindings::xdp_action::{self, XDP_DROP, XDP_PASS};
+use aya_ebpf::programs::XdpContext;
+use edge_wire::dissect::{self, Addresses, Udp};
+use edge_wire::maps::{Local, NodeState};
+use edge_wire::reason::Verdict;
+use edge_wire::{Reason, cid};
+
+use crate::maps::{self, DECODE_CONFIGS, LOCAL, NODES};
+use crate::packet::Packet;
+use crate::tunnel;
+
+/// A UDP datagram in a frame.
+pub(crate) struct Datagram<'packet> {
+    /// Length of the Ethernet header with its tags.
+    pub(crate) link_len: usize,
+    /// The family.
+    pub(crate) ethertype: u16,
+    /// At the IP header.
+    pub(crate) network: Packet<'packet>,
+    /// At the UDP payload.
+    pub(crate) payload: Packet<'packet>,
+    /// What the headers say.
+    pub(crate) udp: Udp,
+}
+
+/// Why the packet ended, and what the driver is to do with it.
+#[inline(always)]
+pub(crate) fn steer(ctx: &XdpContext) -> (Reason, xdp_action::Type) {
+    match decide(ctx) {
+        Ok(decided) => decided,
+        Err(reason) if reason.verdict() == Verdict::Drop => (reason, XDP_DROP),
+        Err(reason) => (reason, XDP_PASS),
+    }
+}
+
+/// `Err` leaves the packet as it came.
+#[inline(always)]
+fn decide(ctx: &XdpContext) -> Result<(Reason, xdp_action::Type), Reason> {
+    let datagram = datagram(ctx)?;
+    let udp = &datagram.udp;
+    let local = LOCAL.get(0).ok_or(Reason::OtherPort)?;
+    if udp.destination_port == local.encapsulation_port && is_to_us(local, &udp.addresses) {
+        // Taken in, whoever owns it: a packet that came from a node is never sent to a node.
+        return tunnel::take_in(ctx, local, datagram).map(|()| (Reason::Stripped, XDP_PASS));
+    }
+    if !maps::is_ours(udp.destination_port) {
+        return Err(Reason::OtherPort);
+    }
+    let id = dissect::our_connection_id_of(&mut { datagram.payload }, udp)?;
+    // Three bits, and the map has eight entries.
+    let config = DECODE_CONFIGS.get(cid::config_id(id[0])).ok_or(Reason::NewConnection)?;
+    let owner = config.owner(id).ok_or(Reason::NewConnection)?;
+    if owner.node == local.node {
+        return Err(Reason::Local);
+    }
+    let node = NODES.get(u32::from(owner.node)).ok_or(Reason::OwnerUnknown)?;
+    if node.state == NodeState::Live as u32 {
+        let action = tunnel::send(ctx, local, node, datagram)?;
+        return Ok((Reason::Forwarded, action));
+    }
+    Err(if node.state == NodeState::Dead as u32 { Reason::OwnerDead } else { Reason::OwnerUnknown })
+}
+
+#[inline(always)]
+fn datagram(ctx: &XdpContext) -> Result<Datagram<'_>, Reason> {
+    let mut cursor = Packet::frame(ctx);
+    let (link_len, ethertype) = dissect::ethernet(&mut cursor)?;
+    let network = cursor;
+    let udp = dissect::udp(&mut cursor, ethertype)?;
+    Ok(Datagram { link_len, ethertype, network, payload: cursor, udp })
+}
+
+/// Is the destination the address to which other nodes encapsulate? Zeros are no address.
+#[inline(always)]
+fn is_to_us(local: &Local, addresses: &Addresses) -> bool {
+    match addresses {
+        Addresses::V4 { destination, .. } => {
+            *destination == local.ipv4 && u32::from_ne_bytes(local.ipv4) != 0
+        }
+        Addresses::V6 { destination, .. } => {
+            *destination == local.ipv6 && u128::from_ne_bytes(local.ipv6) != 0
+        }
+    }
+}

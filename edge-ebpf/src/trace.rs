@@ -1,0 +1,79 @@
+//! Sampled verdicts for whoever watches: one line of aya-log, `REASON SOURCE PORT > ADDRESS PORT`,
+//! where REASON is the index of the Reason. User space turns it into its name: a program cannot
+//! hold a table of strings.
+
+use core::hint::black_box;
+
+use aya_ebpf::helpers::bpf_get_prandom_u32;
+use aya_ebpf::programs::XdpContext;
+use aya_log_ebpf::info;
+use edge_wire::Reason;
+use edge_wire::cursor::Cursor as _;
+use edge_wire::dissect::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6};
+use edge_wire::tunnel;
+
+use crate::maps::LOCAL;
+use crate::packet::Packet;
+
+/// Logs one packet in `Local::trace_one_in`. Costs one comparison where that is 0.
+#[inline(always)]
+pub(crate) fn sample(ctx: &XdpContext, reason: Reason) {
+    let Some(local) = LOCAL.get(0) else { return };
+    if local.trace_one_in != 0 {
+        maybe_log(ctx, reason, local.trace_one_in);
+    }
+}
+
+#[inline(never)]
+fn maybe_log(ctx: &XdpContext, reason: Reason, one_in: u32) {
+    // SAFETY: takes nothing.
+    if unsafe { bpf_get_prandom_u32() } % one_in != 0 {
+        return;
+    }
+    let forwarded = reason == Reason::Forwarded;
+    let reason = reason as u32;
+    let mut cursor = Packet::frame(ctx);
+    let logged = match dissect::ethernet(&mut cursor) {
+        Ok((_, ETHERTYPE_IPV4)) => log_ipv4(ctx, reason, cursor, forwarded),
+        Ok((_, ETHERTYPE_IPV6)) => log_ipv6(ctx, reason, cursor, forwarded),
+        _ => None,
+    };
+    if logged.is_none() {
+        info!(ctx, "{}", reason);
+    }
+}
+
+#[inline(always)]
+fn log_ipv4(ctx: &XdpContext, reason: u32, mut at: Packet<'_>, forwarded: bool) -> Option<()> {
+    if forwarded {
+        at.advance(tunnel::OVERHEAD_IPV4)?;
+    }
+    let udp = dissect::udp(&mut { at }, ETHERTYPE_IPV4).ok()?;
+    at.advance(12)?;
+    let source = u32::from_be_bytes(*at.take()?);
+    let destination = u32::from_be_bytes(*at.take()?);
+    let (from, to) = (udp.source_port, udp.destination_port);
+    info!(ctx, "{} {:i} {} > {:i} {}", reason, source, from, destination, to);
+    Some(())
+}
+
+#[inline(always)]
+fn log_ipv6(ctx: &XdpContext, reason: u32, mut at: Packet<'_>, forwarded: bool) -> Option<()> {
+    if forwarded {
+        at.advance(tunnel::OVERHEAD_IPV6)?;
+    }
+    let udp = dissect::udp(&mut { at }, ETHERTYPE_IPV6).ok()?;
+    at.advance(8)?;
+    let source = on_the_stack(at.take()?);
+    let destination = on_the_stack(at.take()?);
+    let (from, to) = (udp.source_port, udp.destination_port);
+    info!(ctx, "{} {:i} {} > {:i} {}", reason, source, from, destination, to);
+    Some(())
+}
+
+/// An address that aya-log will take by reference. As bytes alone the compiler would keep it in
+/// pieces that the verifier finds misaligned.
+#[inline(always)]
+fn on_the_stack(address: &[u8; 16]) -> [u8; 16] {
+    black_box(u128::from_ne_bytes(*address)).to_ne_bytes()
+}

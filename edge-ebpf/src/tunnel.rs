@@ -1,0 +1,196 @@
+//! From node to node: what is put in front of a packet, and taken off again.
+//!
+//! The tag is checked, or made, before anything is moved: afterwards a failure would leave half
+//! a packet.
+
+use aya_ebpf::bindings::xdp_action::{self, XDP_TX};
+use aya_ebpf::helpers::{bpf_redirect, bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
+use aya_ebpf::programs::XdpContext;
+use edge_wire::Reason;
+use edge_wire::cursor::Cursor as _;
+use edge_wire::dissect::{self, Addresses, ETHERNET_LEN, VLAN_LEN};
+use edge_wire::maps::{Local, Node, Path};
+use edge_wire::tunnel::{self, Header};
+
+use crate::maps::{self, NODES};
+use crate::next_hop::{self, NextHop};
+use crate::packet::Packet;
+use crate::steer::Datagram;
+
+/// The bits of the traffic class that are the DSCP; the outer ECN field is 00.
+const DSCP: u8 = 0xfc;
+
+/// Checks that a node of ours made this encapsulation for us, and takes its headers off. The
+/// Ethernet header stays, with its tags.
+///
+/// # Errors
+/// One of the four Reasons to drop, the packet untouched.
+#[inline(always)]
+pub(crate) fn take_in(ctx: &XdpContext, local: &Local, outer: Datagram<'_>) -> Result<(), Reason> {
+    let mut cursor = outer.payload;
+    let header =
+        cursor.take().and_then(Header::from_bytes).ok_or(Reason::EncapsulationMalformed)?;
+    if u32::from(outer.udp.payload_len) != tunnel::LEN as u32 + u32::from(header.inner_len) {
+        return Err(Reason::EncapsulationMalformed);
+    }
+    let key = maps::encapsulation_key(header.key_id).ok_or(Reason::EncapsulationKey)?;
+    if header.source_node == local.node || !is_from(header.source_node, &outer.udp.addresses) {
+        return Err(Reason::EncapsulationSender);
+    }
+    let overhead = overhead(&outer.udp.addresses);
+    let covered = cursor
+        .covered(ctx, outer.link_len + overhead, header.inner_len)
+        .ok_or(Reason::EncapsulationMalformed)?;
+    if header.tag != header.expected_tag(&key.key, &covered) {
+        return Err(Reason::EncapsulationForged);
+    }
+    match dissect::udp(&mut cursor, outer.ethertype) {
+        Ok(inner) if inner.ip_len == header.inner_len => {}
+        _ => return Err(Reason::EncapsulationMalformed),
+    }
+    move_link_header(ctx, outer.link_len, overhead).ok_or(Reason::EncapsulationMalformed)?;
+    // SAFETY: the context is the program's own; the verifier forbids the use of older pointers
+    // into the packet.
+    match unsafe { bpf_xdp_adjust_head(ctx.ctx, overhead as i32) } {
+        0 => Ok(()),
+        _ => Err(Reason::EncapsulationMalformed),
+    }
+}
+
+/// Is the sender's address this node's? How the node fares does not matter: what it sends on is
+/// ours all the same. Who is no node has no address, and a tag to match it cannot be made.
+#[inline(always)]
+fn is_from(node: u16, addresses: &Addresses) -> bool {
+    let Some(node) = NODES.get(u32::from(node)) else { return false };
+    match addresses {
+        Addresses::V4 { source, .. } => *source == first_four(&node.ipv4.destination),
+        Addresses::V6 { source, .. } => *source == node.ipv6.destination,
+    }
+}
+
+/// Copies the Ethernet header `by` bytes further into the frame. The two places do not overlap:
+/// it is shorter than any encapsulation.
+#[inline(always)]
+fn move_link_header(ctx: &XdpContext, length: usize, by: usize) -> Option<()> {
+    const ONE_TAG: usize = ETHERNET_LEN + VLAN_LEN;
+    const TWO_TAGS: usize = ONE_TAG + VLAN_LEN;
+    const _: () = assert!(TWO_TAGS < tunnel::OVERHEAD_IPV4);
+    let mut from = Packet::frame(ctx);
+    let mut to = from;
+    to.advance(by)?;
+    match length {
+        ETHERNET_LEN => to.put(*from.take::<ETHERNET_LEN>()?),
+        ONE_TAG => to.put(*from.take::<ONE_TAG>()?),
+        _ => to.put(*from.take::<TWO_TAGS>()?),
+    }
+}
+
+/// Encapsulates the packet and sends it to a live node. Its own bytes stay as they are.
+///
+/// # Errors
+/// The Reason why the packet is passed instead.
+#[inline(always)]
+pub(crate) fn send(
+    ctx: &XdpContext,
+    local: &Local,
+    node: &Node,
+    inner: Datagram<'_>,
+) -> Result<xdp_action::Type, Reason> {
+    let path = match inner.udp.addresses {
+        Addresses::V4 { .. } => &node.ipv4,
+        Addresses::V6 { .. } => &node.ipv6,
+    };
+    let ip_len = inner.udp.ip_len;
+    let overhead = overhead(&inner.udp.addresses);
+    let hop = next_hop::to(ctx, path, &inner.udp, usize::from(ip_len) + overhead)?;
+    // A node without the key it should send with is not set up to send: it passes.
+    let key = maps::encapsulation_key(local.encapsulation_key).ok_or(Reason::NoNextHop)?;
+    let covered = inner.network.covered(ctx, inner.link_len, ip_len).ok_or(Reason::Malformed)?;
+    let header = Header::sealed(&key.key, local.encapsulation_key, local.node, ip_len, &covered);
+
+    let new_link_len = if hop.vlan == 0 { ETHERNET_LEN } else { ETHERNET_LEN + VLAN_LEN };
+    cut_padding(ctx, &inner)?;
+    // SAFETY: as in `take_in`.
+    let moved = unsafe {
+        bpf_xdp_adjust_head(ctx.ctx, inner.link_len as i32 - (new_link_len + overhead) as i32)
+    };
+    if moved != 0 {
+        return Err(Reason::NoHeadroom);
+    }
+    write(ctx, local, path, &hop, &inner, &header).ok_or(Reason::NoHeadroom)?;
+    if hop.interface == ctx.ingress_ifindex() as u32 {
+        return Ok(XDP_TX);
+    }
+    // SAFETY: takes two numbers.
+    Ok(unsafe { bpf_redirect(hop.interface, 0) } as xdp_action::Type)
+}
+
+/// Cuts what the frame has behind the packet, so that the MTU speaks of all that is sent.
+#[inline(always)]
+fn cut_padding(ctx: &XdpContext, inner: &Datagram<'_>) -> Result<(), Reason> {
+    let padding = inner.network.remaining() - usize::from(inner.udp.ip_len);
+    if padding == 0 {
+        return Ok(());
+    }
+    // SAFETY: as in `take_in`.
+    match unsafe { bpf_xdp_adjust_tail(ctx.ctx, -(padding as i32)) } {
+        0 => Ok(()),
+        _ => Err(Reason::Malformed),
+    }
+}
+
+/// Writes the outer headers in front of the packet.
+#[inline(always)]
+fn write(
+    ctx: &XdpContext,
+    local: &Local,
+    path: &Path,
+    hop: &NextHop,
+    inner: &Datagram<'_>,
+    header: &Header,
+) -> Option<()> {
+    let udp = &inner.udp;
+    let mut cursor = Packet::frame(ctx);
+    cursor.put(hop.destination_mac)?;
+    cursor.put(hop.source_mac)?;
+    if hop.vlan != 0 {
+        cursor.put(dissect::ETHERTYPE_VLAN.to_be_bytes())?;
+        cursor.put(hop.vlan.to_be_bytes())?;
+    }
+    cursor.put(inner.ethertype.to_be_bytes())?;
+    let traffic_class = udp.traffic_class & DSCP;
+    let source_port = tunnel::source_port(&udp.addresses, udp.source_port);
+    let ports = (source_port, local.encapsulation_port);
+    let payload_len = udp.ip_len + tunnel::LEN as u16;
+    match udp.addresses {
+        Addresses::V4 { .. } => cursor.put(tunnel::ipv4_udp(
+            first_four(&path.source),
+            first_four(&path.destination),
+            traffic_class,
+            ports,
+            payload_len,
+        ))?,
+        Addresses::V6 { .. } => cursor.put(tunnel::ipv6_udp(
+            path.source,
+            path.destination,
+            traffic_class,
+            ports,
+            payload_len,
+        ))?,
+    }
+    cursor.put(header.to_bytes())
+}
+
+#[inline(always)]
+fn overhead(addresses: &Addresses) -> usize {
+    match addresses {
+        Addresses::V4 { .. } => tunnel::OVERHEAD_IPV4,
+        Addresses::V6 { .. } => tunnel::OVERHEAD_IPV6,
+    }
+}
+
+#[inline(always)]
+pub(crate) fn first_four(address: &[u8; 16]) -> [u8; 4] {
+    let [a, b, c, d, ..] = *address;
+    [a, b, c, d]
+}
