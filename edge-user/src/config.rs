@@ -1,0 +1,238 @@
+//! The configuration file: TOML in, a checked [`Config`] out. After [`load`] nothing is unchecked.
+//!
+//! Every mistake is found in one pass and shown with file, line, a caret under the value, the
+//! reason, and what to do. What the file says is in `file`, what is wrong with it in `check`,
+//! how that looks in [`problem`].
+
+mod check;
+mod file;
+mod problem;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use crate::nodes::Liveness;
+pub use problem::{ConfigError, Problem};
+
+use crate::limits;
+
+/// All that an edge process needs to know, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Our own ID, 0 to 4095. One of `nodes` has it.
+    pub node: u16,
+    /// Our site: that of our entry in `nodes`.
+    pub site: String,
+    /// The fleet, ourselves included, in the order of the file. IDs, names and addresses differ.
+    pub nodes: Vec<NodeConfig>,
+    /// Where clients arrive.
+    pub listen: Listen,
+    /// How packets find their owner.
+    pub steering: SteeringConfig,
+    /// Certificate and key.
+    pub tls: TlsFiles,
+    /// The secrets of the fleet, the same on every node.
+    pub fleet_file: PathBuf,
+    /// What outlives the process: the generation counter.
+    pub state_directory: PathBuf,
+    /// Metrics, health, and the admin socket.
+    pub admin: Admin,
+    /// How long a graceful stop waits for requests in progress.
+    pub drain: Duration,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Bounds of the engine.
+    pub quic: QuicConfig,
+}
+
+/// A node of the fleet. At least one of the addresses is there, and neither is anycast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// 0 to 4095.
+    pub id: u16,
+    /// What people call it.
+    pub name: String,
+    /// The router or place it stands behind.
+    pub site: String,
+    /// Where other nodes send encapsulated IPv4 packets.
+    pub ipv4: Option<Ipv4Addr>,
+    /// Where other nodes send encapsulated IPv6 packets.
+    pub ipv6: Option<Ipv6Addr>,
+    /// How it fares at the start; the admin socket changes it later. We ourselves are live.
+    pub liveness: Liveness,
+}
+
+/// Where clients arrive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The addresses that every node announces: at least one, unicast.
+    pub anycast: Vec<IpAddr>,
+    /// UDP port of QUIC, not 0.
+    pub port: u16,
+    /// Interfaces that packets of clients and nodes come in by, at most
+    /// [`limits::MAX_INTERFACES`]. Empty only where no XDP program is attached.
+    pub interfaces: Vec<String>,
+    /// Threads, each with its socket and engine: at least 1. 0 in the file means one a core.
+    pub workers: u8,
+}
+
+/// How packets find their owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SteeringConfig {
+    /// By which means.
+    pub mode: SteeringMode,
+    /// Where the XDP link and the maps are pinned, on a BPF file system.
+    pub pin_directory: PathBuf,
+    /// UDP port of the encapsulation, on every node the same; neither 0 nor `listen.port`.
+    pub encapsulation_port: u16,
+}
+
+/// By which means packets find their owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SteeringMode {
+    /// XDP in the driver.
+    Native,
+    /// XDP in the kernel's generic path, for drivers without support: slower.
+    Generic,
+    /// No XDP: the edge process encapsulates and unwraps itself.
+    UserSpace,
+    /// None: the kernel's hash of the 4-tuple, nothing is forwarded. For comparison.
+    Off,
+}
+
+/// PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, the server's own certificate first.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Metrics, health, and the admin socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// TCP address of `/metrics`, `/healthz` and `/readyz`; its port is not 0.
+    pub listen: SocketAddr,
+    /// Unix socket of the admin commands, mode 0600.
+    pub socket: PathBuf,
+}
+
+/// What is logged, and how. It goes to standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// One line of text or of JSON for each event.
+    pub format: LogFormat,
+    /// The least severe level that is written.
+    pub level: tracing::Level,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one object a line.
+    Json,
+}
+
+/// Bounds of the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuicConfig {
+    /// Connections in the whole process; each worker has its even share.
+    pub max_connections: u32,
+    /// Handshakes in progress in the whole process above which new clients get a Retry
+    /// (RFC 9000 section 8.1.2). 0: always.
+    pub retry_threshold: u32,
+    /// A connection without packets ends after this (RFC 9000 section 10.1).
+    pub idle_timeout: Duration,
+}
+
+/// What the check compares the file with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// The network interfaces there are, sorted. `None`: they are not checked.
+    pub interfaces: Option<Vec<String>>,
+    /// Cores that this process may use: the workers where the file asks for one a core.
+    pub cores: u8,
+    /// `state_directory` where the file names none.
+    pub state_directory: PathBuf,
+}
+
+/// Where the service manager names none.
+const STATE_DIRECTORY: &str = "/var/lib/landfast";
+
+impl Host {
+    /// This host, as seen in the network namespace of this process.
+    ///
+    /// # Errors
+    /// Where the kernel does not tell.
+    pub fn read() -> std::io::Result<Self> {
+        let list = nix::net::if_::if_nameindex()?;
+        let name =
+            |interface: &nix::net::if_::Interface| interface.name().to_string_lossy().into_owned();
+        let mut interfaces: Vec<_> = list.iter().map(name).collect();
+        interfaces.sort();
+        Ok(Self { interfaces: Some(interfaces), ..Self::elsewhere() })
+    }
+
+    /// No host in particular: interfaces are not checked. For a file that is to run elsewhere.
+    #[must_use]
+    pub fn elsewhere() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // systemd's StateDirectory= (systemd.exec(5)).
+        let state_directory = std::env::var_os("STATE_DIRECTORY");
+        Self {
+            interfaces: None,
+            cores: u8::try_from(cores).unwrap_or(limits::MAX_WORKERS),
+            state_directory: state_directory.map_or_else(|| STATE_DIRECTORY.into(), Into::into),
+        }
+    }
+}
+
+/// Reads and checks the file at `path`.
+///
+/// # Errors
+/// Every mistake that was found, each with its place and what to do.
+pub fn load(path: &Path, host: &Host) -> Result<Config, ConfigError> {
+    let text = std::fs::File::open(path).and_then(read_bounded).map_err(|error| {
+        let problem = Problem::new(format!("the configuration cannot be read: {error}"))
+            .help("give its path with --config; docs/examples/edge.toml is one to start from");
+        ConfigError::new(path, "", vec![problem])
+    })?;
+    parse(path, &text, host)
+}
+
+/// Checks `text` as if it were read from `path`.
+///
+/// # Errors
+/// Every mistake that was found, each with its place and what to do.
+pub fn parse(path: &Path, text: &str, host: &Host) -> Result<Config, ConfigError> {
+    let file = toml::from_str(text).map_err(|error| problem::of_toml(&error));
+    let checked = file.map_err(|problem| vec![problem]).and_then(|file| check::check(&file, host));
+    checked.map_err(|problems| ConfigError::new(path, text, problems))
+}
+
+/// Reads a file of at most [`limits::MAX_CONFIG_BYTES`].
+pub(crate) fn read_bounded(file: std::fs::File) -> std::io::Result<String> {
+    use std::io::{Error, ErrorKind, Read};
+    let mut text = String::new();
+    file.take(limits::MAX_CONFIG_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > limits::MAX_CONFIG_BYTES {
+        return Err(Error::new(ErrorKind::FileTooLarge, "it is larger than 2 MiB"));
+    }
+    Ok(text)
+}
+
+impl Config {
+    /// Our own entry in `nodes`.
+    #[must_use]
+    pub fn our_node(&self) -> &NodeConfig {
+        let ours = self.nodes.iter().find(|node| node.id == self.node);
+        ours.expect("the check refuses a file whose node is not in nodes")
+    }
+}
+
+#[cfg(test)]
+mod tests;

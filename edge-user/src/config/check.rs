@@ -1,0 +1,368 @@
+//! From what the file says to what may be relied on. Every mistake is noted, none ends the check.
+
+mod addresses;
+mod nodes;
+
+use std::net::SocketAddr;
+use std::ops::{Range, RangeInclusive};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::file::{self, File, Number, Text};
+use super::problem::{Problem, suggestion};
+use super::{
+    Admin, Config, Host, Listen, Log, LogFormat, QuicConfig, SteeringConfig, SteeringMode, TlsFiles,
+};
+use crate::limits;
+
+/// A value, or nothing where it was refused and a [`Problem`] noted.
+type Checked<T> = Option<T>;
+
+/// The mistakes found so far.
+#[derive(Default)]
+struct Check {
+    problems: Vec<Problem>,
+}
+
+/// Checks `file` against `host`.
+pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
+    let mut check = Check::default();
+    let node = check.number(&file.node, "node", 0..=nodes::MAX_ID);
+    let steering = check.steering(&file.steering);
+    let listen = check.listen(&file.listen, steering.as_ref(), host);
+    let ours = node.map(|id| (id, file.node.span()));
+    let nodes = check.nodes(&file.nodes, ours, &file.listen.anycast);
+    let tls = check.tls(&file.tls);
+    let admin = check.admin(&file.admin);
+    let log = check.log(&file.log);
+    let quic = check.quic(&file.quic);
+    let drain = check.seconds(
+        &file.drain_seconds,
+        "drain_seconds",
+        limits::DEFAULT_DRAIN,
+        0,
+        limits::MAX_DRAIN,
+    );
+    let fleet_file = check.path(&file.fleet_file, "fleet_file");
+    let state_directory =
+        check.path_or(&file.state_directory, "state_directory", &host.state_directory);
+    check.ports(&file.listen, listen.as_ref(), &file.steering, steering.as_ref());
+    let whole = move || {
+        let (node, nodes) = (node?, nodes?);
+        let site = nodes.iter().find(|entry| entry.id == node)?.site.clone();
+        Some(Config {
+            node,
+            site,
+            nodes,
+            listen: listen?,
+            steering: steering?,
+            tls: tls?,
+            fleet_file: fleet_file?,
+            state_directory: state_directory?,
+            admin: admin?,
+            drain: drain?,
+            log: log?,
+            quic: quic?,
+        })
+    };
+    match whole() {
+        Some(config) if check.problems.is_empty() => Ok(config),
+        _ => Err(check.problems),
+    }
+}
+
+impl Check {
+    fn refuse(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    fn listen(
+        &mut self,
+        listen: &file::Listen,
+        steering: Option<&SteeringConfig>,
+        host: &Host,
+    ) -> Checked<Listen> {
+        let anycast = self.anycast(&listen.anycast);
+        let port = self.number_or(&listen.port, "port", 1..=u16::MAX, limits::DEFAULT_PORT);
+        let workers = self.number_or(&listen.workers, "workers", 0..=limits::MAX_WORKERS, 0);
+        let interfaces = self.interfaces(listen, steering, host);
+        let workers = workers.map(|workers| if workers == 0 { host.cores } else { workers });
+        Some(Listen { anycast: anycast?, port: port?, interfaces: interfaces?, workers: workers? })
+    }
+
+    fn interfaces(
+        &mut self,
+        listen: &file::Listen,
+        steering: Option<&SteeringConfig>,
+        host: &Host,
+    ) -> Checked<Vec<String>> {
+        let names = listen.interfaces.as_ref().map_or(&[][..], |names| names.get_ref());
+        let span = listen.interfaces.as_ref().map_or(listen.anycast.span(), toml::Spanned::span);
+        let attaches = |steering: &SteeringConfig| {
+            matches!(steering.mode, SteeringMode::Native | SteeringMode::Generic)
+        };
+        if names.is_empty() && steering.is_some_and(attaches) {
+            self.refuse(
+                Problem::new("steering with XDP needs an interface to attach to")
+                    .at(span, "no `interfaces` in [listen]")
+                    .help("name the uplinks, as in interfaces = [\"eth0\"], or set steering.mode = \"user-space\""),
+            );
+            return None;
+        }
+        if names.len() > limits::MAX_INTERFACES {
+            let most = limits::MAX_INTERFACES;
+            self.refuse(
+                Problem::new(format!("{} interfaces: at most {most} are possible", names.len()))
+                    .at(span, "too many"),
+            );
+            return None;
+        }
+        let checked: Vec<_> = names
+            .iter()
+            .enumerate()
+            .map(|(place, name)| self.interface(name, &names[..place], host))
+            .collect();
+        checked.into_iter().collect()
+    }
+
+    fn interface(&mut self, name: &Text, earlier: &[Text], host: &Host) -> Checked<String> {
+        let (span, name) = (name.span(), name.get_ref());
+        if name.is_empty() || name.len() > limits::MAX_INTERFACE_NAME_BYTES {
+            self.refuse(
+                Problem::new("an interface has a name of 1 to 15 bytes").at(span, "not a name"),
+            );
+            return None;
+        }
+        if let Some(first) = earlier.iter().find(|other| other.get_ref() == name) {
+            self.refuse(
+                Problem::new(format!("the interface {name} is named twice"))
+                    .at(first.span(), "here")
+                    .at(span, "and here")
+                    .help("remove one"),
+            );
+            return None;
+        }
+        if let Some(known) = &host.interfaces
+            && !known.contains(name)
+        {
+            let known: Vec<_> = known.iter().map(String::as_str).collect();
+            self.refuse(
+                Problem::new(format!("there is no interface {name} on this host"))
+                    .at(span, "unknown interface")
+                    .help(format!("{}; `ip link` lists them", suggestion(name, &known))),
+            );
+            return None;
+        }
+        Some(name.clone())
+    }
+
+    fn steering(&mut self, steering: &file::Steering) -> Checked<SteeringConfig> {
+        let modes = [
+            ("native", SteeringMode::Native),
+            ("generic", SteeringMode::Generic),
+            ("user-space", SteeringMode::UserSpace),
+            ("off", SteeringMode::Off),
+        ];
+        let mode = self.word(&steering.mode, "mode", &modes, SteeringMode::Native);
+        let directory = "/sys/fs/bpf/landfast".as_ref();
+        let pin_directory = self.path_or(&steering.pin_directory, "pin_directory", directory);
+        let encapsulation_port = self.number_or(
+            &steering.encapsulation_port,
+            "encapsulation_port",
+            1..=u16::MAX,
+            limits::DEFAULT_ENCAPSULATION_PORT,
+        );
+        Some(SteeringConfig {
+            mode: mode?,
+            pin_directory: pin_directory?,
+            encapsulation_port: encapsulation_port?,
+        })
+    }
+
+    /// The port of the encapsulation and that of QUIC are told apart by number alone.
+    fn ports(
+        &mut self,
+        listen: &file::Listen,
+        checked_listen: Option<&Listen>,
+        steering: &file::Steering,
+        checked_steering: Option<&SteeringConfig>,
+    ) {
+        let (Some(quic), Some(encapsulation)) = (checked_listen, checked_steering) else { return };
+        if quic.port != encapsulation.encapsulation_port {
+            return;
+        }
+        let places = [
+            (&steering.encapsulation_port, "packets of nodes"),
+            (&listen.port, "packets of clients"),
+        ];
+        let problem = Problem::new(format!(
+            "port {} is both encapsulation_port and the port of QUIC",
+            quic.port
+        ));
+        let problem = places.into_iter().fold(problem, |problem, (port, label)| match port {
+            Some(port) => problem.at(port.span(), label),
+            None => problem,
+        });
+        self.refuse(problem.help("give encapsulation_port another number, on every node the same"));
+    }
+
+    fn tls(&mut self, tls: &file::Tls) -> Checked<TlsFiles> {
+        let certificate = self.path(&tls.certificate, "certificate");
+        let key = self.path(&tls.key, "key");
+        Some(TlsFiles { certificate: certificate?, key: key? })
+    }
+
+    fn admin(&mut self, admin: &file::Admin) -> Checked<Admin> {
+        let listen = match &admin.listen {
+            None => Some(SocketAddr::from(([127, 0, 0, 1], 9443))),
+            Some(text) => self.socket_address(text),
+        };
+        let socket = self.path_or(&admin.socket, "socket", "/run/landfast/admin.sock".as_ref());
+        Some(Admin { listen: listen?, socket: socket? })
+    }
+
+    fn socket_address(&mut self, text: &Text) -> Checked<SocketAddr> {
+        match text.get_ref().parse::<SocketAddr>() {
+            Ok(address) if address.port() != 0 => return Some(address),
+            Ok(_) => self
+                .refuse(Problem::new("port 0 is no port to listen on").at(text.span(), "port 0")),
+            Err(_) => self.refuse(
+                Problem::new(format!("`{}` is not an address with a port", text.get_ref()))
+                    .at(text.span(), "not an address")
+                    .help("as in \"127.0.0.1:9443\" or \"[::1]:9443\""),
+            ),
+        }
+        None
+    }
+
+    fn log(&mut self, log: &file::Log) -> Checked<Log> {
+        use tracing::Level;
+        let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+        let levels = [
+            ("error", Level::ERROR),
+            ("warn", Level::WARN),
+            ("info", Level::INFO),
+            ("debug", Level::DEBUG),
+            ("trace", Level::TRACE),
+        ];
+        let format = self.word(&log.format, "format", &formats, LogFormat::Text);
+        let level = self.word(&log.level, "level", &levels, Level::INFO);
+        Some(Log { format: format?, level: level? })
+    }
+
+    fn quic(&mut self, quic: &file::Quic) -> Checked<QuicConfig> {
+        let max_connections = self.number_or(
+            &quic.max_connections,
+            "max_connections",
+            1..=limits::MAX_CONNECTIONS,
+            limits::DEFAULT_MAX_CONNECTIONS,
+        );
+        let retry_threshold = self.number_or(
+            &quic.retry_threshold,
+            "retry_threshold",
+            0..=limits::MAX_CONNECTIONS,
+            limits::DEFAULT_RETRY_THRESHOLD,
+        );
+        let idle_timeout = self.seconds(
+            &quic.idle_timeout_seconds,
+            "idle_timeout_seconds",
+            limits::DEFAULT_IDLE_TIMEOUT,
+            1,
+            limits::MAX_IDLE_TIMEOUT,
+        );
+        Some(QuicConfig {
+            max_connections: max_connections?,
+            retry_threshold: retry_threshold?,
+            idle_timeout: idle_timeout?,
+        })
+    }
+
+    fn number<T>(&mut self, number: &Number, name: &str, range: RangeInclusive<T>) -> Checked<T>
+    where
+        T: Copy + TryFrom<i64> + PartialOrd + std::fmt::Display,
+    {
+        let checked = T::try_from(*number.get_ref()).ok().filter(|value| range.contains(value));
+        if checked.is_none() {
+            let (low, high) = (range.start(), range.end());
+            self.refuse(
+                Problem::new(format!(
+                    "`{name}` is {}: it must be {low} to {high}",
+                    number.get_ref()
+                ))
+                .at(number.span(), "out of range"),
+            );
+        }
+        checked
+    }
+
+    fn number_or<T>(
+        &mut self,
+        number: &Option<Number>,
+        name: &str,
+        range: RangeInclusive<T>,
+        default: T,
+    ) -> Checked<T>
+    where
+        T: Copy + TryFrom<i64> + PartialOrd + std::fmt::Display,
+    {
+        number.as_ref().map_or(Some(default), |number| self.number(number, name, range))
+    }
+
+    fn seconds(
+        &mut self,
+        number: &Option<Number>,
+        name: &str,
+        default: Duration,
+        least: u64,
+        most: Duration,
+    ) -> Checked<Duration> {
+        let range = least..=most.as_secs();
+        self.number_or(number, name, range, default.as_secs()).map(Duration::from_secs)
+    }
+
+    fn word<T: Copy>(
+        &mut self,
+        word: &Option<Text>,
+        name: &str,
+        known: &[(&str, T)],
+        default: T,
+    ) -> Checked<T> {
+        let Some(word) = word else { return Some(default) };
+        let found = known.iter().find(|(known, _)| known == word.get_ref());
+        if found.is_none() {
+            let known: Vec<_> = known.iter().map(|(word, _)| *word).collect();
+            self.refuse(
+                Problem::new(format!("`{name}` cannot be `{}`", word.get_ref()))
+                    .at(word.span(), "not known")
+                    .help(suggestion(word.get_ref(), &known)),
+            );
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    fn path(&mut self, path: &Text, name: &str) -> Checked<PathBuf> {
+        if !path.get_ref().starts_with('/') {
+            self.refuse(
+                Problem::new(format!("`{name}` is not an absolute path"))
+                    .at(path.span(), "relative")
+                    .help("write it from / on: the process may be started in any directory"),
+            );
+            return None;
+        }
+        Some(PathBuf::from(path.get_ref()))
+    }
+
+    fn path_or(
+        &mut self,
+        path: &Option<Text>,
+        name: &str,
+        default: &std::path::Path,
+    ) -> Checked<PathBuf> {
+        path.as_ref().map_or_else(|| Some(default.to_owned()), |path| self.path(path, name))
+    }
+
+    /// Notes that something stands twice.
+    fn twice(&mut self, what: String, first: Range<usize>, second: Range<usize>, help: &str) {
+        self.refuse(Problem::new(what).at(first, "first here").at(second, "again here").help(help));
+    }
+}

@@ -1,0 +1,87 @@
+//! The file as it is written: names, and where each value stands. Nothing is checked here but
+//! the kind of each value and that no setting is unknown.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+/// Text of the file with its place.
+pub(super) type Text = Spanned<String>;
+/// A whole number of the file with its place.
+pub(super) type Number = Spanned<i64>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) node: Number,
+    pub(super) fleet_file: Text,
+    pub(super) state_directory: Option<Text>,
+    pub(super) drain_seconds: Option<Number>,
+    pub(super) listen: Listen,
+    pub(super) tls: Tls,
+    #[serde(default)]
+    pub(super) steering: Steering,
+    #[serde(default)]
+    pub(super) admin: Admin,
+    #[serde(default)]
+    pub(super) log: Log,
+    #[serde(default)]
+    pub(super) quic: Quic,
+    pub(super) nodes: Spanned<Vec<Node>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listen {
+    pub(super) anycast: Spanned<Vec<Text>>,
+    pub(super) port: Option<Number>,
+    pub(super) interfaces: Option<Spanned<Vec<Text>>>,
+    pub(super) workers: Option<Number>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) certificate: Text,
+    pub(super) key: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Steering {
+    pub(super) mode: Option<Text>,
+    pub(super) pin_directory: Option<Text>,
+    pub(super) encapsulation_port: Option<Number>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Admin {
+    pub(super) listen: Option<Text>,
+    pub(super) socket: Option<Text>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Log {
+    pub(super) format: Option<Text>,
+    pub(super) level: Option<Text>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Quic {
+    pub(super) max_connections: Option<Number>,
+    pub(super) retry_threshold: Option<Number>,
+    pub(super) idle_timeout_seconds: Option<Number>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Node {
+    pub(super) id: Number,
+    pub(super) name: Text,
+    pub(super) site: Text,
+    pub(super) ipv4: Option<Text>,
+    pub(super) ipv6: Option<Text>,
+    pub(super) liveness: Option<Text>,
+}

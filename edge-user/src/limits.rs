@@ -1,0 +1,219 @@
+//! Every bound of the edge process, and why it is this number. Units come last in the name.
+//!
+//! What an operator sets in the configuration file has its default here too. A bound that is
+//! part of a kernel map stands in [`edge_wire::maps`], because the kernel side needs it as well.
+
+use std::time::Duration;
+
+// The configuration file.
+
+/// Bytes of a configuration or fleet file. A fleet of 4,096 nodes takes about 600 kB.
+pub const MAX_CONFIG_BYTES: u64 = 2 << 20;
+/// Anycast addresses of a fleet. Each costs an entry in the checks at the start, none on the
+/// packet path; more than this is a mistake in a generated file.
+pub const MAX_ANYCAST_ADDRESSES: usize = 256;
+/// Interfaces that carry the XDP program. A host has one or two uplinks, doubled for a change.
+pub const MAX_INTERFACES: usize = 4;
+/// Workers of a process: one byte of a connection ID names the worker, and the count of them is
+/// one byte in the kernel's map.
+pub const MAX_WORKERS: u8 = 255;
+/// Bytes of a node's or a site's name: what fits in a metric label and a log line.
+pub const MAX_NAME_BYTES: usize = 64;
+/// Bytes of an interface name (`IFNAMSIZ`, less the zero at the end).
+pub const MAX_INTERFACE_NAME_BYTES: usize = 15;
+
+/// `listen.port` where the file names none: HTTP/3 of the Web.
+pub const DEFAULT_PORT: u16 = 443;
+/// `steering.encapsulation_port` where the file names none: unassigned at IANA.
+pub const DEFAULT_ENCAPSULATION_PORT: u16 = 7842;
+/// `quic.max_connections` where the file names none, in the whole process. At the 31 kB that an
+/// idle connection was measured to hold, 2 GB.
+pub const DEFAULT_MAX_CONNECTIONS: u32 = 65_536;
+/// The most that `quic.max_connections` may be: 31 GB of idle connections.
+pub const MAX_CONNECTIONS: u32 = 1_000_000;
+/// `quic.retry_threshold` where the file names none: handshakes in progress in the whole process
+/// above which a new client must prove its address first (RFC 9000 section 8.1.2). At a
+/// handshake of 100 ms, 10,000 new connections a second pass without the extra round trip.
+pub const DEFAULT_RETRY_THRESHOLD: u32 = 1_000;
+/// `quic.idle_timeout_seconds` where the file names none: what browsers offer themselves.
+pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most that `quic.idle_timeout_seconds` may be: middleboxes have forgotten a flow by then.
+pub const MAX_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+/// `drain_seconds` where the file names none. Most responses end within this; systemd waits 90 s
+/// by default before it kills.
+pub const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
+/// The most that `drain_seconds` may be: an hour, for long downloads.
+pub const MAX_DRAIN: Duration = Duration::from_secs(3600);
+
+// TLS.
+
+/// Bytes of a certificate or key file: a chain of ten RSA-4096 certificates is 20 kB.
+pub const MAX_PEM_BYTES: u64 = 1 << 20;
+/// Certificates in a chain: longer ones are refused by clients.
+pub const MAX_CHAIN_CERTIFICATES: usize = 10;
+/// How long a session ticket is taken (RFC 8446 section 4.6.1 allows a week). Half a day keeps
+/// returning visitors and bounds what a stolen key opens.
+pub const TICKET_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+/// Bytes of a session ticket that is looked at. Ours hold no client certificate and are about
+/// 250 bytes.
+pub const MAX_TICKET_BYTES: usize = 4096;
+/// From when on a certificate that ends is worth a warning at the start.
+pub const CERTIFICATE_ENDS_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
+
+// Admin.
+
+/// How long a worker may take to answer a report before it counts as stuck. Its loop turns every
+/// few milliseconds even under load.
+pub const REPORT_WITHIN: Duration = Duration::from_secs(2);
+/// Connections to the metrics listener at one time: a few scrapers and probes.
+pub const MAX_ADMIN_CONNECTIONS: usize = 32;
+/// How long a connection to the metrics listener lasts at most: one request and its answer.
+pub const ADMIN_CONNECTION_TIME: Duration = Duration::from_secs(10);
+/// Bytes of the head of a request to the metrics listener; hyper takes no smaller buffer.
+pub const ADMIN_HEAD_BYTES: usize = 8192;
+/// Header fields of a request to the metrics listener.
+pub const ADMIN_HEADERS: usize = 64;
+/// Connections to the admin socket at one time: operators and their scripts.
+pub const MAX_ADMIN_SOCKET_CONNECTIONS: usize = 16;
+/// Bytes of a line on the admin socket. The list of 4,096 nodes is the longest.
+pub const MAX_ADMIN_LINE_BYTES: usize = 1 << 20;
+/// How long the admin socket waits for a line, and a command for its answer.
+pub const ADMIN_LINE_WITHIN: Duration = Duration::from_secs(10);
+/// How long an admin listener waits after it could not take a connection.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+// The engine.
+
+/// Largest UDP payload we send or accept on a path: two IPv6 headers, two UDP headers and ours
+/// of 16 bytes around it still fit in 1500 (1500 - 40 - 8 - 16 - 40 - 8), so every datagram can
+/// be forwarded between nodes.
+pub const MAX_UDP_PAYLOAD_BYTES: u16 = 1388;
+/// Segments of one send. 45 of [`MAX_UDP_PAYLOAD_BYTES`] are below the 65,507 bytes above which
+/// the kernel refuses a UDP datagram, and with it the whole train.
+pub const MAX_SEND_SEGMENTS: usize = 45;
+/// Bidirectional streams a client may have open: RFC 9114 section 6.1 asks for at least 100.
+/// quinn-proto allots their state in advance, 25 KiB a connection.
+pub const MAX_REQUEST_STREAMS: u32 = 100;
+/// Unidirectional streams a client may have open: control, two of QPACK, and some to grease
+/// (RFC 9114 section 6.2 asks for at least 3).
+pub const MAX_UNIDIRECTIONAL_STREAMS: u32 = 16;
+/// What a client may send ahead on one stream. Requests have no body to speak of yet; 256 KiB
+/// keep an upload of 20 Mbit/s at 100 ms busy.
+pub const STREAM_RECEIVE_WINDOW_BYTES: u32 = 256 << 10;
+/// What a client may send ahead on all streams of a connection: four full ones.
+pub const CONNECTION_RECEIVE_WINDOW_BYTES: u32 = 1 << 20;
+/// What a connection holds for retransmission: 100 Mbit/s at 160 ms.
+pub const SEND_WINDOW_BYTES: u64 = 2 << 20;
+/// Bytes of a client's handshake messages out of order. A ClientHello with a post-quantum share
+/// is 1.8 KB.
+pub const CRYPTO_BUFFER_BYTES: usize = 8 << 10;
+/// Bytes buffered for one connection attempt between its first datagram and our answer. Both
+/// happen in one call, so nothing is ever buffered.
+pub const INCOMING_BUFFER_BYTES: u64 = 4 << 10;
+/// The same for all attempts of a worker.
+pub const INCOMING_BUFFER_TOTAL_BYTES: u64 = 1 << 20;
+/// Datagrams (RFC 9221) are not offered: no application of ours uses them.
+pub const DATAGRAM_BUFFER_BYTES: Option<usize> = None;
+/// How long a handshake may take. The slowest honest ones have lost several flights at the
+/// initial round trip of 333 ms; the idle timeout alone would let half a one stay for longer.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// At least this long a close waits for what is in flight to be acknowledged, two round trips
+/// where that is longer. A client may take 25 ms over an acknowledgement (RFC 9000 section 18.2).
+pub const CLOSE_WAIT_MIN: Duration = Duration::from_millis(50);
+/// See [`CLOSE_WAIT_MIN`].
+pub const CLOSE_WAIT_MAX: Duration = Duration::from_millis(500);
+/// How long a Retry token is accepted. A client answers at once; this allows for clocks of nodes
+/// that differ by seconds.
+pub const RETRY_TOKEN_LIFETIME: Duration = Duration::from_secs(15);
+/// How long a NEW_TOKEN token is accepted (RFC 9000 section 8.1.3): a day of returning clients.
+pub const ADDRESS_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// Stateless resets a worker sends at once. When a node has died, every one of its connections
+/// asks for one within a second; each costs 1 us and is smaller than what it answers.
+pub const RESET_BURST: u32 = 20_000;
+/// Stateless resets a worker sends each second afterwards.
+pub const RESETS_PER_SECOND: u32 = 20_000;
+/// Answers without a connection (Retry, refusal, reset) that wait for the socket. More are
+/// dropped: their askers ask again.
+pub const MAX_PENDING_ANSWERS: usize = 1024;
+
+// HTTP/3.
+
+/// Bytes of a HEADERS frame, compressed. Browsers and proxies stay below 16 KiB.
+pub const MAX_HEADERS_FRAME_BYTES: u64 = 64 << 10;
+/// Bytes of any other frame but DATA: SETTINGS, GOAWAY, PRIORITY_UPDATE and what is greased.
+pub const MAX_CONTROL_FRAME_BYTES: u64 = 4 << 10;
+/// Bytes of a request's fields, uncompressed, with 32 for each (RFC 9114 section 4.2.2).
+pub const MAX_FIELD_SECTION_BYTES: u64 = 64 << 10;
+/// Most bytes that `/bytes/N` gives: 1 GiB.
+pub const MAX_BODY_BYTES: u64 = 1 << 30;
+/// Bytes that are handed to a stream at a time.
+pub const BODY_CHUNK_BYTES: usize = 64 << 10;
+
+// The driver.
+
+/// Datagram trains received in one turn of a worker's loop, before it sends and lets requests
+/// run. A train is up to 64 datagrams.
+pub const RECEIVE_BATCHES_PER_TURN: usize = 4;
+/// Sends in one turn of a worker's loop, before it receives again.
+pub const SENDS_PER_TURN: usize = 64;
+/// Messages taken from a worker's inbox in one turn.
+pub const INBOX_PER_TURN: usize = 256;
+/// Messages that wait for a worker: what was received by another worker, or relayed by a node.
+/// At 1,388 bytes each 5.7 MB.
+pub const INBOX_MESSAGES: usize = 4096;
+/// Socket buffers, each way. Bulk transfers gain from it; the kernel caps it at
+/// `net.core.rmem_max` and `wmem_max`.
+pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+/// At least this long a client may still send requests after the first GOAWAY, so that none that
+/// was under way is refused (RFC 9114 section 5.2). Three round trips where that is longer.
+pub const GOAWAY_GRACE_MIN: Duration = Duration::from_millis(100);
+/// See [`GOAWAY_GRACE_MIN`].
+pub const GOAWAY_GRACE_MAX: Duration = Duration::from_secs(1);
+/// How long a worker waits beyond the deadline of a drain for closed connections to be forgotten
+/// (three probe timeouts, RFC 9000 section 10.2).
+pub const DRAIN_TAIL: Duration = Duration::from_secs(1);
+/// Bytes of a receive buffer: no train of merged datagrams is longer than a UDP length says.
+pub const RECEIVE_BUFFER_BYTES: usize = u16::MAX as usize;
+
+// Start and stop.
+
+/// How long a worker may take to end beyond the deadline of a drain and [`DRAIN_TAIL`], on a
+/// machine that is busy, before the process ends without it.
+pub const DRAIN_MARGIN: Duration = Duration::from_secs(3);
+
+// The relay: the encapsulation port in user space.
+
+/// Datagrams that wait for the relay to send them to other nodes. Traffic crosses nodes only while
+/// routes change; a thousand full datagrams are 1.4 MB.
+pub const RELAY_QUEUE: usize = 1024;
+/// Datagrams that the relay takes from a socket, or from its queue, before it looks at the others.
+pub const RELAY_BATCH: usize = 64;
+/// Reports of the relay under way: one scrape and one admin command.
+pub const RELAY_REPORTS: usize = 2;
+/// Bytes of a datagram that the relay receives: the most that UDP can carry.
+pub const RELAY_DATAGRAM_BYTES: usize = 65_535;
+
+// The way to other nodes.
+
+/// Between a change of routes, links or neighbours and the next look at them: changes come in
+/// trains, and one look serves them all. Short against the second that a route takes to settle.
+pub const NEXT_HOP_DEBOUNCE: Duration = Duration::from_millis(100);
+/// A look at all nodes takes at most one part in so many of the time, however often routes change:
+/// the pause after it is so many times as long as it took, up to [`NEXT_HOP_REFRESH`].
+pub const NEXT_HOP_PAUSE_FACTOR: u32 = 10;
+/// Between two looks where nothing is heard of a change. The kernel forgets an unused neighbour
+/// after 60 s at the earliest (`gc_stale_time`) and XDP's use of it does not count, so it is
+/// confirmed several times before that.
+pub const NEXT_HOP_REFRESH: Duration = Duration::from_secs(15);
+
+// Attaching XDP.
+
+/// How long a detached program may still be seen on its device: the kernel lets go of a link from a
+/// work queue, in milliseconds even on a busy host.
+pub const DETACH_WAIT: Duration = Duration::from_secs(2);
+/// Between two looks at it.
+pub const DETACH_POLL: Duration = Duration::from_millis(5);
+
+/// Between two looks into the buffer of sampled verdicts. It holds a few thousand; what does not
+/// fit is lost, as suits samples.
+pub const TRACE_POLL: Duration = Duration::from_millis(100);

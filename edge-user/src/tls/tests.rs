@@ -1,0 +1,73 @@
+use super::*;
+
+struct Files {
+    directory: PathBuf,
+    files: TlsFiles,
+}
+
+impl Files {
+    fn new(name: &str) -> Self {
+        let directory =
+            std::env::temp_dir().join(format!("landfast-{name}-{}", std::process::id()));
+        std::fs::create_dir(&directory).expect("a fresh directory");
+        let certified = rcgen::generate_simple_self_signed(["localhost".into()]).expect("signed");
+        let files =
+            TlsFiles { certificate: directory.join("cert.pem"), key: directory.join("key.pem") };
+        std::fs::write(&files.certificate, certified.cert.pem()).expect("written");
+        std::fs::write(&files.key, certified.signing_key.serialize_pem()).expect("written");
+        Self { directory, files }
+    }
+
+    fn load(&self) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+        server_config(&self.files, &Rotating { current: [1; 32], previous: None, next: None })
+    }
+
+    fn refusal(&self) -> String {
+        self.load().expect_err("refused").to_string()
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+#[test]
+fn http3_alone_over_tls_13_with_a_hybrid_key_exchange_first() {
+    let files = Files::new("tls-good");
+    let config = files.load().expect("good");
+    assert_eq!(config.alpn_protocols, [b"h3"]);
+    assert!(config.ticketer.enabled());
+    assert_eq!(config.max_early_data_size, 0, "no 0-RTT");
+    let groups = &config.crypto_provider().kx_groups;
+    assert_eq!(groups[0].name(), rustls::NamedGroup::X25519MLKEM768);
+}
+
+#[test]
+fn a_file_that_does_not_serve_is_named_with_the_reason() {
+    let files = Files::new("tls-bad");
+    let (certificate, key) = (files.files.certificate.clone(), files.files.key.clone());
+    let good_key = std::fs::read_to_string(&key).expect("written");
+    let good_certificate = std::fs::read_to_string(&certificate).expect("written");
+    let write = |path: &PathBuf, text: &str| std::fs::write(path, text).expect("written");
+
+    write(&certificate, &good_key);
+    assert!(files.refusal().contains("cert.pem holds no certificate"), "{}", files.refusal());
+    write(&certificate, &good_certificate.repeat(11));
+    assert!(files.refusal().contains("holds 11 certificates"), "{}", files.refusal());
+    write(&certificate, &good_certificate.replace("-----END", "-----ENDE"));
+    assert!(files.refusal().contains("cert.pem is not in PEM form"), "{}", files.refusal());
+    write(&certificate, &good_certificate);
+
+    write(&key, &good_certificate);
+    assert!(files.refusal().contains("key.pem holds no private key"), "{}", files.refusal());
+    write(&key, &rcgen::KeyPair::generate().expect("key").serialize_pem());
+    assert!(files.refusal().contains("cannot be used together"), "{}", files.refusal());
+    std::fs::remove_file(&key).expect("there");
+    assert!(
+        files.refusal().contains("key.pem cannot be read: No such file"),
+        "{}",
+        files.refusal()
+    );
+}
