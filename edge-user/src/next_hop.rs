@@ -1,0 +1,188 @@
+//! The way to each node: device, MAC addresses, VLAN and MTU, kept up to date from netlink, so that
+//! `steer_node` needs no look-up in the FIB (which costs more than all the rest of it).
+//!
+//! [`follow`] looks at routes, links and neighbours, and again whenever the kernel tells of a
+//! change, at the latest after [`limits::NEXT_HOP_REFRESH`]. What it makes of them is worked out in
+//! [`path`](mod@path), without a socket. It sends no packet of its own: where a neighbour is not
+//! resolved, the kernel is asked to resolve it.
+
+mod path;
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use edge_wire::maps::Path;
+use futures_util::StreamExt;
+use rtnetlink::{Handle, MulticastGroup};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::config::{Config, NodeConfig};
+use crate::limits;
+use crate::netlink;
+use crate::nodes::{Liveness, NodeTable};
+use crate::steering::tables::endpoints;
+use path::{Network, NextHop};
+
+/// The kernel does not tell how packets travel.
+#[derive(Debug, thiserror::Error)]
+pub enum NextHopError {
+    /// No netlink socket could be made.
+    #[error("cannot follow routes and neighbours: no netlink socket: {0}")]
+    Socket(#[from] io::Error),
+    /// The socket that tells of changes was closed.
+    #[error("cannot follow routes and neighbours: the netlink socket was closed")]
+    Closed,
+}
+
+/// Another node, and what of the way to it is known from the configuration.
+struct Target {
+    node: u16,
+    ipv4: Option<IpAddr>,
+    ipv6: Option<IpAddr>,
+    endpoints: [Path; 2],
+}
+
+impl Target {
+    fn new(own: Option<&NodeConfig>, node: &NodeConfig) -> Self {
+        Self {
+            node: node.id,
+            ipv4: node.ipv4.map(IpAddr::V4),
+            ipv6: node.ipv6.map(IpAddr::V6),
+            endpoints: endpoints(own, node),
+        }
+    }
+}
+
+/// Follows the ways to all other nodes until it is dropped. `store` gets a node's ID and its paths
+/// for IPv4 and IPv6, once at the start and then whenever one of them changes. A node that cannot
+/// be reached keeps its addresses, with interface 0. Neighbours are resolved for live nodes only.
+///
+/// # Errors
+/// Where netlink fails for good; what it answers to single questions is logged and asked again.
+pub async fn follow(
+    config: &Config,
+    nodes: Arc<NodeTable>,
+    mut store: impl FnMut(u16, Path, Path),
+) -> Result<Infallible, NextHopError> {
+    let targets = targets(config);
+    // Dropped with this future, and the connections with it.
+    let mut tasks = JoinSet::new();
+    let changed = Arc::new(Notify::new());
+    watch(&mut tasks, &changed)?;
+    let (connection, handle, _messages) = rtnetlink::new_connection()?;
+    tasks.spawn(connection);
+
+    let mut known = HashMap::new();
+    loop {
+        let began = Instant::now();
+        match survey(&handle, &targets, &nodes).await {
+            Ok(paths) => {
+                for (node, [ipv4, ipv6]) in paths {
+                    if known.insert(node, [ipv4, ipv6]) != Some([ipv4, ipv6]) {
+                        tell(node, &ipv4, &ipv6);
+                        store(node, ipv4, ipv6);
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "netlink does not tell the way to other nodes"),
+        }
+        let pause = began.elapsed() * limits::NEXT_HOP_PAUSE_FACTOR;
+        tokio::select! {
+            // No change in this time: a look all the same.
+            _ = timeout(limits::NEXT_HOP_REFRESH, changed.notified()) => {}
+            _ = tasks.join_next() => return Err(NextHopError::Closed),
+        }
+        sleep(pause.clamp(limits::NEXT_HOP_DEBOUNCE, limits::NEXT_HOP_REFRESH)).await;
+    }
+}
+
+/// Looks once at the ways to all other nodes: each node's ID, its paths for IPv4 and for IPv6.
+///
+/// # Errors
+/// Where netlink does not answer.
+pub fn look(config: &Config) -> io::Result<Vec<(u16, [Path; 2])>> {
+    let (targets, nodes) = (targets(config), NodeTable::new(&config.nodes));
+    netlink::ask(async |handle| survey(&handle, &targets, &nodes).await)
+}
+
+fn targets(config: &Config) -> Vec<Target> {
+    let own = config.nodes.iter().find(|node| node.id == config.node);
+    let others = config.nodes.iter().filter(|node| node.id != config.node);
+    others.map(|node| Target::new(own, node)).collect()
+}
+
+/// Has `changed` notified of every change. Changes are not queued: each leads to a look at all.
+fn watch(tasks: &mut JoinSet<()>, changed: &Arc<Notify>) -> io::Result<()> {
+    let (connection, handle, mut messages) = rtnetlink::new_multicast_connection(&[
+        MulticastGroup::Link,
+        MulticastGroup::Neigh,
+        MulticastGroup::Ipv4Route,
+        MulticastGroup::Ipv6Route,
+    ])?;
+    tasks.spawn(connection);
+    let changed = Arc::clone(changed);
+    tasks.spawn(async move {
+        // The connection ends when its last handle goes.
+        let _handle = handle;
+        while messages.next().await.is_some() {
+            changed.notify_one();
+        }
+    });
+    Ok(())
+}
+
+/// Looks at everything once.
+async fn survey(
+    handle: &Handle,
+    targets: &[Target],
+    nodes: &NodeTable,
+) -> Result<Vec<(u16, [Path; 2])>, rtnetlink::Error> {
+    let links = netlink::links(handle).await?;
+    let network = Network {
+        links: links.into_iter().map(|link| (link.index, link)).collect(),
+        neighbours: netlink::neighbours(handle).await?,
+    };
+    let mut paths = Vec::with_capacity(targets.len());
+    for target in targets {
+        let live = nodes.liveness(target.node) == Liveness::Live;
+        let [mut ipv4, mut ipv6] = target.endpoints;
+        for (path, address) in [(&mut ipv4, target.ipv4), (&mut ipv6, target.ipv6)] {
+            let Some(address) = address.filter(|_| path.destination != [0; 16]) else { continue };
+            let route = netlink::route(handle, address).await?;
+            let NextHop { path: found, unconfirmed } =
+                network.next_hop(*path, address, route.as_ref());
+            *path = found;
+            if let Some((interface, neighbour)) = unconfirmed.filter(|_| live) {
+                resolve(handle, interface, neighbour).await;
+            }
+        }
+        paths.push((target.node, [ipv4, ipv6]));
+    }
+    Ok(paths)
+}
+
+async fn resolve(handle: &Handle, interface: u32, neighbour: IpAddr) {
+    if let Err(error) = netlink::resolve(handle, interface, neighbour).await {
+        tracing::debug!(%error, %neighbour, interface, "the kernel does not resolve a neighbour");
+    }
+}
+
+fn tell(node: u16, ipv4: &Path, ipv6: &Path) {
+    for (family, path) in [("ipv4", ipv4), ("ipv6", ipv6)] {
+        if path.destination == [0; 16] {
+            continue;
+        }
+        if path.interface == 0 {
+            tracing::info!(node, family, "the way to a node is not known");
+        } else {
+            let Path { interface, vlan, mtu, .. } = *path;
+            tracing::debug!(node, family, interface, vlan, mtu, "the way to a node");
+        }
+    }
+}
