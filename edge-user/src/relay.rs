@@ -1,0 +1,202 @@
+//! The encapsulation port in user space: the way without XDP. Slower, counted, never down.
+//!
+//! What other nodes send is checked, taken out of its outer headers and handed to the owner's
+//! worker; what this node's workers hold of another node's connections is wrapped and sent there.
+//! The work on bytes is in [`unwrap`](mod@unwrap), [`wrap`](mod@wrap) and [`choose`], without a
+//! socket; here is the loop around it. With XDP attached there is no relay.
+
+mod choose;
+mod peers;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod unwrap;
+mod wrap;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use edge_wire::{Reason, siphash};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::Config;
+use crate::fleet::Secrets;
+use crate::limits;
+use crate::quic::Datagram;
+use crate::quic::driver::ToWorker;
+use crate::steering::tables::decode_configs;
+use choose::WorkerChoice;
+use peers::Peers;
+
+/// A datagram for a node that a worker found to be its owner.
+#[derive(Debug)]
+pub struct ToRelay {
+    /// The owner.
+    pub node: u16,
+    /// As it came to this node. One that came by way of a node is counted and dropped.
+    pub datagram: Datagram,
+}
+
+/// What the relay has done since it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayReport {
+    /// Datagrams, by the Reason that each ended with.
+    pub reasons: [u64; Reason::COUNT as usize],
+}
+
+/// The way to a running [`Relay`]. The relay ends when the last sender of `reports` is dropped.
+#[derive(Clone, Debug)]
+pub struct RelayHandle {
+    /// For the workers; bounded, so use `try_send` and count [`Reason::QueueFull`].
+    pub inbox: mpsc::Sender<ToRelay>,
+    /// For whoever wants a [`RelayReport`].
+    pub reports: mpsc::Sender<oneshot::Sender<RelayReport>>,
+}
+
+/// Bound to our own addresses, ready to run.
+pub struct Relay {
+    peers: Peers,
+    choice: WorkerChoice,
+    sockets: [Option<std::net::UdpSocket>; 2],
+    inbox: mpsc::Receiver<ToRelay>,
+    reports: mpsc::Receiver<oneshot::Sender<RelayReport>>,
+}
+
+impl Relay {
+    /// Binds the encapsulation port on this node's own addresses. `workers` is at least 1.
+    ///
+    /// # Errors
+    /// Where a socket cannot be made or bound; the message names the address.
+    pub fn bind(
+        config: &Config,
+        secrets: &Secrets,
+        generation: u8,
+        workers: u8,
+    ) -> io::Result<(Self, RelayHandle)> {
+        let own = config.nodes.iter().find(|node| node.id == config.node);
+        let port = config.steering.encapsulation_port;
+        let open = |address: Option<IpAddr>| {
+            address.map(|address| socket::open(SocketAddr::new(address, port))).transpose()
+        };
+        let ipv4 = open(own.and_then(|node| node.ipv4).map(IpAddr::V4))?;
+        let ipv6 = open(own.and_then(|node| node.ipv6).map(IpAddr::V6))?;
+        let (to_relay, inbox) = mpsc::channel(limits::RELAY_QUEUE);
+        let (to_reports, reports) = mpsc::channel(limits::RELAY_REPORTS);
+        let choice = WorkerChoice {
+            configs: decode_configs(secrets),
+            node: config.node,
+            generation,
+            workers,
+            hash_key: siphash::key(secrets.worker_hash),
+        };
+        let peers = Peers::new(config, secrets);
+        let relay = Self { peers, choice, sockets: [ipv4, ipv6], inbox, reports };
+        Ok((relay, RelayHandle { inbox: to_relay, reports: to_reports }))
+    }
+
+    /// Relays until the handle is dropped. `workers` are the inboxes, by worker.
+    ///
+    /// # Errors
+    /// Where the runtime cannot watch the sockets.
+    pub async fn run(self, workers: Vec<mpsc::Sender<ToWorker>>) -> io::Result<()> {
+        let Self { peers, choice, sockets: [ipv4, ipv6], mut inbox, mut reports } = self;
+        let watch = |socket: Option<std::net::UdpSocket>| socket.map(UdpSocket::from_std);
+        let (ipv4, ipv6) = (watch(ipv4).transpose()?, watch(ipv6).transpose()?);
+        let mut running = Running {
+            peers,
+            choice,
+            workers,
+            counts: [0; Reason::COUNT as usize],
+            received: vec![0; limits::RELAY_DATAGRAM_BYTES],
+            wrapped: Vec::new(),
+        };
+        let mut orders = Vec::with_capacity(limits::RELAY_BATCH);
+        loop {
+            tokio::select! {
+                readable = readable(ipv4.as_ref()) => running.receive(readable?),
+                readable = readable(ipv6.as_ref()) => running.receive(readable?),
+                _ = inbox.recv_many(&mut orders, limits::RELAY_BATCH), if !inbox.is_closed() => {
+                    for order in orders.drain(..) {
+                        running.send(&order, ipv4.as_ref(), ipv6.as_ref()).await;
+                    }
+                }
+                asked = reports.recv() => match asked {
+                    // Whoever asked may have gone; then nobody needs the answer.
+                    Some(answer) => drop(answer.send(RelayReport { reasons: running.counts })),
+                    None => return Ok(()),
+                }
+            }
+        }
+    }
+}
+
+async fn readable(socket: Option<&UdpSocket>) -> io::Result<&UdpSocket> {
+    match socket {
+        Some(socket) => socket.readable().await.map(|()| socket),
+        None => std::future::pending().await,
+    }
+}
+
+struct Running {
+    peers: Peers,
+    choice: WorkerChoice,
+    workers: Vec<mpsc::Sender<ToWorker>>,
+    counts: [u64; Reason::COUNT as usize],
+    received: Vec<u8>,
+    wrapped: Vec<u8>,
+}
+
+impl Running {
+    fn count(&mut self, reason: Reason) {
+        self.counts[reason as usize] += 1;
+    }
+
+    /// Takes a batch from the socket. Any error ends the batch: it is "nothing left", or one that
+    /// an earlier datagram of ours drew, and the socket is asked again when it is next readable.
+    fn receive(&mut self, socket: &UdpSocket) {
+        for _ in 0..limits::RELAY_BATCH {
+            let Ok((length, sender)) = socket.try_recv_from(&mut self.received) else { return };
+            let reason = match unwrap::unwrap(&self.peers, sender.ip(), &self.received[..length]) {
+                Ok(datagram) => self.hand_to_worker(datagram),
+                Err(reason) => reason,
+            };
+            self.count(reason);
+        }
+    }
+
+    fn hand_to_worker(&self, datagram: Datagram) -> Reason {
+        let worker = self.choice.worker(&datagram.payload);
+        let Some(inbox) = self.workers.get(usize::from(worker)) else {
+            return Reason::WorkerNone;
+        };
+        match inbox.try_send(ToWorker::Datagram(datagram)) {
+            Ok(()) => Reason::Stripped,
+            Err(TrySendError::Full(_)) => Reason::QueueFull,
+            Err(TrySendError::Closed(_)) => Reason::WorkerNone,
+        }
+    }
+
+    /// Sends, and waits while the socket's buffer is full: then the inbox fills, and the workers
+    /// count what no longer fits.
+    async fn send(&mut self, order: &ToRelay, ipv4: Option<&UdpSocket>, ipv6: Option<&UdpSocket>) {
+        let wrapped = wrap::wrap(&self.peers, order.node, &order.datagram, &mut self.wrapped);
+        let reason = match wrapped {
+            Err(reason) => reason,
+            Ok(target) => match if target.is_ipv4() { ipv4 } else { ipv6 } {
+                None => Reason::NoNextHop,
+                Some(socket) => sent(socket.send_to(&self.wrapped, target).await),
+            },
+        };
+        self.count(reason);
+    }
+}
+
+fn sent(result: io::Result<usize>) -> Reason {
+    match result {
+        Ok(_) => Reason::Forwarded,
+        Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => Reason::TooBig,
+        Err(_) => Reason::NoNextHop,
+    }
+}

@@ -1,0 +1,59 @@
+//! What the relay knows of the fleet: addresses and keys. Wrapping and unwrapping need no more.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use edge_wire::maps::MAX_ENCAPSULATION_KEYS;
+use edge_wire::siphash;
+
+use crate::config::{Config, NodeConfig};
+use crate::fleet::Secrets;
+
+/// The fleet as the relay sees it.
+pub(super) struct Peers {
+    pub(super) node: u16,
+    pub(super) port: u16,
+    pub(super) encapsulation_port: u16,
+    pub(super) key_id: u8,
+    keys: [Option<siphash::Key>; MAX_ENCAPSULATION_KEYS as usize],
+    addresses: HashMap<u16, (Option<Ipv4Addr>, Option<Ipv6Addr>)>,
+    anycast: Vec<IpAddr>,
+}
+
+impl Peers {
+    pub(super) fn new(config: &Config, secrets: &Secrets) -> Self {
+        let mut keys = [None; MAX_ENCAPSULATION_KEYS as usize];
+        for secret in &secrets.encapsulation_keys {
+            if let Some(key) = keys.get_mut(usize::from(secret.key_id)) {
+                *key = Some(siphash::key(secret.key));
+            }
+        }
+        let addresses = |node: &NodeConfig| (node.id, (node.ipv4, node.ipv6));
+        Self {
+            node: config.node,
+            port: config.listen.port,
+            encapsulation_port: config.steering.encapsulation_port,
+            key_id: secrets.encapsulate_with,
+            keys,
+            addresses: config.nodes.iter().map(addresses).collect(),
+            anycast: config.listen.anycast.clone(),
+        }
+    }
+
+    pub(super) fn key(&self, key_id: u8) -> Option<&siphash::Key> {
+        self.keys.get(usize::from(key_id))?.as_ref()
+    }
+
+    /// Another node's address of the family, to which we send and from which alone we accept.
+    pub(super) fn address(&self, node: u16, like: IpAddr) -> Option<IpAddr> {
+        if node == self.node {
+            return None;
+        }
+        let (ipv4, ipv6) = *self.addresses.get(&node)?;
+        if like.is_ipv4() { ipv4.map(IpAddr::V4) } else { ipv6.map(IpAddr::V6) }
+    }
+
+    pub(super) fn is_anycast(&self, address: IpAddr) -> bool {
+        self.anycast.contains(&address)
+    }
+}
