@@ -1,0 +1,188 @@
+//! One request, one answer: where it was answered, or so many bytes.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use serde::Serialize;
+
+use super::Place;
+use crate::limits;
+
+/// What was asked, in any version of HTTP.
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The path, without the query.
+    pub path: &'a str,
+    /// `h3`, as in ALPN.
+    pub protocol: &'static str,
+    /// The client's address as seen.
+    pub client: SocketAddr,
+}
+
+/// What follows the head of an answer.
+#[derive(Debug)]
+pub enum Body {
+    /// Nothing: HEAD.
+    Empty,
+    /// These bytes.
+    Full(Bytes),
+    /// So many bytes, whatever they are.
+    Bytes(u64),
+}
+
+impl Body {
+    /// Takes the next chunk off; `None` at the end. Nothing is allocated for it.
+    pub fn next_chunk(&mut self) -> Option<Bytes> {
+        static BLOCK: [u8; limits::BODY_CHUNK_BYTES] = [b'.'; limits::BODY_CHUNK_BYTES];
+        match std::mem::replace(self, Self::Empty) {
+            Self::Empty | Self::Bytes(0) => None,
+            Self::Full(bytes) => Some(bytes),
+            Self::Bytes(left) => {
+                let length = left.min(BLOCK.len() as u64);
+                *self = Self::Bytes(left - length);
+                Some(Bytes::from_static(&BLOCK[..length as usize]))
+            }
+        }
+    }
+}
+
+/// The JSON of every path that is not another thing.
+#[derive(Serialize)]
+struct WhereJson<'a> {
+    node: u16,
+    name: &'a str,
+    site: &'a str,
+    worker: u8,
+    owner: String,
+    protocol: &'a str,
+    client: String,
+}
+
+#[derive(Serialize)]
+struct ErrorJson<'a> {
+    error: &'a str,
+}
+
+/// Answers a request at a place.
+#[must_use]
+pub fn answer(place: &Place, request: &Request<'_>) -> (Response<()>, Body) {
+    if request.method != Method::GET && request.method != Method::HEAD {
+        let (mut head, body) = error(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only");
+        head.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return (head, body);
+    }
+    let (head, body) = match request.path.strip_prefix("/bytes/") {
+        Some(count) => bytes(count),
+        None => json(StatusCode::OK, &whereabouts(place, request)),
+    };
+    // HEAD has the fields of GET, and none of its body (RFC 9110 section 9.3.2).
+    if request.method == Method::HEAD { (head, Body::Empty) } else { (head, body) }
+}
+
+fn whereabouts<'a>(place: &'a Place, request: &Request<'_>) -> WhereJson<'a> {
+    let own = place.own;
+    WhereJson {
+        node: own.node,
+        name: &place.name,
+        site: &place.site,
+        worker: own.worker,
+        owner: format!("{}/{}/{}", own.node, own.worker, own.generation),
+        protocol: request.protocol,
+        client: request.client.to_string(),
+    }
+}
+
+fn bytes(count: &str) -> (Response<()>, Body) {
+    if count.is_empty() || !count.bytes().all(|byte| byte.is_ascii_digit()) {
+        return error(StatusCode::BAD_REQUEST, "/bytes/N takes a decimal number");
+    }
+    match count.parse() {
+        Ok(count) if count <= limits::MAX_BODY_BYTES => {
+            (head(StatusCode::OK, "application/octet-stream", count), Body::Bytes(count))
+        }
+        _ => error(StatusCode::BAD_REQUEST, "/bytes/N gives at most 1073741824"),
+    }
+}
+
+fn error(status: StatusCode, error: &str) -> (Response<()>, Body) {
+    json(status, &ErrorJson { error })
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> (Response<()>, Body) {
+    let mut text = serde_json::to_vec(value).expect("numbers and strings are JSON");
+    text.push(b'\n');
+    (head(status, "application/json", text.len() as u64), Body::Full(text.into()))
+}
+
+fn head(status: StatusCode, content_type: &'static str, length: u64) -> Response<()> {
+    let mut head = Response::new(());
+    *head.status_mut() = status;
+    let fields = head.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    fields.insert(header::CONTENT_LENGTH, length.into());
+    // Anycast: the next one may be answered elsewhere.
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    head
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use edge_wire::cid::ServerId;
+
+    fn ask(method: Method, path: &str) -> (Response<()>, Vec<u8>) {
+        let place = Place {
+            own: ServerId { node: 1, worker: 0, generation: 3 },
+            name: "ams1".into(),
+            site: "ams".into(),
+            requests: Default::default(),
+        };
+        let client = "203.0.113.9:4711".parse().expect("an address");
+        let (head, mut body) =
+            answer(&place, &Request { method: &method, path, protocol: "h3", client });
+        let chunks: Vec<_> = std::iter::from_fn(|| body.next_chunk()).collect();
+        (head, chunks.concat())
+    }
+
+    #[test]
+    fn any_path_says_who_answered_whom() {
+        let (head, body) = ask(Method::GET, "/");
+        assert_eq!(head.status(), StatusCode::OK);
+        let expected = concat!(
+            r#"{"node":1,"name":"ams1","site":"ams","worker":0,"owner":"1/0/3","protocol":"h3","#,
+            r#""client":"203.0.113.9:4711"}"#,
+            "\n"
+        );
+        assert_eq!(String::from_utf8(body).expect("text"), expected);
+        assert_eq!(head.headers()[header::CONTENT_LENGTH], expected.len().to_string());
+    }
+
+    #[test]
+    fn bytes_come_in_the_number_asked_for() {
+        for count in [0, 1, limits::BODY_CHUNK_BYTES, 3 * limits::BODY_CHUNK_BYTES + 1] {
+            let (head, body) = ask(Method::GET, &format!("/bytes/{count}"));
+            assert_eq!((head.status(), body.len()), (StatusCode::OK, count));
+        }
+    }
+
+    #[test]
+    fn head_has_the_length_and_no_body() {
+        let (head, body) = ask(Method::HEAD, "/bytes/1000");
+        assert_eq!(head.headers()[header::CONTENT_LENGTH], "1000");
+        assert!(body.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_given_is_refused_in_json() {
+        for path in ["/bytes/", "/bytes/-1", "/bytes/1x", "/bytes/+1", "/bytes/1073741825"] {
+            let (head, body) = ask(Method::GET, path);
+            assert_eq!(head.status(), StatusCode::BAD_REQUEST, "{path}");
+            assert!(body.starts_with(br#"{"error":""#));
+        }
+        let (head, _) = ask(Method::POST, "/");
+        assert_eq!(head.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(head.headers()[header::ALLOW], "GET, HEAD");
+    }
+}

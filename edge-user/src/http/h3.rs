@@ -1,0 +1,187 @@
+//! A connection of HTTP/3 (RFC 9114): requests in, answers out, GOAWAY at the end.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use h3::error::{Code, ConnectionError, StreamError};
+use h3::frame::FrameStream;
+use h3::quic::{RecvStream as _, SendStream as _, StreamId};
+use h3::server::{RequestResolver, RequestStream};
+use h3::stream::BufRecvStream;
+use http::{Request, Response};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Sleep, sleep_until};
+
+use super::Place;
+use super::answer::{self, Body, answer};
+use crate::limits;
+use crate::quic::streams::{BidiStream, Connection};
+
+type Stream = BidiStream<Bytes>;
+type Resolver = RequestResolver<Connection, Bytes>;
+
+/// Stream IDs of requests are multiples of this.
+const STREAM_ID_STEP: u64 = 4;
+/// The highest ID of a request stream: a first GOAWAY with it refuses nothing yet.
+const LAST_STREAM: u64 = (1 << 62) - STREAM_ID_STEP;
+
+/// Serves a connection until the client is gone, or a drain has ended it.
+pub async fn serve(
+    connection: Connection,
+    place: Rc<Place>,
+    drain: watch::Receiver<Option<Instant>>,
+) {
+    let mut builder = h3::server::builder();
+    builder.max_field_section_size(limits::MAX_FIELD_SECTION_BYTES).send_grease(false);
+    let Ok(control) = builder.build(connection.clone()).await else { return };
+    let session = Session {
+        connection,
+        control,
+        place,
+        requests: JoinSet::new(),
+        next: 0,
+        refuse_from: LAST_STREAM,
+    };
+    // How it ended is the client's affair; what was counted is in the report.
+    let _ = session.run(drain).await;
+}
+
+/// A connection under way.
+struct Session {
+    connection: Connection,
+    control: h3::server::Connection<Connection, Bytes>,
+    place: Rc<Place>,
+    requests: JoinSet<()>,
+    /// The lowest stream ID that was not accepted yet.
+    next: u64,
+    /// Requests from this stream ID on are refused: what the last GOAWAY said.
+    refuse_from: u64,
+}
+
+impl Session {
+    async fn run(
+        mut self,
+        mut drain: watch::Receiver<Option<Instant>>,
+    ) -> Result<(), ConnectionError> {
+        let mut drained = pin!(drain.wait_for(Option::is_some));
+        let deadline = poll_fn(|cx| {
+            if let Poll::Ready(error) = self.poll_serve(cx) {
+                return Poll::Ready(Err(error));
+            }
+            let deadline = ready!(drained.as_mut().poll(cx));
+            Poll::Ready(Ok(deadline.ok().and_then(|deadline| *deadline)))
+        })
+        .await?;
+        self.say_goodbye(deadline.unwrap_or_else(Instant::now)).await
+        // Dropped now, which closes the connection with H3_NO_ERROR.
+    }
+
+    /// RFC 9114 section 5.2: a first GOAWAY asks for no more requests, the second, when those
+    /// under way must have arrived, says which ones are answered. All of them are.
+    async fn say_goodbye(&mut self, deadline: Instant) -> Result<(), ConnectionError> {
+        self.go_away(LAST_STREAM).await?;
+        let grace = (3 * self.connection.round_trip())
+            .clamp(limits::GOAWAY_GRACE_MIN, limits::GOAWAY_GRACE_MAX);
+        let mut grace = pin!(sleep_until((Instant::now() + grace).min(deadline).into()));
+        self.serve_until(|_, cx| grace.as_mut().poll(cx)).await?;
+        self.go_away(self.next).await?;
+        let mut deadline: Pin<&mut Sleep> = pin!(sleep_until(deadline.into()));
+        self.serve_until(|session, cx| {
+            let finished =
+                session.requests.is_empty() && session.connection.poll_delivered(cx).is_ready();
+            if finished { Poll::Ready(()) } else { deadline.as_mut().poll(cx) }
+        })
+        .await
+    }
+
+    async fn go_away(&mut self, from: u64) -> Result<(), ConnectionError> {
+        self.refuse_from = from;
+        let id = StreamId::try_from(from).expect("at most 62 bits");
+        self.control.inner.shutdown(&mut None, id).await
+    }
+
+    async fn serve_until(
+        &mut self,
+        mut done: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<()>,
+    ) -> Result<(), ConnectionError> {
+        poll_fn(|cx| match self.poll_serve(cx) {
+            Poll::Ready(error) => Poll::Ready(Err(error)),
+            Poll::Pending => done(self, cx).map(Ok),
+        })
+        .await
+    }
+
+    /// Moves everything on; ready only when the connection is lost.
+    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionError> {
+        // Control streams. `None` says that the client has sent GOAWAY: it pushes nothing, and
+        // may go on to ask.
+        if let Poll::Ready(Err(error)) = self.control.poll_accept_request_stream(cx) {
+            return Poll::Ready(error);
+        }
+        while let Poll::Ready(Some(_)) = self.requests.poll_join_next(cx) {}
+        // When this fails the connection is lost, and h3 says how.
+        while let Poll::Ready(Ok(stream)) = self.connection.poll_accept_request(cx) {
+            self.accept(stream);
+        }
+        Poll::Pending
+    }
+
+    fn accept(&mut self, mut stream: Stream) {
+        let id = stream.send_id().into_inner();
+        if id >= self.refuse_from {
+            stream.stop_sending(Code::H3_REQUEST_REJECTED.value());
+            stream.reset(Code::H3_REQUEST_REJECTED.value());
+            return;
+        }
+        self.next = id + STREAM_ID_STEP;
+        let resolver = self.control.create_resolver(FrameStream::new(BufRecvStream::new(stream)));
+        let (connection, place) = (self.connection.clone(), self.place.clone());
+        self.requests.spawn_local(async move {
+            // A request that fails is the client's: reset, malformed or cut off.
+            let _ = respond(resolver, &connection, &place).await;
+        });
+    }
+}
+
+async fn respond(
+    resolver: Resolver,
+    connection: &Connection,
+    place: &Place,
+) -> Result<(), StreamError> {
+    let (request, mut stream) = resolver.resolve_request().await?;
+    place.requests.set(place.requests.get() + 1);
+    let Some((head, body)) = reply(&request, connection, place) else { return Ok(()) };
+    stream.send_response(head).await?;
+    send(&mut stream, body).await?;
+    stream.finish().await
+}
+
+fn reply(
+    request: &Request<()>,
+    connection: &Connection,
+    place: &Place,
+) -> Option<(Response<()>, Body)> {
+    let request = answer::Request {
+        method: request.method(),
+        path: request.uri().path(),
+        protocol: "h3",
+        client: connection.client()?,
+    };
+    Some(answer(place, &request))
+}
+
+/// Each chunk waits until the one before is in the client's window.
+async fn send(
+    stream: &mut RequestStream<Stream, Bytes>,
+    mut body: Body,
+) -> Result<(), StreamError> {
+    while let Some(chunk) = body.next_chunk() {
+        stream.send_data(chunk).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! Connection IDs: minted so that they name their owner, and read back.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand;
+use edge_wire::Reason;
+use edge_wire::cid::{self, Codec, CodecError, NONCE_LEN, SERVER_ID_LEN, ServerId};
+use edge_wire::dissect;
+use edge_wire::maps::DecodeConfig;
+use quinn_proto::{ConnectionId, ConnectionIdGenerator, InvalidCid};
+
+use crate::fleet::Secrets;
+use crate::nodes::{Liveness, NodeTable};
+use crate::quic::Via;
+
+/// Whose connection a datagram belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The worker that asks.
+    ThisWorker,
+    /// Another worker of this process.
+    OtherWorker(u8),
+    /// Another node, which is live.
+    OtherNode(u16),
+    /// Another node, agreed dead: its connections may be reset.
+    DeadNode(u16),
+    /// This node, but a worker or a process that is no more: reset.
+    Gone,
+    /// Nobody that we know of: silence (RFC 9000 section 21.11).
+    Unknown,
+    /// Nobody yet: the connection ID is the client's own.
+    NewConnection,
+    /// Too short for a QUIC header.
+    NotQuic,
+}
+
+/// What becomes of a datagram on arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Into this worker's engine.
+    Engine,
+    /// To another worker of this process.
+    Worker(u8),
+    /// To another node, in user space.
+    Node(u16),
+    /// Nowhere.
+    Drop(Reason),
+}
+
+impl Owner {
+    /// Where a datagram of this owner's goes. What a worker handed over goes no further, and
+    /// what came from a node never to a node again. `relay`: whether user space forwards at all.
+    #[must_use]
+    pub fn route(self, via: Via, relay: bool) -> Route {
+        match self {
+            Self::NotQuic => Route::Drop(Reason::NotQuic),
+            Self::OtherWorker(worker) if via != Via::Worker => Route::Worker(worker),
+            Self::OtherNode(node) if via == Via::Wire && relay => Route::Node(node),
+            Self::OtherWorker(_) | Self::OtherNode(_) => Route::Drop(Reason::OwnerElsewhere),
+            Self::ThisWorker
+            | Self::DeadNode(_)
+            | Self::Gone
+            | Self::Unknown
+            | Self::NewConnection => Route::Engine,
+        }
+    }
+}
+
+/// Reads owners from connection IDs, for one worker.
+#[derive(Clone)]
+pub struct Owners {
+    configs: Arc<[DecodeConfig; 8]>,
+    own: ServerId,
+    workers: u8,
+    nodes: Arc<NodeTable>,
+}
+
+impl Owners {
+    /// For the worker `own`, one of `workers` in its process.
+    #[must_use]
+    pub fn new(secrets: &Secrets, own: ServerId, workers: u8, nodes: Arc<NodeTable>) -> Self {
+        let mut configs = [DecodeConfig::ABSENT; 8];
+        for config in &secrets.connection_ids {
+            configs[usize::from(config.config_id & 7)] = match &config.key {
+                Some(key) => DecodeConfig::single_pass(key),
+                None => DecodeConfig::PLAIN,
+            };
+        }
+        Self { configs: Arc::new(configs), own, workers, nodes }
+    }
+
+    /// The same for another worker of the process.
+    #[must_use]
+    pub fn for_worker(&self, worker: u8) -> Self {
+        Self { own: ServerId { worker, ..self.own }, ..self.clone() }
+    }
+
+    /// The worker that asks.
+    #[must_use]
+    pub fn own(&self) -> ServerId {
+        self.own
+    }
+
+    /// How many workers the process has.
+    #[must_use]
+    pub fn workers(&self) -> u8 {
+        self.workers
+    }
+
+    /// Whose connection the datagram's first packet belongs to.
+    #[must_use]
+    pub fn of(&self, datagram: &[u8]) -> Owner {
+        match dissect::our_connection_id(&mut &*datagram) {
+            Ok(id) => match self.of_id(id) {
+                // A client's first, random ID may have the length of ours.
+                Owner::Unknown if self.decode(id).is_none() && is_long(datagram) => {
+                    Owner::NewConnection
+                }
+                owner => owner,
+            },
+            Err(Reason::NewConnection) => Owner::NewConnection,
+            Err(_) => Owner::NotQuic,
+        }
+    }
+
+    /// Who minted the ID; [`Owner::Unknown`] where it is not of our making.
+    #[must_use]
+    pub fn of_id(&self, id: &[u8; cid::LEN]) -> Owner {
+        let Some(owner) = self.decode(id) else { return Owner::Unknown };
+        if owner.node != self.own.node {
+            return match self.nodes.liveness(owner.node) {
+                Liveness::Live => Owner::OtherNode(owner.node),
+                Liveness::Dead => Owner::DeadNode(owner.node),
+                Liveness::Unknown => Owner::Unknown,
+            };
+        }
+        if owner.generation != self.own.generation || owner.worker >= self.workers {
+            Owner::Gone
+        } else if owner.worker == self.own.worker {
+            Owner::ThisWorker
+        } else {
+            Owner::OtherWorker(owner.worker)
+        }
+    }
+
+    fn decode(&self, id: &[u8; cid::LEN]) -> Option<ServerId> {
+        self.configs[cid::config_id(id[0]) as usize].owner(id)
+    }
+}
+
+fn is_long(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| first & 0x80 != 0)
+}
+
+/// Mints this worker's connection IDs. Each engine has its own.
+pub struct Mint {
+    codec: Codec,
+    server_id: [u8; SERVER_ID_LEN],
+    nonce: Nonce,
+    owners: Owners,
+}
+
+/// Where nonces come from. Never the same one twice under a key, and nothing an outsider could
+/// link connection IDs by.
+enum Nonce {
+    /// Encrypted with the rest: a counter from a random start will do.
+    Counter(u128),
+    /// In clear: 96 random bits.
+    Random,
+}
+
+impl Mint {
+    /// Mints for `owners.own()` under the config that mints.
+    ///
+    /// # Errors
+    /// Where the config ID is above 6.
+    pub fn new(secrets: &Secrets, owners: Owners) -> Result<Self, CodecError> {
+        let key = secrets
+            .connection_ids
+            .iter()
+            .find(|config| config.config_id == secrets.mint)
+            .and_then(|config| config.key.as_ref());
+        Ok(Self {
+            codec: Codec::landfast(secrets.mint, key)?,
+            server_id: owners.own.to_bytes(),
+            nonce: if key.is_some() { Nonce::counter() } else { Nonce::Random },
+            owners,
+        })
+    }
+
+    /// The same with nonces of its own.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        Self {
+            codec: self.codec.clone(),
+            server_id: self.server_id,
+            nonce: match self.nonce {
+                Nonce::Counter(_) => Nonce::counter(),
+                Nonce::Random => Nonce::Random,
+            },
+            owners: self.owners.clone(),
+        }
+    }
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).expect("the operating system gives randomness");
+    bytes
+}
+
+impl Nonce {
+    fn counter() -> Self {
+        Self::Counter(u128::from_be_bytes(random()))
+    }
+
+    fn next(&mut self) -> [u8; NONCE_LEN] {
+        match self {
+            Self::Random => random(),
+            Self::Counter(last) => {
+                *last = last.wrapping_add(1);
+                let [_, _, _, _, low @ ..] = last.to_be_bytes();
+                low
+            }
+        }
+    }
+}
+
+impl ConnectionIdGenerator for Mint {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let nonce = self.nonce.next();
+        ConnectionId::new(self.codec.encode(&self.server_id, &nonce).as_slice())
+    }
+
+    /// Whether a datagram of an unknown connection with this ID may draw a stateless reset: only
+    /// where nobody else could still hold the connection (RFC 9000 section 21.11).
+    fn validate(&self, id: &ConnectionId) -> Result<(), InvalidCid> {
+        let id = <&[u8; cid::LEN]>::try_from(&**id).map_err(|_| InvalidCid)?;
+        match self.owners.of_id(id) {
+            Owner::ThisWorker | Owner::Gone | Owner::DeadNode(_) => Ok(()),
+            Owner::OtherWorker(_)
+            | Owner::OtherNode(_)
+            | Owner::Unknown
+            | Owner::NewConnection
+            | Owner::NotQuic => Err(InvalidCid),
+        }
+    }
+
+    fn cid_len(&self) -> usize {
+        cid::LEN
+    }
+
+    /// Without end for now: the config that mints changes only with the process.
+    fn cid_lifetime(&self) -> Option<std::time::Duration> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

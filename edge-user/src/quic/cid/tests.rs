@@ -1,0 +1,150 @@
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::NodeConfig;
+use crate::fleet::{ConnectionIdConfig, Rotating};
+
+const PLAIN: u8 = 1;
+const ENCRYPTED: u8 = 2;
+const WORKERS: u8 = 4;
+const OWN: ServerId = ServerId { node: 7, worker: 2, generation: 9 };
+
+fn secrets(mint: u8) -> Secrets {
+    Secrets {
+        connection_ids: vec![
+            ConnectionIdConfig { config_id: PLAIN, key: None, reset_key: [1; 32] },
+            ConnectionIdConfig { config_id: ENCRYPTED, key: Some([5; 16]), reset_key: [2; 32] },
+        ],
+        mint,
+        encapsulation_keys: Vec::new(),
+        encapsulate_with: 0,
+        tickets: Rotating { current: [3; 32], previous: None, next: None },
+        tokens: Rotating { current: [4; 32], previous: None, next: None },
+        worker_hash: [6; 16],
+    }
+}
+
+/// Node 8 is live, node 9 dead, of all others nobody knows.
+fn owners(own: ServerId) -> Owners {
+    let node = |id, liveness| NodeConfig {
+        id,
+        name: format!("node{id}"),
+        site: "site".to_owned(),
+        ipv4: None,
+        ipv6: None,
+        liveness,
+    };
+    let nodes = [node(8, Liveness::Live), node(9, Liveness::Dead)];
+    Owners::new(&secrets(ENCRYPTED), own, WORKERS, Arc::new(NodeTable::new(&nodes)))
+}
+
+fn mint(config: u8, own: ServerId) -> Mint {
+    Mint::new(&secrets(config), owners(own)).expect("valid")
+}
+
+fn short_header(id: &[u8]) -> Vec<u8> {
+    [&[0x40], id, &[0; 30]].concat()
+}
+
+fn long_header(id: &[u8]) -> Vec<u8> {
+    [&[0xc0, 0, 0, 0, 1, id.len() as u8], id, &[0; 30]].concat()
+}
+
+fn expected(minted_by: ServerId) -> Owner {
+    match minted_by {
+        ServerId { node: 7, generation: 9, worker } if worker == OWN.worker => Owner::ThisWorker,
+        ServerId { node: 7, generation: 9, worker } if worker < WORKERS => {
+            Owner::OtherWorker(worker)
+        }
+        ServerId { node: 7, .. } => Owner::Gone,
+        ServerId { node: 8, .. } => Owner::OtherNode(8),
+        ServerId { node: 9, .. } => Owner::DeadNode(9),
+        _ => Owner::Unknown,
+    }
+}
+
+fn server_id() -> impl Strategy<Value = ServerId> {
+    (6u16..11, 0u8..8, 8u8..11).prop_map(|(node, worker, generation)| ServerId {
+        node,
+        worker,
+        generation,
+    })
+}
+
+proptest! {
+    #[test]
+    fn an_id_names_who_minted_it(config in PLAIN..=ENCRYPTED, minted_by in server_id()) {
+        let id = mint(config, minted_by).generate_cid();
+        let owner = expected(minted_by);
+        prop_assert_eq!(owners(OWN).of(&short_header(&id)), owner);
+        prop_assert_eq!(owners(OWN).of(&long_header(&id)), owner);
+    }
+
+    /// RFC 9000 section 21.11: a stateless reset only where nobody else holds the connection.
+    #[test]
+    fn only_what_nobody_else_holds_may_be_reset(
+        config in PLAIN..=ENCRYPTED, minted_by in server_id(),
+    ) {
+        let id = mint(config, minted_by).generate_cid();
+        let own = matches!(expected(minted_by),
+            Owner::ThisWorker | Owner::Gone | Owner::DeadNode(_));
+        prop_assert_eq!(mint(ENCRYPTED, OWN).validate(&id).is_ok(), own);
+    }
+
+    #[test]
+    fn any_bytes_have_an_owner(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        let owner = owners(OWN).of(&bytes);
+        prop_assert_eq!(owner == Owner::NotQuic, match bytes.first() {
+            None => true,
+            Some(first) if first & 0x80 == 0 => bytes.len() <= cid::LEN,
+            Some(_) => bytes.len() < 6
+                || usize::from(bytes[5]) == cid::LEN && bytes.len() < 6 + cid::LEN,
+        });
+    }
+
+    /// What a client chooses itself, and what is of no config of ours.
+    #[test]
+    fn ids_of_others_are_new_in_long_headers_and_unknown_in_short_ones(
+        id in prop::collection::vec(any::<u8>(), cid::LEN),
+    ) {
+        prop_assume!(!matches!(id[0] >> 5, PLAIN | ENCRYPTED) || id[0] & 0x1f != 16);
+        prop_assert_eq!(owners(OWN).of(&long_header(&id)), Owner::NewConnection);
+        prop_assert_eq!(owners(OWN).of(&long_header(&id[..8])), Owner::NewConnection);
+        prop_assert_eq!(owners(OWN).of(&short_header(&id)), Owner::Unknown);
+    }
+}
+
+#[test]
+fn ids_never_repeat_nor_do_nonces_in_clear_look_alike() {
+    for config in [PLAIN, ENCRYPTED] {
+        let mut first = mint(config, OWN);
+        let mut second = first.fresh();
+        let ids: HashSet<_> =
+            (0..1000).flat_map(|_| [first.generate_cid(), second.generate_cid()]).collect();
+        assert_eq!(ids.len(), 2000);
+        // Not a counter, whose high bytes would stay the same.
+        let high: HashSet<_> = ids.iter().map(|id| id[5..9].to_vec()).collect();
+        assert!(high.len() > 1990);
+    }
+}
+
+/// What is forwarded once is never sent on (no loops), and nothing goes to a node without relay.
+#[test]
+fn a_datagram_moves_at_most_once_between_nodes_and_once_between_workers() {
+    let elsewhere = Route::Drop(Reason::OwnerElsewhere);
+    for (owner, via, relay, route) in [
+        (Owner::OtherNode(8), Via::Wire, true, Route::Node(8)),
+        (Owner::OtherNode(8), Via::Wire, false, elsewhere),
+        (Owner::OtherNode(8), Via::Node, true, elsewhere),
+        (Owner::OtherNode(8), Via::Worker, true, elsewhere),
+        (Owner::OtherWorker(1), Via::Wire, false, Route::Worker(1)),
+        (Owner::OtherWorker(1), Via::Node, false, Route::Worker(1)),
+        (Owner::OtherWorker(1), Via::Worker, false, elsewhere),
+        (Owner::DeadNode(9), Via::Wire, true, Route::Engine),
+        (Owner::NotQuic, Via::Wire, true, Route::Drop(Reason::NotQuic)),
+    ] {
+        assert_eq!(owner.route(via, relay), route, "{owner:?} {via:?} {relay}");
+    }
+}

@@ -1,0 +1,199 @@
+//! The loop of one worker: a pinned thread with its socket, its clock and its engine.
+//!
+//! A turn sends what there is to send, takes in what has arrived, and then lets the tasks of
+//! connections and requests run before the next turn sends what they wrote. Nothing else in the
+//! process reads the clock for QUIC.
+
+mod arrivals;
+mod turn;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use edge_wire::Reason;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::LocalSet;
+
+use crate::config::QuicConfig;
+use crate::fleet::Secrets;
+use crate::http::Place;
+use crate::limits;
+use crate::quic::Datagram;
+use crate::quic::cid::Owners;
+use crate::quic::engine::{Engine, EngineSetup};
+use crate::quic::keys::CountedTickets;
+use crate::quic::socket::Socket;
+use crate::quic::transport::SetupError;
+use crate::relay::ToRelay;
+
+use arrivals::Arrivals;
+use turn::Driver;
+
+/// What a worker can be told.
+pub enum ToWorker {
+    /// A datagram that another worker received, or another node.
+    Datagram(Datagram),
+    /// Say what you have counted.
+    Report(oneshot::Sender<WorkerReport>),
+    /// Take no new connections, finish the requests under way, and end.
+    Drain {
+        /// When requests still under way are given up.
+        deadline: Instant,
+    },
+}
+
+/// A worker that runs.
+pub struct WorkerHandle {
+    /// What it is told; bounded by [`limits::INBOX_MESSAGES`].
+    pub inbox: mpsc::Sender<ToWorker>,
+    /// Ends after a drain, with the last report.
+    pub thread: JoinHandle<WorkerReport>,
+}
+
+/// What a worker has counted since its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerReport {
+    /// Which worker.
+    pub worker: u8,
+    /// Datagrams by how they ended, indexed by [`Reason`].
+    pub reasons: [u64; Reason::COUNT as usize],
+    /// Connections now, those in their handshake included.
+    pub connections: u64,
+    /// Handshakes that ended well.
+    pub handshakes_completed: u64,
+    /// Handshakes that did not.
+    pub handshakes_failed: u64,
+    /// Handshakes now.
+    pub handshakes_in_progress: u64,
+    /// UDP payload bytes from the socket.
+    pub bytes_received: u64,
+    /// UDP payload bytes to the socket.
+    pub bytes_sent: u64,
+    /// Datagrams from the socket.
+    pub datagrams_received: u64,
+    /// Datagrams to the socket.
+    pub datagrams_sent: u64,
+    /// Requests that were read.
+    pub requests: u64,
+    /// Session tickets that were accepted.
+    pub resumed: u64,
+    /// HTTP/3 frames that declared too much.
+    pub frames_refused: u64,
+}
+
+/// What a worker is made of.
+pub struct WorkerSetup {
+    /// Which worker.
+    pub worker: u8,
+    /// Its socket, of [`crate::quic::socket::bind_group`].
+    pub socket: std::net::UdpSocket,
+    /// What it is told, see [`inboxes`].
+    pub inbox: mpsc::Receiver<ToWorker>,
+    /// The inboxes of all workers, its own too, by worker.
+    pub peers: Vec<mpsc::Sender<ToWorker>>,
+    /// Who owns which connection ID, for any worker of the process.
+    pub owners: Owners,
+    /// What the fleet shares.
+    pub secrets: Arc<Secrets>,
+    /// Certificate, tickets, ALPN.
+    pub tls: Arc<rustls::ServerConfig>,
+    /// Forwards to other nodes in user space; only without XDP.
+    pub relay: Option<mpsc::Sender<ToRelay>>,
+    /// The node's name.
+    pub name: Arc<str>,
+    /// The node's site.
+    pub site: Arc<str>,
+    /// Bounds of the whole process: this worker has its even share.
+    pub config: QuicConfig,
+}
+
+/// Why a worker cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// Socket, thread or runtime.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Secrets, TLS or bounds.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+}
+
+/// The inboxes of a process's workers, both ends, by worker.
+#[must_use]
+pub fn inboxes(workers: u8) -> (Vec<mpsc::Sender<ToWorker>>, Vec<mpsc::Receiver<ToWorker>>) {
+    (0..workers).map(|_| mpsc::channel(limits::INBOX_MESSAGES)).unzip()
+}
+
+/// Starts a worker on a thread of its own, pinned to a core.
+///
+/// # Errors
+/// Where the operating system refuses, or secrets, TLS or bounds are not fit for QUIC.
+///
+/// # Panics
+/// Where `peers` has no inbox for this worker.
+pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
+    let WorkerSetup { worker, socket, inbox, peers, owners, secrets, tls, relay, .. } = setup;
+    let owners = owners.for_worker(worker);
+    let (tls, tickets) = CountedTickets::install(&tls);
+    let quic = share(setup.config, owners.workers());
+    let engine =
+        Engine::new(EngineSetup { owners: &owners, secrets: &secrets, tls, quic, seed: None })?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let socket = {
+        let _context = runtime.enter();
+        Socket::new(socket)?
+    };
+    let own_inbox = peers[usize::from(worker)].clone();
+    let (name, site) = (setup.name, setup.site);
+    let thread = thread::Builder::new().name(format!("worker-{worker}")).spawn(move || {
+        pin(worker);
+        let own = owners.own();
+        let engine = Rc::new(RefCell::new(engine));
+        let requests = Rc::new(Cell::new(0));
+        let place = Rc::new(Place { own, name, site, requests: requests.clone() });
+        let driver = Driver {
+            arrivals: Arrivals::new(engine.clone(), owners, peers, relay),
+            engine,
+            socket,
+            inbox,
+            place,
+            tickets,
+            timer: None,
+            blocked: None,
+            buffer: Vec::new(),
+            sent: Default::default(),
+            drain: watch::Sender::new(None),
+        };
+        LocalSet::new().block_on(&runtime, driver)
+    })?;
+    Ok(WorkerHandle { inbox: own_inbox, thread })
+}
+
+/// A worker's part of the bounds that the process has.
+fn share(config: QuicConfig, workers: u8) -> QuicConfig {
+    let workers = u32::from(workers.max(1));
+    QuicConfig {
+        max_connections: config.max_connections.div_ceil(workers),
+        retry_threshold: config.retry_threshold.div_ceil(workers),
+        ..config
+    }
+}
+
+/// Keeps the thread on one of the cores that the process may use: its connections stay in that
+/// core's cache. Slower where it fails, no less right.
+fn pin(worker: u8) {
+    let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else { return };
+    let cores: Vec<_> =
+        (0..CpuSet::count()).filter(|core| allowed.is_set(*core).unwrap_or(false)).collect();
+    let Some(core) = cores.get(usize::from(worker) % cores.len().max(1)) else { return };
+    let mut set = CpuSet::new();
+    if let Err(error) = set.set(*core).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set)) {
+        tracing::warn!(worker, core, %error, "not pinned");
+    }
+}
