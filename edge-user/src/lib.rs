@@ -1,1 +1,36 @@
+//! The Landfast edge process: anycast QUIC whose packets find their owner wherever they arrive.
+//!
+//! The packet path is [`quic`] and [`http`], with [`steering`] in front of it in the kernel and
+//! [`relay`] where the kernel cannot. All else is read once at the start, or on the control
+//! runtime. ARCHITECTURE.md follows a packet through all of it.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`config`] | TOML -> [`config::Config`], after which nothing is unchecked |
+//! | [`limits`] | every bound, with its why |
+//! | [`fleet`] | the secrets that every node of the fleet shares |
+//! | [`nodes`] | the liveness of every node |
+//! | [`tls`] | the certificate and the session tickets |
+//! | [`steering`] | the programs in the kernel: load, attach, fill maps, detach, counters |
+//! | [`next_hop`], [`netlink`] | the way to each node, kept up to date |
+//! | [`preflight`] | what on this host would lose packets, and what to change |
+//! | [`relay`] | the encapsulation port in user space: the way without XDP |
+//! | [`quic`] | one engine a worker, and the loop around it |
+//! | [`http`] | requests and answers |
+//! | [`admin`] | metrics, health, and commands |
+//! | [`serve`] | start-up order, signals, graceful stop |
 
+pub mod admin;
+pub mod config;
+pub mod fleet;
+pub mod http;
+pub mod limits;
+pub mod netlink;
+pub mod next_hop;
+pub mod nodes;
+pub mod preflight;
+pub mod quic;
+pub mod relay;
+pub mod serve;
+pub mod steering;
+pub mod tls;

@@ -1,0 +1,23 @@
+//! What operators and their machines ask of a running edge: metrics, health, and commands.
+//!
+//! All of it runs on the control runtime. Workers are asked by their inboxes when somebody wants
+//! to know; nothing here is on the way of a packet.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`control`] | what may be asked and changed: reports, liveness, the phase of the process |
+//! | [`metrics`] | reports -> the text that Prometheus reads |
+//! | [`http`] | the listener of `/metrics`, `/healthz`, `/readyz` |
+//! | [`protocol`] | the lines of the admin socket |
+//! | [`socket`] | the admin socket |
+//! | [`client`] | the other end of it, for the command line |
+
+pub mod client;
+pub mod control;
+pub mod http;
+pub mod metrics;
+pub mod protocol;
+pub mod socket;
+
+#[cfg(test)]
+mod tests;

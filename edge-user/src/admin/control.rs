@@ -1,0 +1,273 @@
+//! What may be asked of a running edge, and changed in it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::metrics::Snapshot;
+use super::protocol::{Answer, NodeStatus, Request, Status, WorkerStatus};
+use crate::config::{Config, SteeringMode};
+use crate::limits;
+use crate::nodes::{Liveness, NodeTable, UnknownNode};
+use crate::quic::driver::{ToWorker, WorkerReport};
+use crate::relay::{RelayHandle, RelayReport};
+use crate::steering::Steering;
+
+/// How far the process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not everything is attached yet.
+    Starting,
+    /// Connections are taken.
+    Serving,
+    /// Told to stop: no new connections, those in progress end.
+    Draining,
+}
+
+impl Phase {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// What the parts of a running edge are, as far as they are asked or changed.
+pub struct Parts {
+    /// What it was started with.
+    pub config: Arc<Config>,
+    /// Shared with the workers.
+    pub nodes: Arc<NodeTable>,
+    /// Where XDP or the reuseport program is attached.
+    pub steering: Option<Steering>,
+    /// Inboxes of the workers, in order.
+    pub workers: Vec<mpsc::Sender<ToWorker>>,
+    /// Where packets of nodes are wrapped and unwrapped in user space.
+    pub relay: Option<RelayHandle>,
+    /// The process among those of its node.
+    pub generation: u8,
+}
+
+/// A running edge, for those who ask and command. Shared on the control runtime.
+pub struct Control {
+    config: Arc<Config>,
+    nodes: Arc<NodeTable>,
+    steering: Mutex<Option<Steering>>,
+    workers: Vec<mpsc::Sender<ToWorker>>,
+    relay: Option<RelayHandle>,
+    generation: u8,
+    phase: watch::Sender<Phase>,
+    started: Instant,
+}
+
+impl Control {
+    /// Takes the parts over; the phase is [`Phase::Starting`].
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { config, nodes, steering, workers, relay, generation } = parts;
+        Self {
+            config,
+            nodes,
+            steering: Mutex::new(steering),
+            workers,
+            relay,
+            generation,
+            phase: watch::Sender::new(Phase::Starting),
+            started: Instant::now(),
+        }
+    }
+
+    /// What the process was started with.
+    #[must_use]
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// How far the process is.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Goes on to `phase`, unless that was reached already: a drain is not undone.
+    pub fn advance(&self, phase: Phase) {
+        self.phase.send_if_modified(|current| {
+            let later = phase as u8 > *current as u8;
+            if later {
+                *current = phase;
+            }
+            later
+        });
+    }
+
+    /// Waits until the process was told to stop.
+    pub async fn draining(&self) {
+        let mut phase = self.phase.subscribe();
+        // `self` holds the sender, so the wait can only end by the phase.
+        let _ = phase.wait_for(|phase| *phase == Phase::Draining).await;
+    }
+
+    /// Asks every worker at once. `None` stands for one that does not answer within
+    /// [`limits::REPORT_WITHIN`].
+    pub async fn reports(&self) -> Vec<Option<WorkerReport>> {
+        futures_util::future::join_all(self.workers.iter().map(report)).await
+    }
+
+    /// The workers that do not answer in time. One that has ended because it was told to is none.
+    pub async fn stuck(&self) -> Vec<u8> {
+        let reports = self.reports().await;
+        let draining = self.phase() == Phase::Draining;
+        let workers = (0..).zip(&self.workers).zip(reports);
+        let stuck = workers
+            .filter(|((_, inbox), report)| report.is_none() && !(draining && inbox.is_closed()));
+        stuck.map(|((worker, _), _)| worker).collect()
+    }
+
+    /// All figures of this moment.
+    pub async fn snapshot(&self) -> Snapshot {
+        let workers = self.reports().await;
+        let relay = match &self.relay {
+            Some(relay) => relay_report(relay).await,
+            None => None,
+        };
+        let steering = self.steering().as_ref().and_then(|steering| {
+            steering
+                .reasons()
+                .inspect_err(|error| tracing::warn!(%error, "the kernel's counters cannot be read"))
+                .ok()
+        });
+        let liveness = |node: &crate::config::NodeConfig| (node.id, self.nodes.liveness(node.id));
+        Snapshot {
+            workers,
+            relay,
+            steering,
+            nodes: self.config.nodes.iter().map(liveness).collect(),
+            mode: self.config.steering.mode,
+        }
+    }
+
+    /// Notes how a node fares, for the workers and in the kernel.
+    ///
+    /// # Errors
+    /// Where the configuration names no such node, it is this one, or the kernel refuses.
+    pub fn set_node(&self, id: u16, liveness: Liveness) -> Result<(), SetNodeError> {
+        if id == self.config.node && liveness != Liveness::Live {
+            return Err(SetNodeError::Ourselves(id));
+        }
+        let before = self.nodes.liveness(id);
+        self.nodes.set(id, liveness)?;
+        if let Some(steering) = self.steering().as_mut() {
+            steering.set_node(id, liveness).map_err(|error| SetNodeError::Kernel(id, error))?;
+        }
+        tracing::info!(node = id, ?before, now = ?liveness, "a node's liveness is set");
+        Ok(())
+    }
+
+    /// What is attached in the kernel, for as long as the guard is held: never across an await.
+    pub fn steering(&self) -> MutexGuard<'_, Option<Steering>> {
+        // Whoever panicked left the maps as they were: each change is one entry.
+        self.steering.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers a line of the admin socket.
+    pub async fn answer(&self, request: Request) -> Answer {
+        match request {
+            Request::Node { id, liveness } => match self.set_node(id, liveness) {
+                Ok(()) => Answer::Done {},
+                Err(error) => Answer::Error(error.to_string()),
+            },
+            Request::Nodes {} => Answer::Nodes(self.node_list()),
+            Request::Status {} => Answer::Status(self.status().await),
+            Request::Drain {} => {
+                tracing::info!("told to drain by the admin socket");
+                self.advance(Phase::Draining);
+                Answer::Done {}
+            }
+        }
+    }
+
+    fn node_list(&self) -> Vec<NodeStatus> {
+        let status = |node: &crate::config::NodeConfig| NodeStatus {
+            id: node.id,
+            name: node.name.clone(),
+            site: node.site.clone(),
+            liveness: self.nodes.liveness(node.id),
+            this: node.id == self.config.node,
+        };
+        self.config.nodes.iter().map(status).collect()
+    }
+
+    async fn status(&self) -> Status {
+        let reports = self.reports().await;
+        let worker = |(worker, report): (usize, &Option<WorkerReport>)| {
+            let figure = |figure: fn(&WorkerReport) -> u64| report.as_ref().map_or(0, figure);
+            WorkerStatus {
+                worker: worker as u8,
+                answers: report.is_some(),
+                connections: figure(|report| report.connections),
+                handshakes_in_progress: figure(|report| report.handshakes_in_progress),
+                requests: figure(|report| report.requests),
+            }
+        };
+        Status {
+            phase: self.phase().name().to_owned(),
+            node: self.config.node,
+            name: self.config.our_node().name.clone(),
+            site: self.config.site.clone(),
+            generation: self.generation,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            steering: mode_name(self.config.steering.mode).to_owned(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            workers: reports.iter().enumerate().map(worker).collect(),
+        }
+    }
+}
+
+/// The word for `mode`, as in the configuration file.
+#[must_use]
+pub const fn mode_name(mode: SteeringMode) -> &'static str {
+    match mode {
+        SteeringMode::Native => "native",
+        SteeringMode::Generic => "generic",
+        SteeringMode::UserSpace => "user-space",
+        SteeringMode::Off => "off",
+    }
+}
+
+/// Why a node's liveness is not set.
+#[derive(Debug, thiserror::Error)]
+pub enum SetNodeError {
+    /// The configuration does not name it.
+    #[error(transparent)]
+    UnknownNode(#[from] UnknownNode),
+    /// It is the one that was asked, and so it lives.
+    #[error("node {0} is this node itself: tell the others, and stop this one by `drain`")]
+    Ourselves(u16),
+    /// The workers know, the kernel does not.
+    #[error("the kernel's entry of node {0} cannot be changed: {1}")]
+    Kernel(u16, crate::steering::SteeringError),
+}
+
+async fn report(worker: &mpsc::Sender<ToWorker>) -> Option<WorkerReport> {
+    let (answer, report) = oneshot::channel();
+    let ask = async {
+        worker.send(ToWorker::Report(answer)).await.ok()?;
+        report.await.ok()
+    };
+    timeout(limits::REPORT_WITHIN, ask).await.ok().flatten()
+}
+
+async fn relay_report(relay: &RelayHandle) -> Option<RelayReport> {
+    let (answer, report) = oneshot::channel();
+    let ask = async {
+        relay.reports.send(answer).await.ok()?;
+        report.await.ok()
+    };
+    timeout(limits::REPORT_WITHIN, ask).await.ok().flatten()
+}

@@ -1,0 +1,163 @@
+//! Reports of this moment -> the text that Prometheus reads.
+//!
+//! There is no registry that lives on: the workers count for themselves, without an atomic on the
+//! way of a packet, and are asked at the scrape.
+
+use edge_wire::Reason;
+use prometheus::core::Collector;
+use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use super::control::mode_name;
+use crate::config::SteeringMode;
+use crate::nodes::Liveness;
+use crate::quic::driver::WorkerReport;
+use crate::relay::RelayReport;
+use crate::steering::SteeringReport;
+
+/// All figures of one moment. `None` stands for what does not run, or does not answer.
+pub struct Snapshot {
+    /// By worker.
+    pub workers: Vec<Option<WorkerReport>>,
+    /// The encapsulation port in user space.
+    pub relay: Option<RelayReport>,
+    /// The programs in the kernel.
+    pub steering: Option<SteeringReport>,
+    /// Every node of the fleet.
+    pub nodes: Vec<(u16, Liveness)>,
+    /// By which means packets find their owner.
+    pub mode: SteeringMode,
+}
+
+/// The content type of [`render`].
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+type Result<T> = prometheus::Result<T>;
+type Reasons = [u64; Reason::COUNT as usize];
+
+/// The text format of Prometheus, version 0.0.4. Every Reason is in it, at 0 too.
+///
+/// # Errors
+/// Where names or labels contradict each other, which a test would show.
+pub fn render(snapshot: &Snapshot) -> Result<String> {
+    let registry = Registry::new();
+    packets(&registry, snapshot)?;
+    workers(&registry, snapshot)?;
+    fleet(&registry, snapshot)?;
+    TextEncoder::new().encode_to_string(&registry.gather())
+}
+
+/// `landfast_packets_total`: each packet counts once in each program that saw it.
+fn packets(registry: &Registry, snapshot: &Snapshot) -> Result<()> {
+    let packets = counter(
+        registry,
+        "landfast_packets_total",
+        "Packets, by the program that saw them and the reason they ended with there",
+        &["program", "reason"],
+    )?;
+    let add = |program: &str, reasons: &Reasons| {
+        for (reason, count) in Reason::ALL.iter().zip(reasons) {
+            packets.with_label_values(&[program, reason.name()]).inc_by(*count);
+        }
+    };
+    if let Some(steering) = &snapshot.steering {
+        add("steer_node", &steering.node);
+        add("steer_worker", &steering.worker);
+    }
+    // Without one of the workers the sum would fall, and then look like a fresh start: a gap in
+    // the series is the truth.
+    let workers: Option<Vec<_>> = snapshot.workers.iter().map(Option::as_ref).collect();
+    for worker in workers.into_iter().flatten() {
+        add("edge", &worker.reasons);
+    }
+    if let Some(relay) = &snapshot.relay {
+        add("relay", &relay.reasons);
+    }
+    Ok(())
+}
+
+fn workers(registry: &Registry, snapshot: &Snapshot) -> Result<()> {
+    let by_worker: &[&str] = &["worker"];
+    let by_direction: &[&str] = &["worker", "direction"];
+    let gauge = |name, help| gauge(registry, name, help, by_worker);
+    let counter = |name, help, labels| counter(registry, name, help, labels);
+    let answers = gauge("landfast_worker_up", "Whether the worker answers in time: 1 or 0")?;
+    let connections = gauge("landfast_connections", "Connections that are up")?;
+    let in_progress = gauge("landfast_handshakes_in_progress", "Handshakes in progress")?;
+    let handshakes = counter(
+        "landfast_handshakes_total",
+        "Handshakes that ended: completed (resumed ones among them) or failed",
+        &["worker", "result"],
+    )?;
+    let resumed =
+        counter("landfast_resumed_total", "Handshakes that resumed a session", by_worker)?;
+    let bytes = counter("landfast_bytes_total", "UDP payload, in bytes", by_direction)?;
+    let datagrams = counter("landfast_datagrams_total", "UDP datagrams", by_direction)?;
+    let requests = counter("landfast_requests_total", "HTTP requests that were read", by_worker)?;
+    let refused = counter(
+        "landfast_frames_refused_total",
+        "HTTP/3 frames that declared more than a client may send",
+        by_worker,
+    )?;
+    for (worker, report) in snapshot.workers.iter().enumerate() {
+        let worker = worker.to_string();
+        let label = [worker.as_str()];
+        answers.with_label_values(&label).set(i64::from(report.is_some()));
+        let Some(report) = report else { continue };
+        connections.with_label_values(&label).set(report.connections.cast_signed());
+        in_progress.with_label_values(&label).set(report.handshakes_in_progress.cast_signed());
+        let of = |counter: &IntCounterVec, second: &str, count| {
+            counter.with_label_values(&[worker.as_str(), second]).inc_by(count);
+        };
+        of(&handshakes, "completed", report.handshakes_completed);
+        of(&handshakes, "failed", report.handshakes_failed);
+        of(&bytes, "received", report.bytes_received);
+        of(&bytes, "sent", report.bytes_sent);
+        of(&datagrams, "received", report.datagrams_received);
+        of(&datagrams, "sent", report.datagrams_sent);
+        requests.with_label_values(&label).inc_by(report.requests);
+        resumed.with_label_values(&label).inc_by(report.resumed);
+        refused.with_label_values(&label).inc_by(report.frames_refused);
+    }
+    Ok(())
+}
+
+fn fleet(registry: &Registry, snapshot: &Snapshot) -> Result<()> {
+    let live = gauge(
+        registry,
+        "landfast_node_live",
+        "Liveness of a node, as this node sees it: 1 live, 0 dead, -1 unknown",
+        &["node"],
+    )?;
+    for (id, liveness) in &snapshot.nodes {
+        let value = match liveness {
+            Liveness::Live => 1,
+            Liveness::Dead => 0,
+            Liveness::Unknown => -1,
+        };
+        live.with_label_values(&[&id.to_string()]).set(value);
+    }
+    let mode = gauge(
+        registry,
+        "landfast_steering_mode",
+        "1 for the means by which packets find their owner",
+        &["mode"],
+    )?;
+    mode.with_label_values(&[mode_name(snapshot.mode)]).set(1);
+    let build =
+        gauge(registry, "landfast_build_info", "1 for the version that runs", &["version"])?;
+    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    Ok(())
+}
+
+fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {
+    register(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}

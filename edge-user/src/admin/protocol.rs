@@ -1,0 +1,142 @@
+//! The lines of the admin socket: one request in JSON, one answer in JSON.
+//!
+//! ```text
+//! {"command":"node","id":2,"liveness":"dead"}   {"done":{}}
+//! {"command":"nodes"}                           {"nodes":[{"id":1,"name":"ams1",...}]}
+//! {"command":"status"}                          {"status":{...}}
+//! {"command":"drain"}                           {"done":{}}
+//! ```
+//! What cannot be done is answered by `{"error":"why"}`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::nodes::Liveness;
+
+/// What may be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Request {
+    /// Note how a node fares, until the process ends.
+    Node {
+        /// Which.
+        id: u16,
+        /// How.
+        #[serde(with = "LivenessWord")]
+        liveness: Liveness,
+    },
+    /// List the nodes.
+    Nodes {},
+    /// Say how this process fares.
+    Status {},
+    /// Stop gracefully, as on SIGTERM.
+    Drain {},
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// It is done, or begun.
+    Done {},
+    /// To [`Request::Nodes`].
+    Nodes(Vec<NodeStatus>),
+    /// To [`Request::Status`].
+    Status(Status),
+    /// Why it cannot be done.
+    Error(String),
+}
+
+/// A node and how it fares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// 0 to 4095.
+    pub id: u16,
+    /// What people call it.
+    pub name: String,
+    /// Where it stands.
+    pub site: String,
+    /// How it fares.
+    #[serde(with = "LivenessWord")]
+    pub liveness: Liveness,
+    /// Whether it is the one that answers.
+    pub this: bool,
+}
+
+/// How a process fares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of the process: `starting`, `serving` or `draining`.
+    pub phase: String,
+    /// Its node.
+    pub node: u16,
+    /// That node's name.
+    pub name: String,
+    /// That node's site.
+    pub site: String,
+    /// The process among those of its node.
+    pub generation: u8,
+    /// Version of the program.
+    pub version: String,
+    /// By which means packets find their owner.
+    pub steering: String,
+    /// Since the start, in seconds.
+    pub uptime_seconds: u64,
+    /// The workers, in order.
+    pub workers: Vec<WorkerStatus>,
+}
+
+/// How a worker fares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Which.
+    pub worker: u8,
+    /// Whether it answered in time. The figures are 0 where not.
+    pub answers: bool,
+    /// Connections that are up.
+    pub connections: u64,
+    /// Handshakes in progress.
+    pub handshakes_in_progress: u64,
+    /// Requests since the start.
+    pub requests: u64,
+}
+
+/// The words for [`Liveness`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Liveness", rename_all = "lowercase")]
+enum LivenessWord {
+    Unknown,
+    Live,
+    Dead,
+}
+
+/// The word for `liveness`, as in the configuration file.
+#[must_use]
+pub const fn word(liveness: Liveness) -> &'static str {
+    match liveness {
+        Liveness::Unknown => "unknown",
+        Liveness::Live => "live",
+        Liveness::Dead => "dead",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_command_is_the_line_that_is_documented() {
+        let node = Request::Node { id: 2, liveness: Liveness::Dead };
+        let lines = [
+            (r#"{"command":"node","id":2,"liveness":"dead"}"#, node),
+            (r#"{"command":"nodes"}"#, Request::Nodes {}),
+            (r#"{"command":"status"}"#, Request::Status {}),
+            (r#"{"command":"drain"}"#, Request::Drain {}),
+        ];
+        for (line, request) in lines {
+            assert_eq!(serde_json::from_str::<Request>(line).expect("read"), request);
+            assert_eq!(serde_json::to_string(&request).expect("written"), line);
+        }
+        assert_eq!(serde_json::to_string(&Answer::Done {}).expect("written"), r#"{"done":{}}"#);
+        assert!(serde_json::from_str::<Request>(r#"{"command":"nodes","id":1}"#).is_err());
+    }
+}

@@ -1,0 +1,276 @@
+//! A control with workers that are tasks here, asked over its real sockets.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use edge_wire::Reason;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use super::client::{self, ClientError};
+use super::control::{Control, Parts, Phase};
+use super::protocol::{Answer, Request};
+use super::socket::AdminSocket;
+use crate::config::{self, Config, Host};
+use crate::nodes::{Liveness, NodeTable};
+use crate::quic::driver::{ToWorker, WorkerReport};
+
+const CONFIG: &str = r#"
+    node = 1
+    fleet_file = "/f"
+    listen = { anycast = ["192.0.2.1"] }
+    steering = { mode = "off" }
+    tls = { certificate = "/c", key = "/k" }
+    nodes = [
+        { id = 1, name = "ams1", site = "ams", ipv4 = "198.51.100.1" },
+        { id = 2, name = "fra1", site = "fra", ipv4 = "198.51.100.2" },
+    ]
+"#;
+
+fn config() -> Arc<Config> {
+    let config = config::parse("edge.toml".as_ref(), CONFIG, &Host::elsewhere());
+    Arc::new(config.expect("good"))
+}
+
+/// A worker that answers every report, with one packet of each Reason.
+fn answering(worker: u8) -> mpsc::Sender<ToWorker> {
+    let (inbox, mut orders) = mpsc::channel(4);
+    tokio::spawn(async move {
+        while let Some(order) = orders.recv().await {
+            if let ToWorker::Report(answer) = order {
+                let _ = answer.send(WorkerReport {
+                    worker,
+                    reasons: [1; Reason::COUNT as usize],
+                    connections: 7,
+                    handshakes_completed: 0,
+                    handshakes_failed: 0,
+                    handshakes_in_progress: 0,
+                    bytes_received: 0,
+                    bytes_sent: 0,
+                    datagrams_received: 0,
+                    datagrams_sent: 0,
+                    requests: 9,
+                    resumed: 0,
+                    frames_refused: 4,
+                });
+            }
+        }
+    });
+    inbox
+}
+
+/// A worker that never looks into its inbox.
+fn stuck() -> mpsc::Sender<ToWorker> {
+    let (inbox, orders) = mpsc::channel(4);
+    tokio::spawn(async move {
+        let _orders = orders;
+        std::future::pending::<()>().await;
+    });
+    inbox
+}
+
+fn control(workers: Vec<mpsc::Sender<ToWorker>>) -> Arc<Control> {
+    let config = config();
+    let nodes = Arc::new(NodeTable::new(&config.nodes));
+    let generation = 3;
+    Arc::new(Control::new(Parts {
+        config,
+        nodes,
+        steering: None,
+        workers,
+        relay: None,
+        generation,
+    }))
+}
+
+async fn request(control: &Arc<Control>, request: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let server = tokio::spawn(super::http::serve(listener, Arc::clone(control)));
+    let mut stream = TcpStream::connect(address).await.expect("listening");
+    let request = format!("{request} HTTP/1.1\r\nhost: edge\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("answered");
+    server.abort();
+    answer
+}
+
+#[tokio::test]
+async fn every_reason_of_every_program_is_in_the_metrics() {
+    let answer = request(&control(vec![answering(0), answering(1)]), "GET /metrics").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    for reason in Reason::ALL {
+        let name = reason.name();
+        let line = format!("landfast_packets_total{{program=\"edge\",reason=\"{name}\"}} 2\n");
+        assert!(answer.contains(&line), "no {line}");
+    }
+    for line in [
+        "landfast_connections{worker=\"1\"} 7\n",
+        "landfast_requests_total{worker=\"0\"} 9\n",
+        "landfast_handshakes_total{result=\"completed\",worker=\"0\"} 0\n",
+        "landfast_bytes_total{direction=\"sent\",worker=\"1\"} 0\n",
+        "landfast_datagrams_total{direction=\"received\",worker=\"1\"} 0\n",
+        "landfast_node_live{node=\"2\"} 1\n",
+        "landfast_steering_mode{mode=\"off\"} 1\n",
+        "landfast_worker_up{worker=\"0\"} 1\n",
+        "landfast_frames_refused_total{worker=\"1\"} 4\n",
+        concat!("landfast_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n"),
+    ] {
+        assert!(answer.contains(line), "no {line} in {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_stuck_worker_makes_the_process_unhealthy_and_leaves_a_gap_in_the_sum() {
+    let control = control(vec![answering(0), stuck()]);
+    control.advance(Phase::Serving);
+    // All at once: each waits until the worker's time is up.
+    let (health, ready, metrics) = tokio::join!(
+        request(&control, "GET /healthz"),
+        request(&control, "GET /readyz"),
+        request(&control, "GET /metrics"),
+    );
+    for answer in [health, ready] {
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.ends_with("no answer from worker 1\n"), "{answer}");
+    }
+    assert!(metrics.contains("landfast_worker_up{worker=\"1\"} 0\n"), "{metrics}");
+    assert!(!metrics.contains("program=\"edge\""), "{metrics}");
+}
+
+#[tokio::test]
+async fn ready_is_who_serves_and_healthy_is_who_answers() {
+    let control = control(vec![answering(0)]);
+    let phases = [
+        (Phase::Starting, "503", "starting: not everything is attached yet\n"),
+        (Phase::Serving, "200", "ready\n"),
+        (Phase::Draining, "503", "draining: told to stop\n"),
+        (Phase::Serving, "503", "draining: told to stop\n"), // a drain is not undone
+    ];
+    for (phase, status, body) in phases {
+        control.advance(phase);
+        let answer = request(&control, "GET /readyz").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{phase:?}: {answer}");
+        assert!(answer.ends_with(body), "{phase:?}: {answer}");
+        assert!(request(&control, "GET /healthz").await.ends_with("healthy\n"));
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_was_told_to_end_is_not_missed() {
+    let control = control(vec![answering(0), mpsc::channel(1).0]);
+    assert_eq!(control.stuck().await, [1u8], "ended by itself");
+    control.advance(Phase::Draining);
+    assert!(control.stuck().await.is_empty());
+    assert!(request(&control, "GET /healthz").await.ends_with("healthy\n"));
+}
+
+#[tokio::test]
+async fn what_is_not_offered_is_refused() {
+    let control = control(vec![answering(0)]);
+    let answer = request(&control, "POST /metrics").await;
+    assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("allow: GET, HEAD"), "{answer}");
+    assert!(request(&control, "GET /").await.starts_with("HTTP/1.1 404 "));
+    let long = format!("GET /{}", "a".repeat(crate::limits::ADMIN_HEAD_BYTES));
+    let answer = request(&control, &long).await;
+    assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
+}
+
+/// A directory of this test's own, removed at its end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let name = format!("landfast-admin-{name}-{}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+async fn ask(path: &Path, request: Request) -> Result<Answer, ClientError> {
+    let path = path.to_owned();
+    let asked = tokio::task::spawn_blocking(move || client::ask(&path, &request));
+    asked.await.expect("no panic")
+}
+
+#[tokio::test]
+async fn commands_of_the_socket_take_effect() {
+    let directory = Directory::new("commands");
+    let path = directory.0.join("admin.sock");
+    let control = control(vec![answering(0)]);
+    control.advance(Phase::Serving);
+    let socket = AdminSocket::bind(&path).expect("bound");
+    let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let serving = Arc::clone(&control);
+    let server = tokio::spawn(async move { socket.serve(serving).await });
+
+    let dead = Request::Node { id: 2, liveness: Liveness::Dead };
+    assert_eq!(ask(&path, dead).await.expect("known"), Answer::Done {});
+    let Answer::Nodes(nodes) = ask(&path, Request::Nodes {}).await.expect("listed") else {
+        panic!("not a list");
+    };
+    let nodes: Vec<_> = nodes.iter().map(|node| (node.id, node.liveness, node.this)).collect();
+    assert_eq!(nodes, [(1, Liveness::Live, true), (2, Liveness::Dead, false)]);
+    let ourselves = Request::Node { id: 1, liveness: Liveness::Dead };
+    let error = ask(&path, ourselves).await.expect_err("ourselves").to_string();
+    assert!(error.starts_with("node 1 is this node itself"), "{error}");
+    let unknown = Request::Node { id: 3, liveness: Liveness::Dead };
+    let error = ask(&path, unknown).await.expect_err("no such node").to_string();
+    assert_eq!(error, "no node of the configuration has the ID 3");
+    let Answer::Status(status) = ask(&path, Request::Status {}).await.expect("told") else {
+        panic!("not a status");
+    };
+    assert_eq!((status.phase.as_str(), status.generation), ("serving", 3));
+    assert_eq!(status.workers[0].connections, 7);
+    assert_eq!(ask(&path, Request::Drain {}).await.expect("begun"), Answer::Done {});
+    control.draining().await;
+    assert_eq!(control.phase(), Phase::Draining);
+
+    server.abort();
+    let _ = server.await;
+    assert!(!path.exists(), "the socket is removed with its owner");
+}
+
+#[tokio::test]
+async fn a_line_that_is_no_command_is_answered_and_the_next_one_heard() {
+    let directory = Directory::new("lines");
+    let path = directory.0.join("admin.sock");
+    let socket = AdminSocket::bind(&path).expect("bound");
+    let control = control(vec![answering(0)]);
+    let server = tokio::spawn(async move { socket.serve(control).await });
+    let mut stream = tokio::net::UnixStream::connect(&path).await.expect("listening");
+    stream.write_all(b"hello\n{\"command\":\"drain\"}\n").await.expect("sent");
+    stream.shutdown().await.expect("shut");
+    let mut answers = String::new();
+    let read = stream.read_to_string(&mut answers);
+    tokio::time::timeout(Duration::from_secs(5), read).await.expect("in time").expect("read");
+    let lines: Vec<_> = answers.lines().collect();
+    assert!(lines[0].starts_with(r#"{"error":"not a command: "#), "{answers}");
+    assert_eq!(lines[1..], [r#"{"done":{}}"#]);
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_stale_socket_is_replaced_and_a_live_one_or_a_file_is_left_alone() {
+    let directory = Directory::new("stale");
+    let path = directory.0.join("admin.sock");
+    std::fs::create_dir(&directory.0).expect("made");
+    drop(std::os::unix::net::UnixListener::bind(&path).expect("bound")); // its file stays
+    let socket = AdminSocket::bind(&path).expect("replaced");
+    let error = AdminSocket::bind(&path).err().expect("answered by the first").to_string();
+    assert_eq!(error, "another edge answers there");
+    drop(socket);
+    std::fs::write(&path, "notes").expect("written");
+    let error = AdminSocket::bind(&path).err().expect("a file").to_string();
+    assert_eq!(error, "something else is there already");
+}

@@ -1,0 +1,101 @@
+//! The commands that ask a running edge.
+
+use std::path::{Path, PathBuf};
+
+use edge_user::admin::client;
+use edge_user::admin::protocol::{Answer, NodeStatus, Request, Status, word};
+use edge_user::config::Host;
+use edge_user::nodes::Liveness;
+use serde::Serialize;
+
+use super::{Edge, Ended, FAILED, Node, NodeId, Outcome, ended, load, say};
+
+pub(super) fn node(command: Node) -> Outcome {
+    let (NodeId { id, edge }, liveness) = match command {
+        Node::Live(node) => (node, Liveness::Live),
+        Node::Dead(node) => (node, Liveness::Dead),
+        Node::Unknown(node) => (node, Liveness::Unknown),
+        Node::List { edge, json } => return list(&edge, json),
+    };
+    done(&edge, &Request::Node { id, liveness })
+}
+
+pub(super) fn drain(edge: &Edge) -> Outcome {
+    done(edge, &Request::Drain {})
+}
+
+fn list(edge: &Edge, json: bool) -> Outcome {
+    let path = socket(edge)?;
+    match ask(&path, &Request::Nodes {})? {
+        Answer::Nodes(nodes) if json => say(&compact(&nodes)),
+        Answer::Nodes(nodes) => say(&table(&nodes)),
+        other => Err(unexpected(&path, &other)),
+    }
+}
+
+pub(super) fn status(edge: &Edge, json: bool) -> Outcome {
+    let path = socket(edge)?;
+    match ask(&path, &Request::Status {})? {
+        Answer::Status(status) if json => say(&compact(&status)),
+        Answer::Status(status) => say(&summary(&status)),
+        other => Err(unexpected(&path, &other)),
+    }
+}
+
+fn done(edge: &Edge, request: &Request) -> Outcome {
+    let path = socket(edge)?;
+    match ask(&path, request)? {
+        Answer::Done {} => Ok(()),
+        other => Err(unexpected(&path, &other)),
+    }
+}
+
+fn socket(edge: &Edge) -> Result<PathBuf, Ended> {
+    match &edge.socket {
+        Some(path) => Ok(path.clone()),
+        None => Ok(load(&edge.config, &Host::elsewhere())?.admin.socket),
+    }
+}
+
+fn ask(path: &Path, request: &Request) -> Result<Answer, Ended> {
+    client::ask(path, request).map_err(|error| ended(FAILED, &error))
+}
+
+fn unexpected(path: &Path, answer: &Answer) -> Ended {
+    eprintln!("landfast-edge: {} answered another question: {answer:?}", path.display());
+    Ended(FAILED)
+}
+
+fn compact(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("names and numbers")
+}
+
+fn table(nodes: &[NodeStatus]) -> String {
+    let row = |node: &NodeStatus| {
+        let this = if node.this { "  (this node)" } else { "" };
+        let liveness = word(node.liveness);
+        format!("{:>4}  {:<16}  {:<8}  {liveness}{this}", node.id, node.name, node.site)
+    };
+    let heading = format!("{:>4}  {:<16}  {:<8}  LIVENESS", "ID", "NAME", "SITE");
+    std::iter::once(heading).chain(nodes.iter().map(row)).collect::<Vec<_>>().join("\n")
+}
+
+fn summary(status: &Status) -> String {
+    let Status { phase, node, name, site, generation, version, steering, .. } = status;
+    let uptime = status.uptime_seconds;
+    let mut lines = vec![
+        format!("{phase}, up {uptime} s: node {node} ({name}) at {site}, generation {generation}"),
+        format!("version {version}, steering {steering}"),
+    ];
+    for worker in &status.workers {
+        let number = worker.worker;
+        lines.push(match worker.answers {
+            false => format!("worker {number}: no answer"),
+            true => format!(
+                "worker {number}: {} connections, {} handshakes in progress, {} requests",
+                worker.connections, worker.handshakes_in_progress, worker.requests
+            ),
+        });
+    }
+    lines.join("\n")
+}

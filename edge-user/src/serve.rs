@@ -1,0 +1,250 @@
+//! A process of the edge, from its start to its end.
+//!
+//! The order of the start: the files, the state directory and its generation, checks of the host,
+//! the sockets, the kernel programs, the relay, the workers, the admin listeners; then the service
+//! manager is told. What may be missing is asked for early, so that a start that fails has touched
+//! nothing that packets go through.
+//!
+//! The stop, by signal or command: `/readyz` fails so that routers look elsewhere, the workers let
+//! requests in progress end, and only when they are done are the programs detached.
+
+mod notify;
+mod start;
+mod state;
+mod workers;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub use state::StateError;
+
+use crate::admin::control::{Control, Phase, mode_name};
+use crate::config::Config;
+use crate::fleet::{FleetError, Secrets};
+use crate::limits;
+use crate::quic::driver::SpawnError;
+use crate::steering::SteeringError;
+use crate::tls::{self, TlsError};
+use start::Edge;
+
+/// What a process is started with, all of it read and checked.
+pub struct Inputs {
+    config: Arc<Config>,
+    secrets: Arc<Secrets>,
+    tls: Arc<tls::ServerConfig>,
+}
+
+/// A file that the configuration names cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// The fleet file.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    /// Certificate or key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+impl Inputs {
+    /// Reads the files that `config` names.
+    ///
+    /// # Errors
+    /// Where one of them cannot be used.
+    pub fn load(config: Config) -> Result<Self, InputError> {
+        let secrets = Secrets::load(&config.fleet_file)?;
+        let tls = tls::server_config(&config.tls, &secrets.tickets)?;
+        Ok(Self { config: Arc::new(config), secrets: Arc::new(secrets), tls })
+    }
+}
+
+/// Why a process does not start, or ends otherwise than by a clean stop.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The checks of the host found something that steering cannot do with.
+    #[error("the host is not fit for steering: see the lines above")]
+    Host,
+    /// The port of QUIC.
+    #[error("UDP port {0} cannot be bound: {1}")]
+    Bind(u16, #[source] io::Error),
+    /// The listener of metrics and health.
+    #[error("the admin listener {0} cannot be bound: {1}")]
+    AdminListener(SocketAddr, #[source] io::Error),
+    /// The socket of commands.
+    #[error("the admin socket {0} cannot be bound: {1}")]
+    AdminSocket(PathBuf, #[source] io::Error),
+    /// The kernel programs.
+    #[error("steering cannot start: {0}")]
+    Steering(#[from] SteeringError),
+    /// The encapsulation port in user space.
+    #[error("the relay cannot start: {0}")]
+    Relay(#[source] io::Error),
+    /// A worker.
+    #[error("worker {0} cannot start: {1}")]
+    Worker(u8, #[source] SpawnError),
+    /// The runtime of signals and admin, or its signals.
+    #[error("the control runtime cannot start: {0}")]
+    Runtime(#[source] io::Error),
+    /// A worker is gone while it should serve: a fault of ours, see the log.
+    #[error("worker {0} ended by itself: so does the process, to be started anew")]
+    WorkerEnded(u8),
+    /// The relay is gone while it should serve.
+    #[error("the relay ended by itself: so does the process, to be started anew")]
+    RelayEnded,
+    /// A worker does not end.
+    #[error("worker {0} did not end in time: its connections are cut")]
+    Stuck(u8),
+    /// A second signal.
+    #[error("told to stop a second time: connections are cut, steering stays attached")]
+    Interrupted,
+}
+
+/// Serves until told to stop; then everything is drained and detached.
+///
+/// # Errors
+/// Where something cannot start, ends by itself, or does not end.
+pub fn run(inputs: Inputs) -> Result<(), ServeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("control")
+        .build()
+        .map_err(ServeError::Runtime)?;
+    let context = runtime.enter();
+    let mut signals = Signals::new().map_err(ServeError::Runtime)?;
+    let edge = start::start(inputs)?;
+    drop(context);
+    runtime.block_on(serve(edge, &mut signals))
+}
+
+/// The signals that the process knows.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT.
+    async fn stop(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hang_up.recv() => {
+                    tracing::warn!("SIGHUP: reloading is not supported yet, restart instead");
+                }
+            }
+        }
+    }
+}
+
+async fn serve(edge: Edge, signals: &mut Signals) -> Result<(), ServeError> {
+    let control = Arc::clone(&edge.control);
+    let admin = tokio::spawn(crate::admin::http::serve(edge.listener, Arc::clone(&control)));
+    let commands = edge.socket.serve(Arc::clone(&control));
+    let next_hops = start::follow_next_hops(Arc::clone(&control), Arc::clone(&edge.nodes));
+    let watchdog = watchdog(Arc::clone(&control));
+
+    control.advance(Phase::Serving);
+    let config = &edge.inputs.config;
+    tracing::info!(
+        port = config.listen.port,
+        steering = mode_name(config.steering.mode),
+        admin = %config.admin.listen,
+        "serving"
+    );
+    notify::ready("serving");
+
+    // Polled until the process ends: they observe and command the stop too.
+    let background = async {
+        let (never, (), ()) = tokio::join!(commands, next_hops, watchdog);
+        match never {}
+    };
+    let life = async {
+        tokio::select! {
+            by = signals.stop() => tracing::info!(by, "told to stop"),
+            () = control.draining() => {}
+            worker = edge.workers.any_ended() => return Err(ServeError::WorkerEnded(worker)),
+            () = start::relay_ended(edge.relay.as_ref()) => return Err(ServeError::RelayEnded),
+        }
+        tokio::select! {
+            drained = drain(&control, &edge.workers, config) => drained,
+            by = signals.stop() => {
+                tracing::warn!(by, "told to stop again");
+                Err(ServeError::Interrupted)
+            }
+        }
+    };
+    let ended = tokio::select! {
+        ended = life => ended,
+        never = background => never,
+    };
+    admin.abort();
+    match ended {
+        Ok(()) => {
+            finish(&control, edge.workers);
+            Ok(())
+        }
+        Err(ServeError::Stuck(worker)) => {
+            start::detach(&control);
+            Err(ServeError::Stuck(worker))
+        }
+        // As after a crash: packets stay steered for the process that follows.
+        Err(error) => Err(error),
+    }
+}
+
+async fn drain(
+    control: &Control,
+    workers: &workers::Workers,
+    config: &Config,
+) -> Result<(), ServeError> {
+    control.advance(Phase::Draining);
+    let patience = config.drain + limits::DRAIN_TAIL + limits::DRAIN_MARGIN;
+    notify::stopping(patience);
+    let seconds = config.drain.as_secs();
+    tracing::info!(seconds, "draining: no new connections, requests in progress may end");
+    workers.drain(Instant::now() + config.drain).await
+}
+
+fn finish(control: &Control, workers: workers::Workers) {
+    start::detach(control);
+    for (worker, report) in workers.join().into_iter().enumerate() {
+        match report {
+            Some(report) => tracing::info!(worker, requests = report.requests, "worker ended"),
+            None => tracing::error!(worker, "worker panicked at its end"),
+        }
+    }
+    tracing::info!("stopped");
+}
+
+/// Tells the service manager, as often as it asks for, that every worker answers.
+async fn watchdog(control: Arc<Control>) {
+    let Some(period) = notify::watchdog_period() else { return };
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let stuck = control.stuck().await;
+        if stuck.is_empty() {
+            notify::alive();
+        } else {
+            tracing::error!(?stuck, "workers do not answer: the watchdog is not told all is well");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! What the service manager is told (sd_notify(3)). Without one, nothing.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+/// Connections are taken.
+pub(super) fn ready(status: &str) {
+    send(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The stop has begun, and takes up to `patience`.
+pub(super) fn stopping(patience: Duration) {
+    let patience = u32::try_from(patience.as_micros()).unwrap_or(u32::MAX);
+    send(&[
+        NotifyState::Stopping,
+        NotifyState::Status("draining"),
+        NotifyState::ExtendTimeoutUsec(patience),
+    ]);
+}
+
+/// Every worker answers.
+pub(super) fn alive() {
+    send(&[NotifyState::Watchdog]);
+}
+
+/// How often [`alive`] is expected: twice as often as the service manager asks for.
+pub(super) fn watchdog_period() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|timeout| timeout / 2)
+}
+
+fn send(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "the service manager cannot be told");
+    }
+}

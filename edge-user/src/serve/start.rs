@@ -1,0 +1,224 @@
+//! The start, step by step.
+
+use std::net::{TcpListener as StdListener, UdpSocket};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use super::state::State;
+use super::workers::{Inboxes, Workers};
+use super::{Inputs, ServeError};
+use crate::admin::control::{Control, Parts};
+use crate::admin::socket::AdminSocket;
+use crate::config::{Config, SteeringMode};
+use crate::fleet::Secrets;
+use crate::next_hop;
+use crate::nodes::NodeTable;
+use crate::preflight::{self, Severity};
+use crate::quic::socket::bind_group;
+use crate::relay::{Relay, RelayHandle};
+use crate::steering::{Steering, SteeringError, remove_other_links};
+
+/// A process that runs. Dropping it ends nothing but the admin socket.
+pub(super) struct Edge {
+    pub(super) inputs: Inputs,
+    pub(super) control: Arc<Control>,
+    pub(super) nodes: Arc<NodeTable>,
+    pub(super) workers: Workers,
+    pub(super) relay: Option<RelayHandle>,
+    pub(super) listener: TcpListener,
+    pub(super) socket: AdminSocket,
+    /// Holds the lock of the state directory.
+    _state: State,
+}
+
+/// Starts everything, in the order of the room's doc. Called in the context of the control runtime.
+pub(super) fn start(inputs: Inputs) -> Result<Edge, ServeError> {
+    let config = Arc::clone(&inputs.config);
+    let state = State::open(&config.state_directory)?;
+    let generation = state.generation;
+    tracing::info!(generation, directory = %config.state_directory.display(), "state is ours");
+    check_host(&config)?;
+    let listener = admin_listener(&config)?;
+    let socket = AdminSocket::bind(&config.admin.socket)
+        .map_err(|error| ServeError::AdminSocket(config.admin.socket.clone(), error))?;
+    let port = config.listen.port;
+    let sockets =
+        bind_group(port, config.listen.workers).map_err(|error| ServeError::Bind(port, error))?;
+    tracing::info!(port, sockets = sockets.len(), "UDP port is bound");
+
+    let nodes = Arc::new(NodeTable::new(&config.nodes));
+    let inboxes = Inboxes::new(config.listen.workers);
+    let senders = inboxes.senders.clone();
+    let relay = relay(&config, &inputs.secrets, generation, &inboxes)?;
+    let steering = steer(&config, &inputs.secrets, generation, &sockets)?;
+    let to_relay = relay.as_ref().map(|relay| &relay.inbox);
+    let started = Workers::start(&inputs, generation, &nodes, sockets, inboxes, to_relay);
+    let workers = match started {
+        Ok(workers) => workers,
+        Err(error) => {
+            // There would be no workers behind the programs.
+            if let Some(steering) = steering {
+                detach_now(steering);
+            }
+            return Err(error);
+        }
+    };
+    let control = Arc::new(Control::new(Parts {
+        config,
+        nodes: Arc::clone(&nodes),
+        steering,
+        workers: senders,
+        relay: relay.clone(),
+        generation,
+    }));
+    Ok(Edge { inputs, control, nodes, workers, relay, listener, socket, _state: state })
+}
+
+/// Says what on this host would lose packets.
+fn check_host(config: &Config) -> Result<(), ServeError> {
+    let facts = match preflight::read(config) {
+        Ok(facts) => facts,
+        Err(error) => {
+            tracing::warn!(%error, "the host cannot be checked");
+            return Ok(());
+        }
+    };
+    let mut fit = true;
+    for finding in preflight::examine(config, &facts) {
+        match finding.severity {
+            Severity::Warning => tracing::warn!(change = finding.change, "{}", finding.what),
+            Severity::Error => {
+                fit = false;
+                tracing::error!(change = finding.change, "{}", finding.what);
+            }
+        }
+    }
+    if fit { Ok(()) } else { Err(ServeError::Host) }
+}
+
+fn admin_listener(config: &Config) -> Result<TcpListener, ServeError> {
+    let address = config.admin.listen;
+    // The standard library sets SO_REUSEADDR, so that a restart isn't kept waiting.
+    let bind = || {
+        let listener = StdListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    bind().map_err(|error| ServeError::AdminListener(address, error))
+}
+
+/// Attaches what the mode asks for. Without XDP the reuseport program is still tried: a kernel or
+/// a user that does not allow it costs hand-overs between workers, nothing else.
+fn steer(
+    config: &Config,
+    secrets: &Secrets,
+    generation: u8,
+    sockets: &[UdpSocket],
+) -> Result<Option<Steering>, ServeError> {
+    let attach = || {
+        let mut steering = Steering::attach(config, secrets, generation, config.listen.workers)?;
+        match attach_workers(&mut steering, sockets) {
+            Ok(()) => Ok(steering),
+            Err(error) => {
+                detach_now(steering);
+                Err(error)
+            }
+        }
+    };
+    match config.steering.mode {
+        SteeringMode::Native | SteeringMode::Generic => Ok(Some(attach()?)),
+        SteeringMode::UserSpace => match attach() {
+            Ok(steering) => Ok(Some(steering)),
+            Err(error) => {
+                tracing::warn!(%error, "no steer_worker: the kernel's hash chooses the worker");
+                Ok(None)
+            }
+        },
+        SteeringMode::Off => {
+            if let Err(error) = remove_other_links(config, &[]) {
+                tracing::warn!(%error, "programs of an earlier process may still be attached");
+            }
+            Ok(None)
+        }
+    }
+}
+
+fn attach_workers(steering: &mut Steering, sockets: &[UdpSocket]) -> Result<(), SteeringError> {
+    for (worker, socket) in (0..).zip(sockets) {
+        steering.set_worker_socket(worker, socket)?;
+    }
+    if let Some(socket) = sockets.first() {
+        steering.attach_workers(socket)?;
+        tracing::info!("steer_worker is attached");
+    }
+    Ok(())
+}
+
+/// Takes the encapsulation port, where XDP does not, on a thread of its own.
+fn relay(
+    config: &Config,
+    secrets: &Secrets,
+    generation: u8,
+    inboxes: &Inboxes,
+) -> Result<Option<RelayHandle>, ServeError> {
+    if config.steering.mode != SteeringMode::UserSpace {
+        return Ok(None);
+    }
+    let workers = config.listen.workers;
+    let (relay, handle) =
+        Relay::bind(config, secrets, generation, workers).map_err(ServeError::Relay)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(ServeError::Relay)?;
+    let workers = inboxes.senders.clone();
+    let run = move || {
+        if let Err(error) = runtime.block_on(relay.run(workers)) {
+            tracing::error!(%error, "the relay cannot go on");
+        }
+    };
+    std::thread::Builder::new().name("relay".into()).spawn(run).map_err(ServeError::Relay)?;
+    tracing::info!(port = config.steering.encapsulation_port, "relay runs in user space");
+    Ok(Some(handle))
+}
+
+/// Waits until the relay has ended; for ever where there is none.
+pub(super) async fn relay_ended(relay: Option<&RelayHandle>) {
+    match relay {
+        Some(relay) => relay.inbox.closed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Keeps the ways to other nodes in the kernel's map, for as long as the process runs.
+pub(super) async fn follow_next_hops(control: Arc<Control>, nodes: Arc<NodeTable>) {
+    let config = Arc::clone(control.config());
+    if !matches!(config.steering.mode, SteeringMode::Native | SteeringMode::Generic) {
+        return;
+    }
+    let store = |node, ipv4, ipv6| {
+        if let Some(steering) = control.steering().as_mut()
+            && let Err(error) = steering.set_next_hops(node, ipv4, ipv6)
+        {
+            tracing::warn!(node, %error, "the way to a node cannot be noted");
+        }
+    };
+    loop {
+        let Err(error) = next_hop::follow(&config, Arc::clone(&nodes), store).await;
+        tracing::warn!(%error, "the ways to other nodes are not followed: trying again");
+        tokio::time::sleep(crate::limits::NEXT_HOP_REFRESH).await;
+    }
+}
+
+/// The end of steering at a clean stop.
+pub(super) fn detach(control: &Control) {
+    if let Some(steering) = control.steering().take() {
+        detach_now(steering);
+    }
+}
+
+fn detach_now(steering: Steering) {
+    match steering.detach() {
+        Ok(()) => tracing::info!("steering is detached"),
+        Err(error) => tracing::warn!(%error, "steering stays attached"),
+    }
+}

@@ -1,0 +1,108 @@
+//! The workers of a process, from their start to their end.
+
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use edge_wire::cid::ServerId;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::{Inputs, ServeError};
+use crate::limits;
+use crate::nodes::NodeTable;
+use crate::quic::cid::Owners;
+use crate::quic::driver::{self, ToWorker, WorkerHandle, WorkerReport, WorkerSetup};
+use crate::relay::ToRelay;
+
+/// Both ends of every worker's inbox, before any of them runs.
+pub(super) struct Inboxes {
+    pub(super) senders: Vec<mpsc::Sender<ToWorker>>,
+    receivers: Vec<mpsc::Receiver<ToWorker>>,
+}
+
+impl Inboxes {
+    pub(super) fn new(workers: u8) -> Self {
+        let (senders, receivers) = driver::inboxes(workers);
+        Self { senders, receivers }
+    }
+}
+
+/// The workers that run.
+pub(super) struct Workers {
+    handles: Vec<WorkerHandle>,
+}
+
+impl Workers {
+    /// Starts one for each of `sockets`.
+    pub(super) fn start(
+        inputs: &Inputs,
+        generation: u8,
+        nodes: &Arc<NodeTable>,
+        sockets: Vec<UdpSocket>,
+        inboxes: Inboxes,
+        relay: Option<&mpsc::Sender<ToRelay>>,
+    ) -> Result<Self, ServeError> {
+        let config = &inputs.config;
+        let own = ServerId { node: config.node, worker: 0, generation };
+        let owners = Owners::new(&inputs.secrets, own, config.listen.workers, Arc::clone(nodes));
+        let name: Arc<str> = config.our_node().name.as_str().into();
+        let site: Arc<str> = config.site.as_str().into();
+        let mut handles = Vec::with_capacity(sockets.len());
+        for ((worker, socket), inbox) in (0..).zip(sockets).zip(inboxes.receivers) {
+            let setup = WorkerSetup {
+                worker,
+                socket,
+                inbox,
+                peers: inboxes.senders.clone(),
+                owners: owners.clone(),
+                secrets: Arc::clone(&inputs.secrets),
+                tls: Arc::clone(&inputs.tls),
+                relay: relay.cloned(),
+                name: Arc::clone(&name),
+                site: Arc::clone(&site),
+                config: config.quic,
+            };
+            let spawned = driver::spawn(setup);
+            handles.push(spawned.map_err(|error| ServeError::Worker(worker, error))?);
+        }
+        tracing::info!(workers = handles.len(), "workers run");
+        Ok(Self { handles })
+    }
+
+    /// Waits until one of them has ended, by a panic or of its own accord.
+    pub(super) async fn any_ended(&self) -> u8 {
+        let ends = self.handles.iter().map(|worker| Box::pin(worker.inbox.closed()));
+        let ((), worker, _) = futures_util::future::select_all(ends).await;
+        worker as u8
+    }
+
+    /// Lets requests in progress end until `deadline`, and waits for the end of every worker, a
+    /// little longer than that.
+    pub(super) async fn drain(&self, deadline: Instant) -> Result<(), ServeError> {
+        let patience = deadline.saturating_duration_since(Instant::now())
+            + limits::DRAIN_TAIL
+            + limits::DRAIN_MARGIN;
+        let drains = self.handles.iter().map(|worker| drain(worker, deadline, patience));
+        let ended = futures_util::future::join_all(drains).await;
+        let stuck: Vec<_> = (0u8..).zip(ended).filter(|(_, ended)| !ended).collect();
+        match stuck.first() {
+            None => Ok(()),
+            Some((worker, _)) => Err(ServeError::Stuck(*worker)),
+        }
+    }
+
+    /// The last reports, once all have ended. `None`: it panicked.
+    pub(super) fn join(self) -> Vec<Option<WorkerReport>> {
+        self.handles.into_iter().map(|worker| worker.thread.join().ok()).collect()
+    }
+}
+
+async fn drain(worker: &WorkerHandle, deadline: Instant, patience: Duration) -> bool {
+    let ended = async {
+        // It may have ended just now; then it is drained.
+        let _ = worker.inbox.send(ToWorker::Drain { deadline }).await;
+        worker.inbox.closed().await;
+    };
+    timeout(patience, ended).await.is_ok()
+}
