@@ -1,1 +1,23 @@
+//! What the rings of tests share.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`credentials`] | what the nodes of a test share, and a client that trusts it |
+//! | [`fleet`] | a fleet in network namespaces, behind a router with ECMP |
+//! | [`http3`] | an HTTP/3 client of quinn and h3, finely controlled |
+//! | [`kernel`] | the kernel's programs, loaded by themselves, one packet at a time |
+//! | [`loopback`] | real workers on a socket of the loopback, and their client |
+//! | [`net`] | a seeded network in virtual time between a client and engines |
+//! | [`packet`] | builds packets byte by byte, independently of the code under test |
+//! | [`raw`] | HTTP/3 by hand |
+//! | [`stickiness`] | how many connections survive route changes, with steering and without |
 
+pub mod credentials;
+pub mod fleet;
+pub mod http3;
+pub mod kernel;
+pub mod loopback;
+pub mod net;
+pub mod packet;
+pub mod raw;
+pub mod stickiness;

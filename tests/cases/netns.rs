@@ -1,0 +1,15 @@
+//! The netns ring: a fleet with real XDP in network namespaces, and clients nobody here wrote.
+
+mod bed;
+mod clean_stop;
+mod client_moves;
+mod clients;
+mod crash;
+mod forged_encapsulation;
+mod resumption;
+mod retry;
+mod route_changes;
+mod shared_socket;
+mod steering_lifecycle;
+mod stickiness;
+mod without_native_xdp;

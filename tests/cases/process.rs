@@ -1,0 +1,185 @@
+//! The program itself, as a service manager and operators meet it: one node on loopback.
+
+mod commands;
+mod serve_and_stop;
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tests::fleet::credentials::Credentials;
+use tests::fleet::programs;
+use tests::http3::{self, Http3};
+
+/// A loaded machine loads the kernel program in a second or two.
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// A node with files and ports of its own. What runs of it ends with it.
+struct Edge {
+    directory: PathBuf,
+    credentials: Credentials,
+    port: u16,
+    admin: SocketAddr,
+    child: Option<Child>,
+}
+
+impl Edge {
+    /// Writes the files; nothing runs yet.
+    fn new(name: &str) -> Self {
+        let directory = format!("landfast-process-{name}-{}", std::process::id());
+        let directory = std::env::temp_dir().join(directory);
+        fs::create_dir(&directory).expect("a fresh directory");
+        let credentials = Credentials::write(&directory).expect("written");
+        let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let admin = admin.local_addr().expect("bound");
+        let edge = Self { directory, credentials, port: free_udp_port(), admin, child: None };
+        edge.write_config("");
+        assert!(edge.run(&["fleet", "init", &edge.path("fleet.toml")]).status.success());
+        edge
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.join(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    /// Writes the configuration, with `more` in front.
+    fn write_config(&self, more: &str) {
+        static NODE: AtomicU32 = AtomicU32::new(0);
+        let own = Ipv4Addr::from(0x7f4c_0001 + NODE.fetch_add(1, Ordering::Relaxed));
+        let config = format!(
+            r#"{more}
+node = 1
+fleet_file = "{fleet}"
+state_directory = "{state}"
+drain_seconds = 20
+listen = {{ anycast = ["127.0.0.1", "::1"], port = {port}, workers = 2 }}
+tls = {{ certificate = "{certificate}", key = "{key}" }}
+steering = {{ mode = "user-space", encapsulation_port = {encapsulation} }}
+admin = {{ listen = "{admin}", socket = "{socket}" }}
+nodes = [{{ id = 1, name = "here", site = "lab", ipv4 = "{own}" }}]
+"#,
+            fleet = self.path("fleet.toml"),
+            state = self.path("state"),
+            port = self.port,
+            certificate = self.credentials.certificate.display(),
+            key = self.credentials.key.display(),
+            encapsulation = free_udp_port(),
+            admin = self.admin,
+            socket = self.path("admin.sock"),
+        );
+        fs::write(self.path("edge.toml"), config).expect("written");
+    }
+
+    /// Makes it one of two nodes. Their addresses are not this host's, so nothing is forwarded.
+    fn make_fleet(&self) {
+        let config = fs::read_to_string(self.path("edge.toml")).expect("written");
+        let (config, _) = config.split_once("steering = ").expect("in the file");
+        let rest = format!(
+            r#"
+steering = {{ mode = "off" }}
+admin = {{ listen = "{}", socket = "{}" }}
+nodes = [
+    {{ id = 1, name = "here", site = "lab", ipv4 = "198.51.100.1" }},
+    {{ id = 2, name = "there", site = "lab", ipv4 = "198.51.100.2" }},
+]
+"#,
+            self.admin,
+            self.path("admin.sock"),
+        );
+        let config = config.replace(r#""127.0.0.1", "::1""#, r#""192.0.2.1""#);
+        fs::write(self.path("edge.toml"), config + &rest).expect("written");
+    }
+
+    /// Runs the program to its end.
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(programs::edge()).args(arguments).output().expect("it can be started")
+    }
+
+    fn start(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
+        let log = File::create(self.path("log")).expect("a log file");
+        let mut command = Command::new(programs::edge());
+        command.args(["serve", "--config", &self.path("edge.toml")]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.child = Some(command.spawn().expect("it can be started"));
+        let ready = || matches!(self.get("/readyz"), Some((200, _)));
+        eventually("it is ready", ready, || self.log());
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("it runs");
+        kill(Pid::from_raw(child.id().cast_signed()), signal).expect("it runs");
+    }
+
+    fn ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            if let Some(status) = child.try_wait().expect("it is ours") {
+                return status;
+            }
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                panic!("it does not end:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// GET on the admin listener: status and body, or nothing where nobody listens.
+    fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(self.admin).ok()?;
+        stream.set_read_timeout(Some(WITHIN)).expect("not zero");
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: edge\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
+    }
+
+    /// A client of quinn, connected by HTTP/3.
+    async fn connect(&self) -> Http3 {
+        let config = http3::client_config(&self.credentials.authority_der).expect("trusted");
+        let endpoint = http3::endpoint(Ipv4Addr::LOCALHOST.into(), config).expect("a socket");
+        let address = (Ipv4Addr::LOCALHOST, self.port).into();
+        Http3::connect_to(&endpoint, address).await.expect("a connection")
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// The configuration takes no port 0: one that was free a moment ago.
+fn free_udp_port() -> u16 {
+    let socket = UdpSocket::bind("[::]:0").expect("a free port");
+    socket.local_addr().expect("bound").port()
+}
+
+fn eventually(what: &str, holds: impl Fn() -> bool, explain: impl Fn() -> String) {
+    let deadline = Instant::now() + WITHIN;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}: not within {WITHIN:?}\n{}", explain());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

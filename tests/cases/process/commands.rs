@@ -1,0 +1,98 @@
+//! The commands of an operator, their exit codes and what they say.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::{Edge, stderr};
+
+#[test]
+fn a_good_configuration_is_said_to_be_good() {
+    let edge = Edge::new("check");
+    let config = edge.path("edge.toml");
+    for arguments in [
+        &["check-config", "--config", &config][..],
+        &["check-config", "--no-host", "--config", &config],
+    ] {
+        let output = edge.run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("is good: node 1 (here) of 1"));
+    }
+}
+
+#[test]
+fn a_bad_configuration_ends_with_2_and_shows_the_place() {
+    let edge = Edge::new("bad");
+    edge.write_config("fleet_flie = \"/x\"");
+    for command in ["check-config", "serve"] {
+        let output = edge.run(&[command, "--config", &edge.path("edge.toml")]);
+        assert_eq!(output.status.code(), Some(2));
+        let said = stderr(&output);
+        for words in
+            ["there is no setting `fleet_flie`", "edge.toml:1:1", "did you mean `fleet_file`?"]
+        {
+            assert!(said.contains(words), "no `{words}` in {said}");
+        }
+    }
+    assert_eq!(edge.run(&["srve"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_file_that_the_configuration_names_is_checked_too() {
+    let edge = Edge::new("files");
+    let (config, fleet) = (edge.path("edge.toml"), edge.path("fleet.toml"));
+    fs::set_permissions(&fleet, fs::Permissions::from_mode(0o644)).expect("ours");
+    for command in ["check-config", "serve"] {
+        let output = edge.run(&[command, "--config", &config]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(&format!("chmod 600 {fleet}")), "{}", stderr(&output));
+    }
+    assert!(edge.run(&["check-config", "--no-host", "--config", &config]).status.success());
+}
+
+#[test]
+fn fleet_init_writes_once() {
+    let edge = Edge::new("init");
+    let fleet = edge.path("fleet.toml");
+    let before = fs::read(&fleet).expect("written");
+    let output = edge.run(&["fleet", "init", &fleet]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("--force"), "{}", stderr(&output));
+    assert_eq!(fs::read(&fleet).expect("there"), before);
+    assert!(edge.run(&["fleet", "init", "--force", &fleet]).status.success());
+    assert_ne!(fs::read(&fleet).expect("there"), before);
+}
+
+#[test]
+fn a_running_edge_is_asked_and_drained_by_its_socket() {
+    let mut edge = Edge::new("ask");
+    edge.make_fleet();
+    let (config, socket) = (edge.path("edge.toml"), edge.path("admin.sock"));
+    let output = edge.run(&["status", "--socket", &socket]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no edge answers at"), "{}", stderr(&output));
+
+    edge.start();
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        let output = edge.run(arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        serde_json::from_slice(&output.stdout).expect("one line of JSON")
+    };
+    let status = json(&["status", "--json", "--socket", &socket]);
+    assert_eq!((&status["phase"], &status["node"]), (&"serving".into(), &1.into()));
+    assert_eq!(status["workers"].as_array().expect("a list").len(), 2);
+    assert!(edge.run(&["node", "dead", "2", "--config", &config]).status.success());
+    let nodes = json(&["node", "list", "--json", "--config", &config]);
+    assert_eq!((&nodes[0]["liveness"], &nodes[1]["liveness"]), (&"live".into(), &"dead".into()));
+    let (_, metrics) = edge.get("/metrics").expect("answered");
+    assert!(metrics.contains("landfast_node_live{node=\"2\"} 0\n"), "{metrics}");
+    let output = edge.run(&["node", "live", "7", "--socket", &socket]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no node of the configuration has the ID 7"));
+
+    let second = edge.run(&["serve", "--config", &config]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(stderr(&second).contains("another landfast-edge uses"), "{}", stderr(&second));
+
+    assert!(edge.run(&["drain", "--socket", &socket]).status.success());
+    assert_eq!(edge.ended().code(), Some(0), "{}", edge.log());
+}

@@ -1,0 +1,73 @@
+//! Clients that mean no good.
+
+use quinn::{ConnectionError, ReadError, VarInt};
+use tests::credentials::SERVER_NAME;
+use tests::loopback::Node;
+use tests::raw;
+
+const HEADERS: u64 = 0x01;
+const SETTINGS: u64 = 0x04;
+const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(0x107);
+
+async fn connect(node: &Node) -> (quinn::Endpoint, quinn::Connection) {
+    let endpoint = node.client();
+    let connecting = endpoint.connect(node.address, SERVER_NAME).expect("a config");
+    (endpoint, connecting.await.expect("a handshake"))
+}
+
+fn gibibyte(kind: u64) -> Vec<u8> {
+    [raw::varint(kind), raw::varint(1 << 30), vec![0; 100]].concat()
+}
+
+/// And the connection goes on.
+#[tokio::test]
+async fn a_request_that_declares_a_gibibyte_of_headers_is_refused_at_once() {
+    let node = Node::start(1);
+    let (_endpoint, connection) = connect(&node).await;
+    let (mut send, mut receive) = connection.open_bi().await.expect("allowed");
+    send.write_all(&gibibyte(HEADERS)).await.expect("written");
+    let answer = receive.read_chunk(100, true).await;
+    assert_eq!(answer.expect_err("reset"), ReadError::Reset(EXCESSIVE_LOAD));
+    assert_eq!(send.stopped().await, Ok(Some(EXCESSIVE_LOAD)));
+    let answer = raw::ask(&connection, "/").await.read_to_end(10_000).await;
+    assert!(answer.is_ok_and(|answer| !answer.is_empty()));
+    assert_eq!(node.report().await[0].frames_refused, 1);
+}
+
+#[tokio::test]
+async fn a_control_stream_that_does_ends_the_connection() {
+    let node = Node::start(1);
+    let (_endpoint, connection) = connect(&node).await;
+    let mut control = connection.open_uni().await.expect("allowed");
+    control.write_all(&[vec![0x00], gibibyte(SETTINGS)].concat()).await.expect("written");
+    let ConnectionError::ApplicationClosed(close) = connection.closed().await else { panic!() };
+    assert_eq!(close.error_code, EXCESSIVE_LOAD);
+    assert_eq!(node.report().await[0].frames_refused, 1);
+}
+
+/// Requests that end before their headers, are reset, or are nonsense: more of them than may be
+/// open at a time, so that each must have been forgotten.
+#[tokio::test]
+async fn requests_that_come_to_nothing_are_forgotten() {
+    let node = Node::start(1);
+    let (_endpoint, connection) = connect(&node).await;
+    for round in 0..400 {
+        let (mut send, mut receive) = connection.open_bi().await.expect("allowed again");
+        match round % 3 {
+            0 => send.finish().expect("open"),
+            1 => {
+                send.write_all(&raw::get("/")[..5]).await.expect("written");
+                send.reset(VarInt::from_u32(0x10c)).expect("open");
+            }
+            _ => {
+                // A request without a method is malformed (RFC 9114 section 4.3.1).
+                let nothing = raw::frame(HEADERS, &[0, 0]);
+                send.write_all(&nothing).await.expect("written");
+                send.finish().expect("open");
+            }
+        }
+        assert!(receive.read_to_end(1000).await.is_err(), "reset, not answered");
+    }
+    let answer = raw::ask(&connection, "/").await.read_to_end(10_000).await;
+    assert!(answer.is_ok_and(|answer| !answer.is_empty()));
+}

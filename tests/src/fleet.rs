@@ -1,0 +1,233 @@
+//! A fleet on one machine: nodes in network namespaces behind a router with ECMP, and clients.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`namespace`] | a network namespace: made, entered, gone on drop |
+//! | [`topology`] | the bed: namespaces, links, addresses |
+//! | [`router`] | ECMP over nodes, and how it changes |
+//! | `pass_program` | an XDP program that passes everything |
+//! | [`node`] | the process of an edge, and its files |
+//! | [`metrics`] | what a node counts |
+//! | [`crossings`] | what nodes forward to another |
+//! | [`credentials`] | the certificate, and who trusts it |
+//! | [`client`] | where clients run: quinn in this process, others in theirs |
+//! | [`aioquic`] | an aioquic client that does what it is told, step by step |
+//! | [`programs`] | where edge and clients are |
+
+pub mod aioquic;
+pub mod client;
+pub mod credentials;
+pub mod crossings;
+pub mod metrics;
+pub mod namespace;
+pub mod node;
+mod pass_program;
+pub mod programs;
+pub mod router;
+pub mod topology;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+pub use client::Client;
+pub use crossings::Crossings;
+pub use metrics::Metrics;
+pub use node::Node;
+pub use router::Router;
+pub use topology::{ANYCAST, Bed, CLIENT, PLACES, PORT, Place};
+
+use credentials::Credentials;
+
+/// How a node steers: the words of its config file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steering {
+    /// XDP in the driver.
+    Native,
+    /// XDP behind the driver.
+    Generic,
+    /// In the process, without XDP.
+    UserSpace,
+    /// Not at all: the kernel's hash of the 4-tuple.
+    Off,
+}
+
+impl Steering {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+            Self::UserSpace => "user-space",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// In what a fleet differs from the usual one.
+#[derive(Clone, Debug)]
+pub struct FleetOptions {
+    /// How nodes steer.
+    pub steering: Steering,
+    /// Nodes that steer in another way.
+    pub exceptions: Vec<(&'static str, Steering)>,
+    /// Workers of a node.
+    pub workers: u8,
+    /// Handshakes in progress above which a node asks for a Retry.
+    pub retry_threshold: u32,
+    /// How long a stop waits for requests.
+    pub drain: Duration,
+    /// Nodes of which the others don't know how they fare.
+    pub unknown: Vec<&'static str>,
+}
+
+impl Default for FleetOptions {
+    fn default() -> Self {
+        Self {
+            steering: Steering::Native,
+            exceptions: Vec::new(),
+            workers: 2,
+            retry_threshold: 1000,
+            drain: Duration::from_secs(5),
+            unknown: Vec::new(),
+        }
+    }
+}
+
+impl FleetOptions {
+    fn steering_at(&self, node: &str) -> Steering {
+        let exception = self.exceptions.iter().find(|(name, _)| *name == node);
+        exception.map_or(self.steering, |(_, steering)| *steering)
+    }
+}
+
+/// Four nodes that run, behind a router that spreads over the three of the first site.
+#[derive(Debug)]
+pub struct Fleet {
+    nodes: Vec<Node>, // ended before their namespaces
+    client: Client,
+    bed: Bed,
+    _permit: Permit, // given back last
+}
+
+impl Fleet {
+    /// Starts a fleet, and waits until every node is ready. Waits for its turn first: there are
+    /// not cores for several fleets at a time.
+    ///
+    /// # Errors
+    /// Where the bed cannot be built, or a node is not ready; with its log.
+    pub fn start(options: &FleetOptions) -> Result<Self> {
+        let permit = Permit::wait();
+        let bed = Bed::build()?;
+        let directory = bed.name().directory();
+        fs::create_dir_all(&directory)?;
+        let credentials = Credentials::write(&directory)?;
+        let fleet_file = directory.join("fleet.toml");
+        write_fleet_file(&fleet_file)?;
+        let nodes = PLACES
+            .iter()
+            .map(|place| Node::new(&bed, *place, options, &credentials, &fleet_file))
+            .collect::<Result<Vec<_>>>()?;
+        let client = Client::new(bed.client.clone(), directory, credentials)?;
+        let fleet = Self { nodes, client, bed, _permit: permit };
+        fleet.nodes.iter().try_for_each(Node::start)?;
+        fleet.nodes.iter().try_for_each(Node::wait_until_ready)?;
+        Ok(fleet)
+    }
+
+    /// What stands in front of the nodes.
+    #[must_use]
+    pub fn router(&self) -> &Router {
+        &self.bed.router
+    }
+
+    /// Where clients run.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The secrets that all nodes share.
+    #[must_use]
+    pub fn fleet_file(&self) -> std::path::PathBuf {
+        self.bed.name().directory().join("fleet.toml")
+    }
+
+    /// The node of this name.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[must_use]
+    pub fn node(&self, name: &str) -> &Node {
+        let node = self.nodes.iter().find(|node| node.place().name == name);
+        node.unwrap_or_else(|| panic!("the fleet has no node {name}"))
+    }
+
+    /// Counts what crosses from the nodes `from` to the nodes `to` from now on.
+    ///
+    /// # Errors
+    /// Where a node does not answer.
+    ///
+    /// # Panics
+    /// Where there is no such node.
+    pub fn crossings(&self, from: &[&str], to: &[&str]) -> Result<Crossings<'_>> {
+        let nodes = |names: &[&str]| names.iter().map(|name| self.node(name)).collect();
+        Crossings::begin(nodes(from), nodes(to))
+    }
+
+    /// Every node.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+}
+
+fn write_fleet_file(path: &Path) -> Result<()> {
+    let output = Command::new(programs::edge()).args(["fleet", "init"]).arg(path).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "fleet init: {}: {said}", output.status);
+    Ok(())
+}
+
+/// Waits until `condition` holds.
+///
+/// # Errors
+/// Where it does not within `timeout`.
+pub fn eventually(
+    what: &str,
+    timeout: Duration,
+    mut condition: impl FnMut() -> bool,
+) -> Result<()> {
+    let deadline = Instant::now() + timeout;
+    while !condition() {
+        ensure!(Instant::now() < deadline, "not within {timeout:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+static FLEETS: Mutex<usize> = Mutex::new(0);
+static FLEET_ENDED: Condvar = Condvar::new();
+
+/// The right to run a fleet: one at a time in a process.
+#[derive(Debug)]
+struct Permit;
+
+impl Permit {
+    fn wait() -> Self {
+        let fleets = FLEETS.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = FLEET_ENDED.wait_while(fleets, |fleets| *fleets > 0);
+        *free.unwrap_or_else(PoisonError::into_inner) += 1;
+        Self
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        *FLEETS.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        FLEET_ENDED.notify_one();
+    }
+}

@@ -1,0 +1,287 @@
+//! A node: its files, and the process of its edge, which can be killed, stopped and started anew.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::credentials::Credentials;
+use super::metrics::{Metrics, http_get};
+use super::namespace::Namespace;
+use super::programs;
+use super::topology::{ANYCAST_IPV4, ANYCAST_IPV6, Bed, INTERFACE, PLACES, PORT, Place};
+use super::{FleetOptions, eventually};
+
+/// A loaded machine verifies and attaches the programs of four nodes in a few seconds.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// Beyond the drain a stop has little left to do.
+const STOPPED_WITHIN: Duration = Duration::from_secs(20);
+const ADMIN: &str = "127.0.0.1:9443";
+
+/// A node of the fleet.
+#[derive(Debug)]
+pub struct Node {
+    place: Place,
+    namespace: Namespace,
+    directory: PathBuf,
+    pin_directory: PathBuf,
+    process: Mutex<Option<Child>>,
+}
+
+impl Node {
+    /// Writes the files of a node. Nothing runs yet.
+    pub(crate) fn new(
+        bed: &Bed,
+        place: Place,
+        options: &FleetOptions,
+        credentials: &Credentials,
+        fleet_file: &Path,
+    ) -> Result<Self> {
+        let directory = bed.name().directory().join(place.name);
+        fs::create_dir_all(directory.join("state"))?;
+        let node = Self {
+            place,
+            namespace: bed.place(place),
+            pin_directory: bed.name().pin_directory(place.name),
+            process: Mutex::new(None),
+            directory,
+        };
+        let config = node.config(options, credentials, fleet_file)?;
+        fs::write(node.config_file(), config)?;
+        Ok(node)
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Where it runs.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Where it pins its programs.
+    #[must_use]
+    pub fn pin_directory(&self) -> &Path {
+        &self.pin_directory
+    }
+
+    fn config_file(&self) -> PathBuf {
+        self.directory.join("edge.toml")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+
+    fn admin_socket(&self) -> PathBuf {
+        self.directory.join("admin.sock")
+    }
+
+    fn config(
+        &self,
+        options: &FleetOptions,
+        credentials: &Credentials,
+        fleet_file: &Path,
+    ) -> Result<String> {
+        let Place { id, name, .. } = self.place;
+        let mut config = format!(
+            r#"node = {id}
+fleet_file = "{fleet}"
+state_directory = "{state}"
+drain_seconds = {drain}
+[listen]
+anycast = ["{ANYCAST_IPV4}", "{ANYCAST_IPV6}"]
+interfaces = ["{INTERFACE}"]
+port = {PORT}
+workers = {workers}
+[tls]
+certificate = "{certificate}"
+key = "{key}"
+[steering]
+mode = "{mode}"
+pin_directory = "{pins}"
+[admin]
+listen = "{ADMIN}"
+socket = "{socket}"
+[quic]
+retry_threshold = {retry}
+idle_timeout_seconds = 60
+"#,
+            fleet = fleet_file.display(),
+            state = self.directory.join("state").display(),
+            drain = options.drain.as_secs(),
+            workers = options.workers,
+            certificate = credentials.certificate.display(),
+            key = credentials.key.display(),
+            mode = options.steering_at(name).word(),
+            pins = self.pin_directory.display(),
+            socket = self.admin_socket().display(),
+            retry = options.retry_threshold,
+        );
+        for place in PLACES {
+            write!(
+                config,
+                "[[nodes]]\nid = {}\nname = \"{}\"\nsite = \"{}\"\nipv4 = \"{}\"\nipv6 = \"{}\"\n",
+                place.id,
+                place.name,
+                place.site,
+                place.ipv4(),
+                place.ipv6()
+            )?;
+            if options.unknown.contains(&place.name) && place != self.place {
+                config += "liveness = \"unknown\"\n";
+            }
+        }
+        Ok(config)
+    }
+
+    /// Starts the edge. [`Self::wait_until_ready`] follows.
+    ///
+    /// # Errors
+    /// Where it cannot be started, or runs already.
+    ///
+    /// # Panics
+    /// Where another thread panicked while it started or ended this node.
+    pub fn start(&self) -> Result<()> {
+        let mut process = self.process.lock().expect("nobody panicked with the lock");
+        ensure!(process.is_none(), "{} runs already", self.place.name);
+        let log = File::options().create(true).append(true).open(self.log_file())?;
+        let mut command = Command::new(programs::edge());
+        command.arg("serve").arg("--config").arg(self.config_file());
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        *process = Some(self.namespace.enter(|| command.spawn()).context("start landfast-edge")?);
+        Ok(())
+    }
+
+    /// Waits until the node would be announced by its router.
+    ///
+    /// # Errors
+    /// Where it ends, or is not ready in time; with what it logged.
+    ///
+    /// # Panics
+    /// Where another thread panicked while it started or ended this node.
+    pub fn wait_until_ready(&self) -> Result<()> {
+        let deadline = Instant::now() + READY_WITHIN;
+        while Instant::now() < deadline {
+            if matches!(self.http("/readyz"), Ok((200, _))) {
+                return Ok(());
+            }
+            let mut process = self.process.lock().expect("nobody panicked with the lock");
+            let process = process.as_mut().context("it was not started")?;
+            if let Some(status) = process.try_wait()? {
+                bail!("{} ended with {status}:\n{}", self.place.name, self.log());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        bail!("{} is not ready after {READY_WITHIN:?}:\n{}", self.place.name, self.log())
+    }
+
+    /// Kills the process, as a crash or the kernel would.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    ///
+    /// # Panics
+    /// Where another thread panicked while it started or ended this node.
+    pub fn kill(&self) -> Result<()> {
+        let mut process = self.process.lock().expect("nobody panicked with the lock");
+        let mut child = process.take().context("it does not run")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// Asks the process to stop, as a service manager does, without waiting for it.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    ///
+    /// # Panics
+    /// Where another thread panicked while it started or ended this node.
+    pub fn ask_to_stop(&self) -> Result<()> {
+        let process = self.process.lock().expect("nobody panicked with the lock");
+        let child = process.as_ref().context("it does not run")?;
+        Ok(kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM)?)
+    }
+
+    /// Waits for the end of the process.
+    ///
+    /// # Errors
+    /// Where it does not run, or not end in time.
+    ///
+    /// # Panics
+    /// Where another thread panicked while it started or ended this node.
+    pub fn wait_until_ended(&self) -> Result<ExitStatus> {
+        let mut process = self.process.lock().expect("nobody panicked with the lock");
+        let child = process.as_mut().context("it does not run")?;
+        let mut status = None;
+        eventually("the process ends", STOPPED_WITHIN, || {
+            status = child.try_wait().ok().flatten();
+            status.is_some()
+        })?;
+        *process = None;
+        status.context("it has ended")
+    }
+
+    /// What the node counts now.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub fn metrics(&self) -> Result<Metrics> {
+        let (status, body) = self.http("/metrics")?;
+        ensure!(status == 200, "{}: metrics answer {status}", self.place.name);
+        Metrics::parse(&body)
+    }
+
+    /// Runs `landfast-edge node` against this node, as an operator would: for instance
+    /// `["dead", "1"]`.
+    ///
+    /// # Errors
+    /// Where it does not succeed.
+    pub fn admin(&self, arguments: &[&str]) -> Result<String> {
+        let socket = self.admin_socket();
+        let socket = socket.to_str().context("the path is UTF-8")?;
+        let edge = programs::edge().to_str().context("the path is UTF-8")?;
+        let command = [&["node"], arguments, &["--socket", socket]].concat();
+        self.namespace.output(edge, &command)
+    }
+
+    /// What the process wrote.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    fn http(&self, path: &str) -> Result<(u16, String)> {
+        let address = ADMIN.parse().expect("an address");
+        self.namespace.enter(|| http_get(address, path))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Ok(process) = self.process.get_mut()
+            && let Some(mut child) = process.take()
+        {
+            // It may have ended by itself; the test has said what it thinks of that.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let last = lines[lines.len().saturating_sub(30)..].join("\n");
+            eprintln!("-- log of {}, the end of it:\n{last}", self.place.name);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Where the programs are that a fleet and its clients run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The edge: what `LANDFAST_EDGE` names, else built here, so that it is never an old one.
+///
+/// # Panics
+/// Where it does not build.
+pub fn edge() -> &'static Path {
+    static EDGE: OnceLock<PathBuf> = OnceLock::new();
+    EDGE.get_or_init(|| {
+        if let Some(named) = std::env::var_os("LANDFAST_EDGE") {
+            return named.into();
+        }
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "edge-user", "--bin", "landfast-edge"]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        let status = build.current_dir(root()).status().expect("cargo runs: it built this test");
+        assert!(status.success(), "landfast-edge does not build");
+        // Binaries stand beside `deps`, where the tests are, or beside another binary.
+        let here = std::env::current_exe().expect("this program has a file");
+        let directory = here.parent().expect("it is in a directory");
+        let directory =
+            if directory.ends_with("deps") { directory.join("..") } else { directory.into() };
+        directory.join("landfast-edge")
+    })
+}
+
+/// Python with aioquic and pycurl: what `LANDFAST_PYTHON` names, else that of `.venv`.
+///
+/// # Panics
+/// Where there is none.
+pub fn python() -> PathBuf {
+    let python = std::env::var_os("LANDFAST_PYTHON")
+        .map_or_else(|| root().join(".venv/bin/python"), PathBuf::from);
+    assert!(python.exists(), "no {}: `cargo xtask test` installs it", python.display());
+    python
+}
+
+/// A script of `tests/clients`.
+pub fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name)
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests is a folder of the repository")
+}

@@ -1,0 +1,208 @@
+//! The bed: a client, a router with ECMP, three nodes at one site and one at another.
+//!
+//! ```text
+//!                             +-- 198.51.100.4/30  2001:db8:1::/64 -- a1 (ams) \
+//! client --------- router ----+-- 198.51.100.8/30  2001:db8:2::/64 -- a2 (ams)  \ each has the anycast
+//! 203.0.113.0/24              +-- 198.51.100.12/30 2001:db8:3::/64 -- a3 (ams)  / addresses on lo
+//! 2001:db8:c::/64             +-- 198.51.100.16/30 2001:db8:4::/64 -- b1 (fra) /
+//! ```
+//!
+//! Node-to-node traffic goes through the router.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use anyhow::{Context as _, Result};
+
+use super::namespace::{BedName, Namespace, ip_batch, mount_bpffs, remove_namespaces};
+use super::router::Router;
+
+/// The anycast address that every node serves.
+pub const ANYCAST_IPV4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// See [`ANYCAST_IPV4`].
+pub const ANYCAST_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xff, 0, 0, 0, 0, 1);
+/// Both anycast addresses.
+pub const ANYCAST: [IpAddr; 2] = [IpAddr::V4(ANYCAST_IPV4), IpAddr::V6(ANYCAST_IPV6)];
+/// The port they serve.
+pub const PORT: u16 = 443;
+/// The client's addresses of each family: the first, and one to move to.
+pub const CLIENT: [[IpAddr; 2]; 2] = [
+    [IpAddr::V4(Ipv4Addr::new(203, 0, 113, 2)), IpAddr::V6(client_ipv6(2))],
+    [IpAddr::V4(Ipv4Addr::new(203, 0, 113, 3)), IpAddr::V6(client_ipv6(3))],
+];
+/// The interface of a node, and of the client.
+pub const INTERFACE: &str = "eth0";
+
+const fn client_ipv6(last: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, last)
+}
+
+/// A place where a node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Node ID.
+    pub id: u8,
+    /// Name of node and namespace.
+    pub name: &'static str,
+    /// Its site.
+    pub site: &'static str,
+}
+
+/// Every place of the bed.
+pub const PLACES: [Place; 4] = [
+    Place { id: 1, name: "a1", site: "ams" },
+    Place { id: 2, name: "a2", site: "ams" },
+    Place { id: 3, name: "a3", site: "ams" },
+    Place { id: 4, name: "b1", site: "fra" },
+];
+
+impl Place {
+    /// The place of this name.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        *PLACES
+            .iter()
+            .find(|place| place.name == name)
+            .unwrap_or_else(|| panic!("the bed has no place {name}"))
+    }
+
+    /// The node's own address.
+    #[must_use]
+    pub const fn ipv4(self) -> Ipv4Addr {
+        Ipv4Addr::new(198, 51, 100, self.id * 4 + 2)
+    }
+
+    /// The node's own address.
+    #[must_use]
+    pub const fn ipv6(self) -> Ipv6Addr {
+        Ipv6Addr::new(0x2001, 0xdb8, self.id as u16, 0, 0, 0, 0, 2)
+    }
+
+    /// The router's address on the link to the node.
+    pub(crate) const fn router_ipv4(self) -> Ipv4Addr {
+        Ipv4Addr::new(198, 51, 100, self.id * 4 + 1)
+    }
+
+    /// The router's address on the link to the node.
+    pub(crate) const fn router_ipv6(self) -> Ipv6Addr {
+        Ipv6Addr::new(0x2001, 0xdb8, self.id as u16, 0, 0, 0, 0, 1)
+    }
+}
+
+/// The namespaces and their links, without any program in them. Dropping it removes it all.
+#[derive(Debug)]
+pub struct Bed {
+    name: BedName,
+    /// Where clients run.
+    pub client: Namespace,
+    /// What stands between clients and nodes.
+    pub router: Router,
+}
+
+impl Bed {
+    /// Makes the namespaces, and routes the anycast addresses to every node of the first site.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, usually because this is not root.
+    pub fn build() -> Result<Self> {
+        mount_bpffs()?;
+        let name = BedName::unique();
+        let mut bed = Self {
+            client: name.namespace("client"),
+            router: Router::new(name.namespace("router")),
+            name,
+        };
+        bed.connect().context("build the bed (it takes root)")?;
+        bed.router.route_to(&["a1", "a2", "a3"])?;
+        Ok(bed)
+    }
+
+    /// The namespace of a place.
+    #[must_use]
+    pub fn place(&self, place: Place) -> Namespace {
+        self.name.namespace(place.name)
+    }
+
+    /// The name of this bed.
+    #[must_use]
+    pub fn name(&self) -> &BedName {
+        &self.name
+    }
+
+    fn namespaces(&self) -> Vec<Namespace> {
+        let mut all = vec![self.client.clone(), self.router.namespace().clone()];
+        all.extend(PLACES.iter().map(|place| self.place(*place)));
+        all
+    }
+
+    fn connect(&mut self) -> Result<()> {
+        let namespaces = self.namespaces();
+        let names = namespaces.iter().map(Namespace::name);
+        ip_batch(&names.fold(String::new(), |lines, name| lines + &format!("netns add {name}\n")))?;
+        for namespace in &namespaces {
+            // Before there are devices, which take the defaults over. Duplicate address detection
+            // would hold an address back for a second; anycast routes are asymmetric by nature.
+            namespace.set(&[
+                ("ipv6/conf/default/accept_dad", 0),
+                ("ipv4/conf/default/rp_filter", 0),
+                ("ipv4/conf/all/rp_filter", 0),
+            ])?;
+        }
+        let router = self.router.namespace().name();
+        let mut links = format!(
+            "link add {INTERFACE} netns {} type veth peer name client netns {router}\n",
+            self.client.name()
+        );
+        for place in PLACES {
+            let node = self.place(place);
+            let (node, name) = (node.name(), place.name);
+            writeln!(
+                links,
+                "link add {INTERFACE} netns {node} type veth peer name {name} netns {router}"
+            )?;
+        }
+        ip_batch(&links)?;
+        self.configure_client()?;
+        PLACES.iter().try_for_each(|place| self.configure_place(*place))?;
+        self.router.configure() // last: a nexthop wants its link's other end up
+    }
+
+    fn configure_client(&self) -> Result<()> {
+        let mut lines = format!("link set lo up\nlink set {INTERFACE} up\n");
+        for [ipv4, ipv6] in CLIENT {
+            writeln!(lines, "address add {ipv4}/24 dev {INTERFACE}")?;
+            writeln!(lines, "address add {ipv6}/64 dev {INTERFACE} nodad")?;
+        }
+        lines += "route add default via 203.0.113.1\nroute add default via 2001:db8:c::1\n";
+        self.client.ip(&lines)
+    }
+
+    fn configure_place(&self, place: Place) -> Result<()> {
+        let mut lines = format!("link set lo up\nlink set {INTERFACE} up\n");
+        let (ipv4, ipv6) = (place.ipv4(), place.ipv6());
+        writeln!(lines, "address add {ipv4}/30 dev {INTERFACE}")?;
+        writeln!(lines, "address add {ipv6}/64 dev {INTERFACE} nodad")?;
+        writeln!(lines, "address add {ANYCAST_IPV4}/32 dev lo")?;
+        writeln!(lines, "address add {ANYCAST_IPV6}/128 dev lo nodad")?;
+        let (ipv4, ipv6) = (place.router_ipv4(), place.router_ipv6());
+        writeln!(lines, "route add default via {ipv4}\nroute add default via {ipv6}")?;
+        let namespace = self.place(place);
+        namespace.ip(&lines)?;
+        // A stripped VLAN tag would be hidden from XDP: a node warns of that.
+        namespace.output("ethtool", &["-K", INTERFACE, "rxvlan", "off"])?;
+        Ok(())
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        remove_namespaces(&self.namespaces());
+        let _ = std::fs::remove_dir_all(self.name.directory()); // perhaps nobody made it
+        for place in PLACES {
+            let _ = std::fs::remove_dir_all(self.name.pin_directory(place.name)); // perhaps unpinned
+        }
+    }
+}

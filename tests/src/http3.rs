@@ -1,0 +1,175 @@
+//! An HTTP/3 client of quinn and h3, for what a test must control finely: sockets, connections
+//! that share one, and when each request begins.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use bytes::{Buf as _, Bytes};
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{Endpoint, EndpointConfig, TokioRuntime, TransportConfig, VarInt};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+
+use crate::fleet::PORT;
+use crate::fleet::credentials::NAME;
+
+/// What a stream may hold unread: little, so that a slow reader makes a long download.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// Longer than any pause of a test on a loaded machine.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A client configuration that trusts `authority` and remembers sessions.
+///
+/// # Errors
+/// Where the certificate is none.
+pub fn client_config(authority: &CertificateDer<'static>) -> Result<quinn::ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.clone())?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"h3".to_vec()];
+    let mut transport = TransportConfig::default();
+    transport.max_idle_timeout(Some(IDLE_TIMEOUT.try_into()?));
+    transport.stream_receive_window(STREAM_WINDOW_BYTES.into());
+    let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+    config.transport_config(Arc::new(transport));
+    Ok(config)
+}
+
+/// An endpoint on a socket of its own, bound to `local`. Needs tokio.
+///
+/// # Errors
+/// Where no socket can be had.
+pub fn endpoint(local: IpAddr, config: quinn::ClientConfig) -> Result<Endpoint> {
+    let mut endpoint =
+        Endpoint::new(EndpointConfig::default(), None, socket(local)?, Arc::new(TokioRuntime))?;
+    endpoint.set_default_client_config(config);
+    Ok(endpoint)
+}
+
+/// A socket on a port nobody had before.
+///
+/// # Errors
+/// Where none can be had.
+pub fn socket(local: IpAddr) -> Result<UdpSocket> {
+    UdpSocket::bind((local, 0)).with_context(|| format!("bind {local}"))
+}
+
+/// An answer, whole.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The content.
+    pub body: Bytes,
+}
+
+/// What an edge says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+pub struct Identity {
+    /// Node ID.
+    pub node: u16,
+    /// Its name.
+    pub name: String,
+    /// Its site.
+    pub site: String,
+    /// The worker that answered.
+    pub worker: u8,
+    /// Node, worker and generation.
+    pub owner: String,
+    /// Always `h3` here.
+    pub protocol: String,
+    /// The client's address as the edge saw it.
+    pub client: SocketAddr,
+}
+
+type Requests = h3::client::SendRequest<h3_quinn::OpenStreams, Bytes>;
+/// A request whose answer is still to come.
+pub type Stream = h3::client::RequestStream<h3_quinn::BidiStream<Bytes>, Bytes>;
+
+/// One connection.
+#[derive(Clone)]
+pub struct Http3 {
+    connection: quinn::Connection,
+    requests: Requests,
+}
+
+impl Http3 {
+    /// Connects to `anycast`. Needs tokio.
+    ///
+    /// # Errors
+    /// Where the handshake fails.
+    pub async fn connect(endpoint: &Endpoint, anycast: IpAddr) -> Result<Self> {
+        Self::connect_to(endpoint, SocketAddr::new(anycast, PORT)).await
+    }
+
+    /// Connects to `address`, on a port of its own. Needs tokio.
+    ///
+    /// # Errors
+    /// Where the handshake fails.
+    pub async fn connect_to(endpoint: &Endpoint, address: SocketAddr) -> Result<Self> {
+        let connection = endpoint.connect(address, NAME)?.await.context("handshake")?;
+        let transport = h3_quinn::Connection::new(connection.clone());
+        let (mut driver, requests) = h3::client::new(transport).await.context("HTTP/3")?;
+        // Ends with the connection.
+        tokio::spawn(async move { driver.wait_idle().await });
+        Ok(Self { connection, requests })
+    }
+
+    /// Sends a GET for `path`.
+    ///
+    /// # Errors
+    /// Where the connection is gone.
+    pub async fn send(&self, path: &str) -> Result<Stream> {
+        let request = http::Request::get(format!("https://{NAME}{path}")).body(())?;
+        let mut stream = self.requests.clone().send_request(request).await?;
+        stream.finish().await?;
+        Ok(stream)
+    }
+
+    /// GETs `path`.
+    ///
+    /// # Errors
+    /// Where the connection, or this request, ends without an answer.
+    pub async fn get(&self, path: &str) -> Result<Answer> {
+        let mut stream = self.send(path).await?;
+        let status = stream.recv_response().await?.status().as_u16();
+        let mut body = Vec::new();
+        while let Some(mut part) = stream.recv_data().await? {
+            body.extend_from_slice(&part.copy_to_bytes(part.remaining()));
+        }
+        Ok(Answer { status, body: body.into() })
+    }
+
+    /// Asks who answers.
+    ///
+    /// # Errors
+    /// As [`Self::get`], and where the answer is not the JSON it should be.
+    pub async fn identity(&self) -> Result<Identity> {
+        let answer = self.get("/").await?;
+        serde_json::from_slice(&answer.body)
+            .with_context(|| format!("an answer {}: {:?}", answer.status, answer.body))
+    }
+
+    /// The connection below.
+    #[must_use]
+    pub fn connection(&self) -> &quinn::Connection {
+        &self.connection
+    }
+
+    /// Ends the connection.
+    pub fn close(&self) {
+        self.connection.close(VarInt::from_u32(0x100), b""); // H3_NO_ERROR (RFC 9114 section 8.1)
+    }
+}
+
+impl std::fmt::Debug for Http3 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http3").field("connection", &self.connection.stable_id()).finish()
+    }
+}

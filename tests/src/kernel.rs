@@ -1,0 +1,203 @@
+//! The kernel's programs by themselves: loaded, given maps, and run on one packet at a time.
+
+use std::time::Duration;
+
+use aya::maps::{Array, MapData, PerCpuArray, ReusePortSockArray, RingBuf};
+use aya::programs::{SkReuseport, TestRun as _, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfLoader};
+use edge_wire::Reason;
+use edge_wire::maps::{self, DecodeConfig, EncapsulationKey, Local, Node};
+
+/// The committed object, as edge-user embeds it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../edge-ebpf/object/landfast.o");
+
+/// Another object to test instead of the committed one: `build-ebpf --check` sets it.
+const OBJECT_VARIABLE: &str = "LANDFAST_EBPF_OBJECT";
+
+/// What [`Run::action`] may be (`enum xdp_action`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The driver drops it.
+    Drop,
+    /// It goes on to the kernel's stack.
+    Pass,
+    /// Out of the device that it came by.
+    Tx,
+    /// Out of another device.
+    Redirect,
+}
+
+/// What became of a packet.
+#[derive(Debug)]
+pub struct Run {
+    /// The verdict.
+    pub action: Action,
+    /// The packet afterwards.
+    pub bytes: Vec<u8>,
+    /// The counters that moved, and by how much.
+    pub counted: Vec<(Reason, u64)>,
+}
+
+/// The loaded object with maps of its own.
+pub struct Kernel {
+    ebpf: Ebpf,
+}
+
+impl Kernel {
+    /// Loads both programs.
+    ///
+    /// # Panics
+    /// Without root, and where the verifier refuses a program: its log is in the message.
+    #[must_use]
+    pub fn load() -> Self {
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "the kernel ring loads programs into the kernel: run it as root"
+        );
+        let mut ebpf = match std::env::var_os(OBJECT_VARIABLE) {
+            Some(path) => EbpfLoader::new().load_file(path),
+            None => EbpfLoader::new().load(OBJECT),
+        }
+        .expect("the object loads");
+        let steer_node: &mut Xdp = program(&mut ebpf, maps::STEER_NODE);
+        steer_node.load().expect("the verifier accepts steer_node");
+        let steer_worker: &mut SkReuseport = program(&mut ebpf, maps::STEER_WORKER);
+        steer_worker.load().expect("the verifier accepts steer_worker");
+        Self { ebpf }
+    }
+
+    /// Runs `steer_node` on a frame that came by the loopback device (index 1).
+    ///
+    /// # Panics
+    /// Where the kernel refuses the test run: a frame shorter than an Ethernet header.
+    pub fn run(&mut self, frame: &[u8]) -> Run {
+        let before = self.counters(maps::NODE_REASONS);
+        let mut bytes = vec![0; frame.len() + 256];
+        let result = self.test_run(frame, Some(&mut bytes), 1);
+        bytes.truncate(result.0);
+        let after = self.counters(maps::NODE_REASONS);
+        let action = match result.1 {
+            1 => Action::Drop,
+            2 => Action::Pass,
+            3 => Action::Tx,
+            4 => Action::Redirect,
+            other => panic!("verdict {other}"),
+        };
+        Run { action, bytes, counted: moved(&before, &after) }
+    }
+
+    /// Nanoseconds a packet, over `repeat` runs of one that the program leaves as it is.
+    ///
+    /// # Panics
+    /// As [`Kernel::run`].
+    pub fn time(&mut self, frame: &[u8], repeat: u32) -> Duration {
+        self.test_run(frame, None, repeat).2
+    }
+
+    fn test_run(
+        &mut self,
+        frame: &[u8],
+        out: Option<&mut [u8]>,
+        repeat: u32,
+    ) -> (usize, u32, Duration) {
+        let steer_node: &mut Xdp = program(&mut self.ebpf, maps::STEER_NODE);
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        options.data_out = out;
+        options.repeat = repeat;
+        let result = steer_node.test_run(options).expect("the kernel runs the packet");
+        (result.data_size_out as usize, result.return_value, result.duration)
+    }
+
+    /// How many instructions the verifier looked at in `steer_node` and `steer_worker`.
+    ///
+    /// # Panics
+    /// On a kernel older than 5.16, which does not say.
+    pub fn verified_instructions(&mut self) -> [u32; 2] {
+        let steer_node: &mut Xdp = program(&mut self.ebpf, maps::STEER_NODE);
+        let node = steer_node.info().expect("program info").verified_instruction_count();
+        let steer_worker: &mut SkReuseport = program(&mut self.ebpf, maps::STEER_WORKER);
+        let worker = steer_worker.info().expect("program info").verified_instruction_count();
+        [node, worker].map(|count| count.expect("a kernel from 5.16 on"))
+    }
+
+    /// Sets what the programs know of their own node.
+    pub fn set_local(&mut self, local: Local) {
+        self.set(maps::LOCAL, 0, local);
+    }
+
+    /// Makes a UDP port ours.
+    pub fn set_port(&mut self, port: u16) {
+        self.set(maps::PORTS, u32::from(port / 64), 1u64 << (port % 64));
+    }
+
+    /// Sets how connection IDs of a config are read.
+    pub fn set_config(&mut self, config_id: u32, config: DecodeConfig) {
+        self.set(maps::DECODE_CONFIGS, config_id, config);
+    }
+
+    /// Sets what is known of a node.
+    pub fn set_node(&mut self, id: u16, node: Node) {
+        self.set(maps::NODES, u32::from(id), node);
+    }
+
+    /// Sets an encapsulation key.
+    pub fn set_key(&mut self, key_id: u32, key: EncapsulationKey) {
+        self.set(maps::ENCAPSULATION_KEYS, key_id, key);
+    }
+
+    fn set<T: aya::Pod>(&mut self, map: &str, index: u32, value: T) {
+        let mut array: Array<&mut MapData, T> =
+            self.ebpf.map_mut(map).expect("in the object").try_into().expect("of this type");
+        array.set(index, value, 0).expect("in bounds");
+    }
+
+    /// The sockets that `steer_worker` selects from.
+    ///
+    /// # Panics
+    /// Where the object has no such map.
+    pub fn workers(&mut self) -> ReusePortSockArray<&mut MapData> {
+        self.ebpf.map_mut(maps::WORKERS).expect("in the object").try_into().expect("sockets")
+    }
+
+    /// Where aya-log's lines wait to be read.
+    ///
+    /// # Panics
+    /// Where the object has no such map.
+    pub fn log_buffer(&mut self) -> RingBuf<&mut MapData> {
+        self.ebpf.map_mut("AYA_LOGS").expect("in the object").try_into().expect("a ring buffer")
+    }
+
+    /// `steer_worker`, to be attached to a group of sockets.
+    pub fn steer_worker(&mut self) -> &mut SkReuseport {
+        program(&mut self.ebpf, maps::STEER_WORKER)
+    }
+
+    /// The counters of a program by Reason, summed over the CPUs.
+    ///
+    /// # Panics
+    /// Where the object has no such map.
+    pub fn counters(&self, map: &str) -> Vec<u64> {
+        let array: PerCpuArray<&MapData, u64> =
+            self.ebpf.map(map).expect("in the object").try_into().expect("of this type");
+        (0..Reason::COUNT)
+            .map(|index| array.get(&index, 0).expect("in bounds").iter().sum())
+            .collect()
+    }
+}
+
+/// The counters that differ, and by how much.
+#[must_use]
+pub fn moved(before: &[u64], after: &[u64]) -> Vec<(Reason, u64)> {
+    let each = Reason::ALL.iter().zip(before).zip(after);
+    each.filter(|((_, before), after)| before != after)
+        .map(|((reason, before), after)| (*reason, after - before))
+        .collect()
+}
+
+fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut T
+where
+    &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = aya::programs::ProgramError>,
+{
+    ebpf.program_mut(name).expect("in the object").try_into().expect("of this type")
+}

@@ -1,0 +1,148 @@
+//! A worker without driver: an engine, and an application that gives the bytes asked for.
+
+use std::collections::HashMap;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use edge_user::config::QuicConfig;
+use edge_user::quic::cid::Owners;
+use edge_user::quic::engine::{Engine, EngineSetup, Key};
+use edge_user::quic::keys::CountedTickets;
+use edge_wire::Reason;
+use edge_wire::cid::ServerId;
+use quinn_proto::{Dir, StreamId};
+
+use super::pattern;
+use crate::credentials::Fleet;
+
+/// One worker of one node.
+pub struct Host {
+    /// Its engine.
+    pub engine: Engine,
+    /// Whose connections are whose, as it sees it.
+    pub owners: Owners,
+    /// Datagrams by how they ended.
+    pub reasons: HashMap<Reason, u64>,
+    /// UDP payload bytes in.
+    pub bytes_received: u64,
+    /// UDP payload bytes out.
+    pub bytes_sent: u64,
+    /// Its tickets.
+    pub tickets: std::sync::Arc<CountedTickets>,
+    connections: Vec<Key>,
+    answers: Vec<Answer>,
+}
+
+/// A request being read, or answered.
+struct Answer {
+    key: Key,
+    id: StreamId,
+    request: Vec<u8>,
+    /// How much, once the request is whole.
+    length: Option<u64>,
+    written: u64,
+}
+
+impl Host {
+    pub(super) fn new(
+        fleet: &Fleet,
+        own: ServerId,
+        workers: u8,
+        quic: QuicConfig,
+        seed: u64,
+    ) -> Self {
+        let owners = fleet.owners(own, workers);
+        let (tls, tickets) = CountedTickets::install(&fleet.server_tls);
+        let mut bytes = [own.worker; 32];
+        bytes[..8].copy_from_slice(&seed.to_be_bytes());
+        bytes[8..10].copy_from_slice(&own.node.to_be_bytes());
+        let engine = Engine::new(EngineSetup {
+            owners: &owners,
+            secrets: &fleet.secrets,
+            tls,
+            quic,
+            seed: Some(bytes),
+        })
+        .expect("fit for QUIC");
+        Self {
+            engine,
+            owners,
+            reasons: HashMap::new(),
+            bytes_received: 0,
+            bytes_sent: 0,
+            tickets: tickets.expect("tickets are on"),
+            connections: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    /// How many datagrams ended so.
+    #[must_use]
+    pub fn counted(&self, reason: Reason) -> u64 {
+        self.reasons.get(&reason).copied().unwrap_or(0)
+    }
+
+    /// Closes every connection, whatever is under way.
+    pub fn close_all(&mut self, code: u32) {
+        for key in &self.connections {
+            self.engine.close(*key, code.into(), Bytes::new());
+        }
+    }
+
+    pub(super) fn count(&mut self, reason: Reason) {
+        *self.reasons.entry(reason).or_default() += 1;
+    }
+
+    /// Lets the application do what it can.
+    pub(super) fn serve(&mut self) {
+        let cx = &mut Context::from_waker(Waker::noop());
+        while let Some(key) = self.engine.poll_established() {
+            self.connections.push(key);
+        }
+        let Self { engine, connections, answers, .. } = self;
+        connections.retain(|key| {
+            loop {
+                match engine.poll_accept(*key, Dir::Bi, cx) {
+                    Poll::Ready(Ok(id)) => answers.push(Answer {
+                        key: *key,
+                        id,
+                        request: Vec::new(),
+                        length: None,
+                        written: 0,
+                    }),
+                    Poll::Ready(Err(_)) => return false,
+                    Poll::Pending => return true,
+                }
+            }
+        });
+        answers.retain_mut(|answer| answer.go_on(engine, cx).is_pending());
+    }
+}
+
+impl Answer {
+    /// Ready when there is no more to do.
+    fn go_on(&mut self, engine: &mut Engine, cx: &mut Context<'_>) -> Poll<()> {
+        while self.length.is_none() {
+            match engine.poll_read(self.key, self.id, cx) {
+                Poll::Ready(Ok(Some(bytes))) => self.request.extend_from_slice(&bytes),
+                Poll::Ready(Ok(None)) => {
+                    let length = self.request[..].try_into().expect("eight bytes");
+                    self.length = Some(u64::from_be_bytes(length));
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        while let Some(left) = self.length.map(|length| length - self.written).filter(|l| *l > 0) {
+            let chunk: Vec<_> =
+                (self.written..).take(left.min(4096) as usize).map(pattern).collect();
+            match engine.poll_write(self.key, self.id, &chunk, cx) {
+                Poll::Ready(Ok(written)) => self.written += written as u64,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        let _ = engine.finish(self.key, self.id);
+        Poll::Ready(())
+    }
+}
