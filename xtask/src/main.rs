@@ -2,8 +2,12 @@
 //!
 //! | module | job |
 //! |---|---|
+//! | [`build_ebpf`] | the kernel side from source to the object that is committed |
 //! | [`test`] | the three rings of tests, and all that they need installed |
+//! | [`run`] | a working edge on this machine |
 //! | [`tidy`] | the invariants of the architecture that a program can check |
+//! | [`stickiness`] | how many connections survive, with steering and without |
+//! | [`load`] | the XDP program on an interface, its counters live |
 //! | [`ci`] | what continuous integration runs |
 //! | [`setup`] | what a machine needs, how it is seen to be there, how it is installed |
 //! | [`process`] | starting other programs |
@@ -11,11 +15,17 @@
 //! A verb is a file with `Options` (its command line) and `run`. An error it returns is printed
 //! and the exit status is 1.
 
+mod build_ebpf;
 mod ci;
+mod load;
 mod process;
+mod run;
 mod setup;
+mod stickiness;
 mod test;
 mod tidy;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -29,15 +39,31 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    BuildEbpf(build_ebpf::Options),
     Test(test::Options),
+    Run(run::Options),
+    Load(load::Options),
+    Stickiness(stickiness::Options),
     Tidy(tidy::Options),
     Ci(ci::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().verb {
+fn main() -> ExitCode {
+    let done = match Cli::parse().verb {
+        Verb::BuildEbpf(options) => build_ebpf::run(&options),
         Verb::Test(options) => test::run(&options),
+        Verb::Run(options) => run::run(&options),
+        Verb::Load(options) => load::run(&options),
+        Verb::Stickiness(options) => stickiness::run(&options),
         Verb::Tidy(options) => tidy::run(&options),
         Verb::Ci(options) => ci::run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // On one line and without a backtrace: it says what to do, not where xtask was.
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

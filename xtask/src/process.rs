@@ -77,9 +77,12 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
 /// Where it does not build.
 pub(crate) fn build(package: &str, name: &str, release: bool) -> Result<PathBuf> {
     let mut cargo = cargo();
-    cargo.args(["build", "--package", package, "--bin", name]);
-    cargo.arg("--message-format=json-render-diagnostics");
-    cargo.args(release.then_some("--release"));
+    match release {
+        true => cargo.args(["build", "--release", "--package", package]),
+        // With the features that the tests' build has, so that nothing is built twice.
+        false => cargo.args(["build", "--workspace"]),
+    };
+    cargo.args(["--bin", name, "--message-format=json-render-diagnostics"]);
     for line in output(&mut cargo)?.lines() {
         let message: serde_json::Value = serde_json::from_str(line)?;
         if message["target"]["name"] == name

@@ -98,6 +98,14 @@ fn announce(needs: &Needs) {
 
 fn install_packages(packages: &[Package]) -> Result<()> {
     let names: Vec<_> = packages.iter().map(|package| package.name).collect();
+    install(&names)
+}
+
+/// Installs packages of Debian's. The caller has said so.
+///
+/// # Errors
+/// Without root: with the command to type. Where installing fails.
+pub(crate) fn install(names: &[&str]) -> Result<()> {
     let line = format!("apt-get install --no-install-recommends {}", names.join(" "));
     ensure!(process::is_root(), "packages are missing; as root: {line}");
     let apt = || {

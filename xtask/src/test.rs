@@ -72,7 +72,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Ok(Outcome { ring, counts, took: start.elapsed() })
         })
         .collect::<Result<_>>()?;
-    conclude(&outcomes, options.rootless)
+    conclude(&outcomes, options)
 }
 
 fn rings(rootless: bool, root: bool) -> Vec<Ring> {
@@ -100,15 +100,14 @@ fn ring_counts(ring: Ring, options: &Options, edge: &Path) -> Result<Counts> {
     eprintln!("\n== {}", ring.name());
     let mut counts = Counts::default();
     if ring == Ring::PureAndSimulated {
-        counts += cargo_test::run(["--workspace", "--exclude", "tests"], &[], options, edge)?;
-        counts += cargo_test::run(["--package", "tests", "--lib"], &[], options, edge)?;
+        counts += cargo_test::run(&["--lib", "--bins"], &[], options, edge)?;
+        counts += cargo_test::run(&["--doc"], &[], options, edge)?;
     }
-    let package = ["--package", "tests", "--test", "cases"];
-    counts += cargo_test::run(package, &ring.selection(), options, edge)?;
+    counts += cargo_test::run(&["--test", "cases"], &ring.selection(), options, edge)?;
     Ok(counts)
 }
 
-fn conclude(outcomes: &[Outcome], rootless: bool) -> Result<()> {
+fn conclude(outcomes: &[Outcome], options: &Options) -> Result<()> {
     eprintln!();
     for Outcome { ring, counts, took } in outcomes {
         eprintln!("{}: {counts}, {} s", ring.name(), took.as_secs());
@@ -120,7 +119,14 @@ fn conclude(outcomes: &[Outcome], rootless: bool) -> Result<()> {
     }
     let failed = outcomes.iter().any(|outcome| outcome.counts.failed());
     ensure!(!failed, "a ring has failures");
-    ensure!(skipped.is_empty() || rootless, "rings were skipped; --rootless accepts that");
+    // Nothing that was run is nothing that was shown.
+    let empty = |outcome: &Outcome| outcome.counts.none();
+    match &options.filter {
+        Some(filter) => ensure!(!outcomes.iter().all(empty), "no test's path contains {filter}"),
+        None => ensure!(!outcomes.iter().any(empty), "a ring has no tests"),
+    }
+    let accepted = skipped.is_empty() || options.rootless;
+    ensure!(accepted, "rings were skipped; --rootless accepts that");
     Ok(())
 }
 
@@ -158,15 +164,43 @@ mod tests {
         assert_eq!(rings(false, true).len(), Ring::ALL.len());
     }
 
+    fn outcome(ring: Ring, result: &str) -> Outcome {
+        let counts = Counts::of_line(&format!("test result: {result}; 0 ignored;"));
+        Outcome { ring, counts, took: Duration::ZERO }
+    }
+
+    fn options(rootless: bool, filter: Option<&str>) -> Options {
+        Options { rootless, all: false, filter: filter.map(str::to_owned) }
+    }
+
     #[test]
     fn a_skipped_ring_is_an_error_unless_it_was_asked_for() {
-        let outcome = || Outcome {
-            ring: Ring::PureAndSimulated,
-            counts: Counts::of_line("test result: ok. 3 passed; 0 failed; 0 ignored;"),
-            took: Duration::ZERO,
-        };
-        assert!(conclude(&[outcome()], false).is_err());
-        assert!(conclude(&[outcome()], true).is_ok());
+        let first = [outcome(Ring::PureAndSimulated, "ok. 3 passed; 0 failed")];
+        assert!(conclude(&first, &options(false, None)).is_err());
+        assert!(conclude(&first, &options(true, None)).is_ok());
+    }
+
+    #[test]
+    fn a_failure_in_any_ring_is_an_error() {
+        let [first, second, third] = Ring::ALL;
+        let all = [
+            outcome(first, "ok. 3 passed; 0 failed"),
+            outcome(second, "FAILED. 1 passed; 1 failed"),
+            outcome(third, "ok. 3 passed; 0 failed"),
+        ];
+        assert!(conclude(&all, &options(false, None)).is_err());
+    }
+
+    #[test]
+    fn a_ring_without_tests_is_an_error_but_a_filter_may_leave_one_empty() {
+        let all = Ring::ALL.map(|ring| match ring {
+            Ring::Kernel => outcome(ring, "ok. 0 passed; 0 failed"),
+            _ => outcome(ring, "ok. 2 passed; 0 failed"),
+        });
+        assert!(conclude(&all, &options(false, None)).is_err());
+        assert!(conclude(&all, &options(false, Some("cid"))).is_ok());
+        let none = Ring::ALL.map(|ring| outcome(ring, "ok. 0 passed; 0 failed"));
+        assert!(conclude(&none, &options(false, Some("cid"))).is_err());
     }
 
     #[test]

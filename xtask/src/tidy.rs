@@ -6,7 +6,7 @@
 //! | [`size`] | a file ends soon |
 //! | [`rooms`] | a library's name stays in its room; who reads no clock; where `unsafe` may be |
 //! | [`words`] | what lands in no file |
-//! | [`docs`] | links lead somewhere, decisions have numbers, every Reason and limit is explained |
+//! | [`docs`] | links lead somewhere, decisions have numbers, Reasons, limits, settings, metrics, verbs are explained |
 //!
 //! Each rule is a function from files to violations, so that a fixture tests it.
 
@@ -65,6 +65,8 @@ const RULES: &[Rule] = &[
     docs::decisions_are_numbered,
     docs::every_reason_is_explained,
     docs::every_limit_says_why,
+    docs::every_setting_is_documented,
+    docs::every_metric_is_documented,
     docs::every_verb_is_documented,
 ];
 
@@ -75,6 +77,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         fs::write(process::root().join(docs::REASONS), docs::reasons_page())?;
     }
     let files = files()?;
+    size::notes(&files).for_each(|note| eprintln!("note: {note}"));
     let violations: Vec<_> = RULES.iter().flat_map(|rule| rule(&files)).collect();
     for violation in &violations {
         println!("{violation}");

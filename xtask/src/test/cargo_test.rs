@@ -11,8 +11,13 @@ use anyhow::{Context, Result};
 use super::Options;
 use crate::process;
 
-/// Cases of a property test under `--all`; proptest's own default is 256.
-const CASES_UNDER_ALL: &str = "8192";
+/// What `--all` says to the tests: that it is there, how many cases of a property (proptest's own
+/// default is 256), and how many milliseconds for each fuzz target (bolero's own is one second).
+const UNDER_ALL: [(&str, &str); 3] = [
+    ("LANDFAST_TEST_ALL", "1"),
+    ("PROPTEST_CASES", "8192"),
+    ("BOLERO_RANDOM_TEST_TIME_MS", "60000"),
+];
 
 /// How many tests ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +32,11 @@ impl Counts {
     /// Whether anything is not as it should be.
     pub(super) const fn failed(self) -> bool {
         self.failed + self.broken > 0
+    }
+
+    /// Whether no test was run.
+    pub(super) const fn none(self) -> bool {
+        self.passed + self.failed + self.broken == 0
     }
 
     /// What a line of the output adds: only libtest's last line of a binary adds something.
@@ -66,19 +76,26 @@ impl fmt::Display for Counts {
 
 /// Runs the tests that `targets` (of cargo) and `selection` (of the test binary) choose.
 ///
+/// Always of the whole workspace: cargo would build the dependencies anew for a part of it, which
+/// asks for fewer of their features.
+///
 /// # Errors
 /// Where cargo does not start. A test that fails is counted, not an error.
-pub(super) fn run<const N: usize>(
-    targets: [&str; N],
+pub(super) fn run(
+    targets: &[&str],
     selection: &[&str],
     options: &Options,
     edge: &Path,
 ) -> Result<Counts> {
     let mut cargo = process::cargo();
-    cargo.args(["test", "--no-fail-fast"]).args(targets).arg("--").args(&options.filter);
+    cargo
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .args(targets)
+        .arg("--")
+        .args(&options.filter);
     cargo.args(selection).env("LANDFAST_EDGE", edge).env("LANDFAST_PYTHON", crate::setup::python());
     if options.all {
-        cargo.env("LANDFAST_TEST_ALL", "1").env("PROPTEST_CASES", CASES_UNDER_ALL);
+        cargo.envs(UNDER_ALL);
     }
     eprintln!("{}", process::shown(&cargo));
 

@@ -140,18 +140,63 @@ pub(super) fn every_limit_says_why(files: &[File]) -> Vec<Violation> {
     violations
 }
 
-/// Every verb of xtask is explained in CONTRIBUTING.md.
-pub(super) fn every_verb_is_documented(files: &[File]) -> Vec<Violation> {
+/// Every setting of the configuration file is on the page about it.
+pub(super) fn every_setting_is_documented(files: &[File]) -> Vec<Violation> {
+    let settings = |text: &str| {
+        let fields = iter::zip(1.., text.lines());
+        let field = |(line, text): (usize, &str)| {
+            let (name, _) = text.trim().strip_prefix("pub(super) ")?.split_once(':')?;
+            (!name.contains(' ')).then(|| (line, format!("`{name}`"), name.to_owned()))
+        };
+        // Tables are headings, their settings rows.
+        let known = fields.filter_map(field);
+        known.map(|(line, setting, name)| (line, vec![setting, format!("[{name}]")])).collect()
+    };
+    named_on_a_page(files, "edge-user/src/config/file.rs", "docs/configuration.md", settings)
+}
+
+/// Every metric is on the page about them.
+pub(super) fn every_metric_is_documented(files: &[File]) -> Vec<Violation> {
+    let metrics = |text: &str| {
+        let quoted = |(line, text): (usize, &str)| {
+            let (_, rest) = text.split_once("\"landfast_")?;
+            let (name, _) = rest.split_once('"')?;
+            Some((line, vec![format!("`landfast_{name}`")]))
+        };
+        iter::zip(1.., text.lines()).filter_map(quoted).collect()
+    };
+    named_on_a_page(files, "edge-user/src/admin/metrics.rs", "docs/metrics.md", metrics)
+}
+
+/// Names that a file has, with their lines; each in all forms that a page may have it in.
+type Names = Vec<(usize, Vec<String>)>;
+
+fn named_on_a_page(
+    files: &[File],
+    code: &str,
+    page: &str,
+    names: impl Fn(&str) -> Names,
+) -> Vec<Violation> {
     let named = |path: &str| files.iter().find(|file| file.path == path);
-    let (Some(main), Some(page)) = (named("xtask/src/main.rs"), named("CONTRIBUTING.md")) else {
+    let (Some(code), Some(page)) = (named(code), named(page)) else {
         return Vec::new();
     };
-    let unknown = verbs(&main.text).into_iter().filter(|(_, verb)| !page.text.contains(verb));
-    unknown
-        .map(|(line, verb)| {
-            main.violation(line, format!("CONTRIBUTING.md has no `{verb}`"), "or nobody runs it")
+    let is_missing =
+        |(_, forms): &(usize, Vec<String>)| !forms.iter().any(|form| page.text.contains(form));
+    let missing = names(&code.text).into_iter().filter(is_missing);
+    let why = "an operator looks for it there";
+    missing
+        .map(|(line, forms)| {
+            code.violation(line, format!("{} has no {}", page.path, forms[0]), why)
         })
         .collect()
+}
+
+/// Every verb of xtask is explained in CONTRIBUTING.md.
+pub(super) fn every_verb_is_documented(files: &[File]) -> Vec<Violation> {
+    let verbs =
+        |text: &str| verbs(text).into_iter().map(|(line, verb)| (line, vec![verb])).collect();
+    named_on_a_page(files, "xtask/src/main.rs", "CONTRIBUTING.md", verbs)
 }
 
 /// `cargo xtask some-verb` for each variant of `enum Verb`, with its line.
@@ -211,6 +256,21 @@ mod tests {
     fn a_limit_has_a_comment() {
         let text = "/// Because.\npub const A: u8 = 1;\npub const B: u8 = 2;\n";
         assert_eq!(lines(every_limit_says_why, "edge-user/src/limits.rs", text), [3]);
+    }
+
+    #[test]
+    fn settings_and_metrics_are_on_their_pages() {
+        let code =
+            "pub(super) struct A {\n    pub(super) port: u16,\n    pub(super) log: Log,\n}\n";
+        let code = || file("edge-user/src/config/file.rs", code);
+        let page = |text| [code(), file("docs/configuration.md", text)];
+        assert!(every_setting_is_documented(&page("`port` `[log]`")).is_empty());
+        assert_eq!(every_setting_is_documented(&page("`port`"))[0].line, 3);
+
+        let code = || file("edge-user/src/admin/metrics.rs", "\n\"landfast_up\",");
+        let page = |text| [code(), file("docs/metrics.md", text)];
+        assert!(every_metric_is_documented(&page("`landfast_up`")).is_empty());
+        assert_eq!(every_metric_is_documented(&page(""))[0].line, 2);
     }
 
     #[test]

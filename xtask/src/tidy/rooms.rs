@@ -35,6 +35,7 @@ const CLOCKS_AND_SOCKETS: &[&str] = &[
 
 /// Every file that may hold `unsafe`, and what for.
 const UNSAFE: &[&str] = &[
+    "edge-user/src/preflight/ethtool.rs", // an ioctl that takes a pointer
     "edge-ebpf/src/", // packet bytes between two checked pointers, and the kernel's helpers
     "edge-wire/src/maps.rs", // `aya::Pod` of the map values
 ];
