@@ -10,6 +10,7 @@ use aya::programs::xdp::{XdpLink, XdpLinkId};
 use aya::programs::{Xdp, XdpMode, loaded_programs};
 
 use super::error::{Cause, ForeignProgram, SteeringError, os_error};
+use super::pins;
 use crate::limits;
 use crate::netlink::{self, Link};
 
@@ -143,8 +144,7 @@ fn owned(program: &mut Xdp, id: XdpLinkId) -> Result<FdLink, Cause> {
 /// directory, which will be taken over.
 pub(super) fn foreign(pin_directory: &Path, device: &Link) -> Option<ForeignProgram> {
     let on_device = device.xdp?.id;
-    let ours =
-        open(&super::pins::path(pin_directory, &device.name)).is_ok_and(|(_, id)| id == on_device);
+    let ours = open(&pins::path(pin_directory, &device.name)).is_ok_and(|(_, id)| id == on_device);
     (!ours).then(|| name(on_device))
 }
 
@@ -203,7 +203,10 @@ impl Attached {
             return Ok(());
         }
         match pin {
-            Some(path) => remove(&path, link)?,
+            Some(path) => {
+                remove(&path, link)?;
+                pins::leave(&path);
+            }
             None => drop(link),
         }
         wait_until_gone(index, program)

@@ -38,6 +38,12 @@ pub(super) fn prepare(directory: &Path) -> Result<(), SteeringError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(pin)
 }
 
+/// Removes the directory where this was its last pin.
+pub(super) fn leave(pin: &Path) {
+    // It fails where other pins are left, and then shall.
+    let _ = pin.parent().map(fs::remove_dir);
+}
+
 /// Pins of other interfaces than these: left by a process with another configuration.
 ///
 /// # Errors
