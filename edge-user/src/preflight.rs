@@ -28,7 +28,7 @@ pub struct HostFacts {
     pub interfaces: BTreeMap<String, InterfaceFacts>,
     /// `net.ipv4.conf.all.rp_filter`.
     pub rp_filter_all: Option<u64>,
-    /// The anycast addresses that the host takes packets for.
+    /// Of the anycast addresses and the node's own, those that the host takes packets for.
     pub local_addresses: BTreeSet<IpAddr>,
     /// `net.core.rmem_max`, in bytes.
     pub rmem_max: Option<u64>,
@@ -95,7 +95,8 @@ pub fn examine(config: &Config, facts: &HostFacts) -> Vec<Finding> {
             }
         }
     }
-    addresses(config, facts, &mut findings);
+    anycast_addresses(config, facts, &mut findings);
+    own_addresses(config, facts, &mut findings);
     buffers(facts, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
@@ -167,7 +168,28 @@ fn largest_encapsulated(config: &Config) -> u32 {
     (headers + UDP_LEN + usize::from(limits::MAX_UDP_PAYLOAD_BYTES)) as u32
 }
 
-fn addresses(config: &Config, facts: &HostFacts, findings: &mut Vec<Finding>) {
+/// The addresses by which other nodes, and we to them, are known.
+pub(crate) fn own(config: &Config) -> impl Iterator<Item = IpAddr> {
+    let node = config.our_node();
+    node.ipv4.map(IpAddr::V4).into_iter().chain(node.ipv6.map(IpAddr::V6))
+}
+
+/// A configuration that was copied with the other host's `node` would mint connection IDs in that
+/// host's name, and each connection would be lost at its first change of route.
+fn own_addresses(config: &Config, facts: &HostFacts, findings: &mut Vec<Finding>) {
+    if config.nodes.len() < 2 || config.steering.mode == SteeringMode::Off {
+        return;
+    }
+    for address in own(config).filter(|address| !facts.local_addresses.contains(address)) {
+        findings.push(finding(
+            Severity::Error,
+            format!("{address}, of node {}, is not an address of this host", config.node),
+            "correct `node`, or the address in its [[nodes]]".into(),
+        ));
+    }
+}
+
+fn anycast_addresses(config: &Config, facts: &HostFacts, findings: &mut Vec<Finding>) {
     for address in &config.listen.anycast {
         if facts.local_addresses.contains(address) {
             continue;

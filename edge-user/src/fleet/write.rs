@@ -41,7 +41,9 @@ fn place(path: &Path, text: &str, force: bool) -> std::io::Result<()> {
         _ => Ok(()),
     };
     written.and(removed)?;
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    // The folder of a bare name is the one we are in.
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn beside(path: &Path) -> std::io::Result<PathBuf> {

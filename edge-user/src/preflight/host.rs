@@ -14,13 +14,13 @@ use crate::steering;
 /// # Errors
 /// Where netlink does not answer.
 pub fn read(config: &Config) -> std::io::Result<HostFacts> {
-    let anycast = &config.listen.anycast;
+    let asked = config.listen.anycast.iter().copied().chain(super::own(config));
     let (links, local) = netlink::ask(async |handle| {
         let links = netlink::links(&handle).await?;
         let mut local = Vec::new();
-        for address in anycast {
-            if netlink::route(&handle, *address).await?.is_some_and(|route| route.is_local) {
-                local.push(*address);
+        for address in asked {
+            if netlink::route(&handle, address).await?.is_some_and(|route| route.is_local) {
+                local.push(address);
             }
         }
         Ok::<(Vec<Link>, Vec<IpAddr>), rtnetlink::Error>((links, local))

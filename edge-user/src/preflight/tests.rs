@@ -13,7 +13,7 @@ fn sound() -> (Config, HostFacts) {
     let facts = HostFacts {
         interfaces: BTreeMap::from([("eth0".into(), interface)]),
         rp_filter_all: Some(0),
-        local_addresses: config.listen.anycast.iter().copied().collect(),
+        local_addresses: config.listen.anycast.iter().copied().chain(own(&config)).collect(),
         rmem_max: Some(4 << 20),
         wmem_max: Some(16 << 20),
     };
@@ -139,6 +139,20 @@ fn an_anycast_address_that_the_host_does_not_have() {
 }
 
 #[test]
+fn a_configuration_that_was_copied_from_another_node() {
+    let finding = after(|config, _| config.node = 2);
+    assert_eq!(finding.severity, Severity::Error);
+    assert_eq!(
+        finding.to_string(),
+        "198.51.100.2, of node 2, is not an address of this host: \
+         correct `node`, or the address in its [[nodes]]"
+    );
+    let (mut config, facts) = sound();
+    (config.node, config.steering.mode) = (2, SteeringMode::Off);
+    assert_eq!(examine(&config, &facts), []);
+}
+
+#[test]
 fn buffers_that_the_kernel_does_not_allow() {
     let finding = after(|_, facts| facts.rmem_max = Some(212_992));
     assert_eq!(finding.change, "sysctl -w net.core.rmem_max=4194304");
@@ -172,6 +186,6 @@ fn this_host_can_be_read() {
     config.listen.interfaces = vec!["lo".into()];
     config.listen.anycast = vec!["127.0.0.1".parse().expect("address")];
     let facts = read(&config).expect("netlink needs no privilege");
-    assert_eq!(facts.local_addresses.len(), 1);
+    assert_eq!(Vec::from_iter(facts.local_addresses), config.listen.anycast);
     assert!(facts.interfaces["lo"].offloads.is_some());
 }

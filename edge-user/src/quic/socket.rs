@@ -13,25 +13,33 @@ use tokio::net::UdpSocket;
 use crate::limits;
 
 /// Opens `workers` dual-stack sockets on the wildcard address, all of one `SO_REUSEPORT` group.
-/// Port 0 takes a free one for all of them.
+/// Port 0 takes a free one for all of them. A port at which anybody listens is refused, although
+/// the kernel would let us join: a second process would take over the first one's group.
 ///
 /// # Errors
 /// Where the operating system refuses: the port is taken, or needs a privilege.
 pub fn bind_group(port: u16, workers: u8) -> io::Result<Vec<std::net::UdpSocket>> {
+    // Without SO_REUSEPORT, and closed again at once.
+    drop(dual_stack(port, false)?);
     let mut port = port;
     let mut sockets = Vec::with_capacity(usize::from(workers));
     for _ in 0..workers {
-        let socket = socket2::Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))?;
-        socket.set_only_v6(false)?;
-        socket.set_reuse_port(true)?;
+        let socket = dual_stack(port, true)?;
         socket.set_nonblocking(true)?;
         enlarge_buffers(&socket)?;
-        socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)).into())?;
         let socket = std::net::UdpSocket::from(socket);
         port = socket.local_addr()?.port();
         sockets.push(socket);
     }
     Ok(sockets)
+}
+
+fn dual_stack(port: u16, shared: bool) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_only_v6(false)?;
+    socket.set_reuse_port(shared)?;
+    socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)).into())?;
+    Ok(socket)
 }
 
 /// Root may pass the kernel's own limits. Everybody else gets what these allow, without an error:
@@ -148,5 +156,21 @@ fn mapped(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
         IpAddr::V6(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_process_cannot_join_the_group() {
+        let group = bind_group(0, 2).expect("a free port");
+        let port = group[0].local_addr().expect("bound").port();
+        assert_eq!(group[1].local_addr().expect("bound").port(), port);
+        let error = bind_group(port, 2).expect_err("taken");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        drop(group);
+        bind_group(port, 2).expect("free again");
     }
 }
