@@ -1,10 +1,11 @@
 //! The maps. Their names, keys and values are `edge_wire::maps`'; user space fills them.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, PerCpuArray, ReusePortSockArray};
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, ReusePortSockArray};
+use edge_wire::dissect::Addresses;
 use edge_wire::maps::{
-    DecodeConfig, EncapsulationKey, Local, MAX_ENCAPSULATION_KEYS, MAX_NODES, MAX_WORKERS, Node,
-    PORT_WORDS,
+    DecodeConfig, EncapsulationKey, Local, MAX_ANYCAST, MAX_ENCAPSULATION_KEYS, MAX_NODES,
+    MAX_WORKERS, Node, PORT_WORDS,
 };
 use edge_wire::{Reason, cid};
 
@@ -13,6 +14,9 @@ pub(crate) static LOCAL: Array<Local> = Array::with_max_entries(1, 0);
 
 #[map]
 static PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
+
+#[map]
+static ANYCAST: HashMap<[u8; 16], u8> = HashMap::with_max_entries(MAX_ANYCAST, 0);
 
 #[map]
 pub(crate) static DECODE_CONFIGS: Array<DecodeConfig> = Array::with_max_entries(8, 0);
@@ -57,6 +61,20 @@ pub(crate) fn count(reasons: &PerCpuArray<u64>, reason: Reason) {
 #[inline(always)]
 pub(crate) fn is_ours(port: u16) -> bool {
     PORTS.get(u32::from(port >> 6)).is_some_and(|word| (word >> (port & 63)) & 1 == 1)
+}
+
+/// Is the packet for one of the anycast addresses? What is for any other address stays out of the
+/// way between nodes: whoever it is for might route it back, and it would go round.
+#[inline(always)]
+pub(crate) fn is_anycast(addresses: &Addresses) -> bool {
+    let destination = match *addresses {
+        Addresses::V4 { destination: [a, b, c, d], .. } => {
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+        }
+        Addresses::V6 { destination, .. } => destination,
+    };
+    // SAFETY: the value is not looked at, so it does not matter that another may replace it.
+    unsafe { ANYCAST.get(&destination) }.is_some()
 }
 
 /// The encapsulation key of this ID, where we hold one.

@@ -60,6 +60,9 @@ fn decide(ctx: &XdpContext) -> Result<(Reason, xdp_action::Type), Reason> {
     }
     let node = NODES.get(u32::from(owner.node)).ok_or(Reason::OwnerUnknown)?;
     if node.state == NodeState::Live as u32 {
+        if !maps::is_anycast(&udp.addresses) {
+            return Err(Reason::OtherAddress);
+        }
         let action = tunnel::send(ctx, local, node, datagram)?;
         return Ok((Reason::Forwarded, action));
     }

@@ -45,7 +45,7 @@ pub(crate) fn take_in(ctx: &XdpContext, local: &Local, outer: Datagram<'_>) -> R
         return Err(Reason::EncapsulationForged);
     }
     match dissect::udp(&mut cursor, outer.ethertype) {
-        Ok(inner) if inner.ip_len == header.inner_len => {}
+        Ok(inner) if inner.ip_len == header.inner_len && maps::is_anycast(&inner.addresses) => {}
         _ => return Err(Reason::EncapsulationMalformed),
     }
     move_link_header(ctx, outer.link_len, overhead).ok_or(Reason::EncapsulationMalformed)?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub const MAX_CONFIG_BYTES: u64 = 2 << 20;
 /// Anycast addresses of a fleet. Each costs an entry in the checks at the start, none on the
 /// packet path; more than this is a mistake in a generated file.
-pub const MAX_ANYCAST_ADDRESSES: usize = 256;
+pub const MAX_ANYCAST_ADDRESSES: usize = edge_wire::maps::MAX_ANYCAST as usize;
 /// Interfaces that carry the XDP program. A host has one or two uplinks, doubled for a change.
 pub const MAX_INTERFACES: usize = 4;
 /// Workers of a process: one byte of a connection ID names the worker, and the count of them is

@@ -10,6 +10,9 @@ use crate::siphash;
 pub const LOCAL: &str = "LOCAL";
 /// Array of [`PORT_WORDS`] words: bit `port % 64` of word `port / 64` is set for our UDP ports.
 pub const PORTS: &str = "PORTS";
+/// Hash map whose keys are the anycast addresses, IPv4-mapped where they are IPv4; the value is 1.
+/// Asked only where a packet is about to cross between nodes.
+pub const ANYCAST: &str = "ANYCAST";
 /// Array of [`DecodeConfig`], by config ID; eight, so that three bits are always in bounds.
 pub const DECODE_CONFIGS: &str = "DECODE_CONFIGS";
 /// Array of [`Node`], by node ID.
@@ -29,6 +32,8 @@ pub const STEER_WORKER: &str = "steer_worker";
 
 /// Entries of [`PORTS`].
 pub const PORT_WORDS: u32 = 1024;
+/// Entries of [`ANYCAST`].
+pub const MAX_ANYCAST: u32 = 256;
 /// Entries of [`NODES`]. An array: a hash map costs three times as much.
 pub const MAX_NODES: u32 = 4096;
 /// Entries of [`ENCAPSULATION_KEYS`]: previous, current, next, and one to spare.

@@ -65,6 +65,9 @@ reasons! {
     NotQuic = "not_quic", Pass;
     /// The connection ID is not one of ours: a new connection, which stays where it landed.
     NewConnection = "new_connection", Pass;
+    /// The connection ID names another node, but the packet is not for an anycast address: whoever
+    /// it is for, it is never sent to a node.
+    OtherAddress = "other_address", Pass;
     /// The owner is this node, and in the edge this worker.
     Local = "local", Pass;
     /// The owner is a live node: encapsulated and sent there.
@@ -83,7 +86,8 @@ reasons! {
     // What came from another node (steer_node, the edge without XDP).
     /// From a node, tag valid: outer headers taken off.
     Stripped = "stripped", Pass;
-    /// To the encapsulation port, but not our encapsulation: wrong version or length.
+    /// To the encapsulation port, but not our encapsulation: wrong version or length, or not
+    /// around a datagram to an anycast address.
     EncapsulationMalformed = "encapsulation_malformed", Drop;
     /// Encapsulated under a key that this node does not hold.
     EncapsulationKey = "encapsulation_key", Drop;

@@ -1,8 +1,9 @@
 //! The kernel's programs by themselves: loaded, given maps, and run on one packet at a time.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use aya::maps::{Array, MapData, PerCpuArray, ReusePortSockArray, RingBuf};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, ReusePortSockArray, RingBuf};
 use aya::programs::{SkReuseport, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use edge_wire::Reason;
@@ -129,6 +130,20 @@ impl Kernel {
     /// Makes a UDP port ours.
     pub fn set_port(&mut self, port: u16) {
         self.set(maps::PORTS, u32::from(port / 64), 1u64 << (port % 64));
+    }
+
+    /// Makes an address an anycast one of the fleet.
+    ///
+    /// # Panics
+    /// Where the object has no such map.
+    pub fn set_anycast(&mut self, address: IpAddr) {
+        let address = match address {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        let map = self.ebpf.map_mut(maps::ANYCAST).expect("in the object");
+        let mut map: HashMap<&mut MapData, [u8; 16], u8> = map.try_into().expect("of this type");
+        map.insert(address.octets(), 1, 0).expect("room for it");
     }
 
     /// Sets how connection IDs of a config are read.

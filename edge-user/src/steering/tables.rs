@@ -18,6 +18,8 @@ use crate::fleet::Secrets;
 pub(super) struct Tables {
     pub(super) local: Local,
     pub(super) ports: Vec<u16>,
+    /// IPv4-mapped where they are IPv4.
+    pub(super) anycast: Vec<[u8; 16]>,
     pub(super) decode: [DecodeConfig; 8],
     pub(super) nodes: BTreeMap<u16, Node>,
     pub(super) keys: [EncapsulationKey; MAX_ENCAPSULATION_KEYS as usize],
@@ -48,6 +50,7 @@ impl Tables {
         Self {
             local,
             ports: vec![config.listen.port],
+            anycast: config.listen.anycast.iter().map(mapped).collect(),
             decode: decode_configs(secrets),
             nodes: nodes(config),
             keys,
@@ -72,6 +75,7 @@ impl Tables {
         Self {
             local,
             ports: vec![port],
+            anycast: Vec::new(),
             decode: [DecodeConfig::ABSENT; 8],
             nodes: BTreeMap::new(),
             keys: [EncapsulationKey::ABSENT; MAX_ENCAPSULATION_KEYS as usize],
@@ -95,6 +99,13 @@ impl Tables {
         }
         debug_assert!(words.keys().all(|index| *index < PORT_WORDS));
         words
+    }
+}
+
+fn mapped(address: &IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
     }
 }
 

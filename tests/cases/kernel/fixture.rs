@@ -92,6 +92,9 @@ pub(super) fn fleet() -> Kernel {
     let mut kernel = Kernel::load();
     kernel.set_local(local());
     kernel.set_port(443);
+    for (_, packet) in families() {
+        kernel.set_anycast(packet.destination.ip());
+    }
     for config in (0..7).filter(|config| *config != 5) {
         let key = config_key(config);
         let decode = key.as_ref().map_or(DecodeConfig::PLAIN, DecodeConfig::single_pass);

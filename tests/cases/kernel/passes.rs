@@ -1,12 +1,14 @@
 //! What is no packet of another node's connection goes to the kernel's stack as it came.
 
 use edge_wire::Reason::{
-    Fragment, IpOptions, Local, Malformed, NewConnection, NotIp, NotQuic, NotUdp, OtherPort,
-    OwnerDead, OwnerUnknown,
+    Fragment, IpOptions, Local, Malformed, NewConnection, NotIp, NotQuic, NotUdp, OtherAddress,
+    OtherPort, OwnerDead, OwnerUnknown,
 };
 use tests::packet::{Packet, SERVICE_VLAN, VLAN, long_header, short_header};
 
-use super::fixture::{DEAD, LIVE, OURSELVES, PORT, UNKNOWN, check, families, id, id_of, passed};
+use super::fixture::{
+    DEAD, LIVE, OURSELVES, PORT, UNKNOWN, address_of, check, families, id, id_of, passed,
+};
 
 #[test]
 fn frames_that_are_no_udp_datagram_are_passed() {
@@ -31,6 +33,17 @@ fn frames_that_are_no_udp_datagram_are_passed() {
         fixtures.push(passed(sentence, frame, OtherPort));
     }
     check(fixtures);
+}
+
+/// Else whoever it is for might route it back to us, and it would go round between the nodes.
+#[test]
+fn what_is_for_no_anycast_address_is_not_sent_to_a_node() {
+    check(families().map(|(family, packet)| {
+        let packet = packet.payload(short_header(&id_of(LIVE), 30));
+        let own = address_of(OURSELVES, &packet, 443);
+        let frame = packet.with(|packet| packet.destination = own).frame();
+        passed(format!("{family} to our own address"), frame, OtherAddress)
+    }));
 }
 
 #[test]

@@ -110,6 +110,17 @@ fn a_sender_that_is_not_the_named_node_is_dropped() {
 }
 
 #[test]
+fn what_is_around_a_packet_to_no_anycast_address_is_dropped() {
+    check(families().map(|(family, packet)| {
+        let elsewhere = address_of(LIVE_ELSEWHERE, &packet, 443);
+        let inner = client(&packet).with(|inner| inner.destination = elsewhere);
+        let payload = Encapsulation::by(LIVE, 1).around(&inner.ip(), KEYS[1]);
+        let frame = outer(&packet, LIVE, payload).frame();
+        dropped(format!("{family}, on to a third node"), frame, EncapsulationMalformed)
+    }));
+}
+
+#[test]
 fn a_tag_under_another_key_is_dropped() {
     check(families().map(|(family, inner)| {
         let payload = Encapsulation::by(LIVE, 1).around(&client(&inner).ip(), KEYS[0]);
