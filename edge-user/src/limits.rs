@@ -117,6 +117,16 @@ pub const DATAGRAM_BUFFER_BYTES: Option<usize> = None;
 /// How long a handshake may take. The slowest honest ones have lost several flights at the
 /// initial round trip of 333 ms; the idle timeout alone would let half a one stay for longer.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request's head may take from its first byte, and a connection's control streams. An
+/// honest head fits the first flight and is lost a few times at most; one that trickles in would
+/// hold its buffers for as long as the client sends PING.
+pub const REQUEST_HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// How long a client may take to make room for the next chunk of an answer. As long as nginx's
+/// `send_timeout`: long enough for a phone in a tunnel, and an end to windows that never open.
+pub const PROGRESS_WITHIN: Duration = Duration::from_secs(60);
+/// Chunks shorter than this are copied when they are read: as slices they would keep the whole
+/// datagram that they came in, so that a byte would cost over a kilobyte.
+pub const COPY_BELOW_BYTES: usize = 512;
 /// At least this long a close waits for what is in flight to be acknowledged, two round trips
 /// where that is longer. A client may take 25 ms over an acknowledgement (RFC 9000 section 18.2).
 pub const CLOSE_WAIT_MIN: Duration = Duration::from_millis(50);

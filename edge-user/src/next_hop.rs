@@ -179,7 +179,11 @@ fn tell(node: u16, ipv4: &Path, ipv6: &Path) {
             continue;
         }
         if path.interface == 0 {
-            tracing::info!(node, family, "the way to a node is not known");
+            tracing::warn!(
+                node,
+                family,
+                "the way to a node is not known: see its route and neighbour"
+            );
         } else {
             let Path { interface, vlan, mtu, .. } = *path;
             tracing::debug!(node, family, interface, vlan, mtu, "the way to a node");

@@ -1,7 +1,7 @@
 //! A process of the edge, from its start to its end.
 //!
 //! The order of the start: the files, the state directory and its generation, checks of the host,
-//! the sockets, the kernel programs, the relay, the workers, the admin listeners; then the service
+//! the admin listeners, the UDP port, the relay, the kernel programs, the workers; then the service
 //! manager is told. What may be missing is asked for early, so that a start that fails has touched
 //! nothing that packets go through.
 //!
@@ -102,7 +102,7 @@ pub enum ServeError {
     #[error("worker {0} did not end in time: its connections are cut")]
     Stuck(u8),
     /// A second signal.
-    #[error("told to stop a second time: connections are cut, steering stays attached")]
+    #[error("told to stop a second time: connections are cut, nothing is detached")]
     Interrupted,
 }
 
@@ -176,18 +176,18 @@ async fn serve(edge: Edge, signals: &mut Signals) -> Result<(), ServeError> {
         match never {}
     };
     let life = async {
-        tokio::select! {
-            by = signals.stop() => tracing::info!(by, "told to stop"),
-            () = control.draining() => {}
+        let by_signal = tokio::select! {
+            by = signals.stop() => {
+                tracing::info!(by, "told to stop");
+                true
+            }
+            () = control.draining() => false,
             worker = edge.workers.any_ended() => return Err(ServeError::WorkerEnded(worker)),
             () = start::relay_ended(edge.relay.as_ref()) => return Err(ServeError::RelayEnded),
-        }
+        };
         tokio::select! {
             drained = drain(&control, &edge.workers, config) => drained,
-            by = signals.stop() => {
-                tracing::warn!(by, "told to stop again");
-                Err(ServeError::Interrupted)
-            }
+            () = told_again(signals, by_signal) => Err(ServeError::Interrupted),
         }
     };
     let ended = tokio::select! {
@@ -207,6 +207,17 @@ async fn serve(edge: Edge, signals: &mut Signals) -> Result<(), ServeError> {
         // As after a crash: packets stay steered for the process that follows.
         Err(error) => Err(error),
     }
+}
+
+/// Waits for the second signal. A drain that was asked for by the admin socket was none: the stop
+/// of the service that follows it waits for the same deadline.
+async fn told_again(signals: &mut Signals, mut told: bool) {
+    while !told {
+        let by = signals.stop().await;
+        tracing::info!(by, "draining already");
+        told = true;
+    }
+    signals.stop().await;
 }
 
 async fn drain(

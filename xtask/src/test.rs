@@ -101,6 +101,7 @@ fn ring_counts(ring: Ring, options: &Options, edge: &Path) -> Result<Counts> {
     let mut counts = Counts::default();
     if ring == Ring::PureAndSimulated {
         counts += cargo_test::run(&["--lib", "--bins"], &[], options, edge)?;
+        counts += cargo_test::run(&["--test", "fuzz_*"], &[], options, edge)?;
         counts += cargo_test::run(&["--doc"], &[], options, edge)?;
     }
     counts += cargo_test::run(&["--test", "cases"], &ring.selection(), options, edge)?;

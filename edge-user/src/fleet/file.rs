@@ -198,7 +198,7 @@ fn without_values(message: &str) -> String {
 pub(super) fn write(secrets: &Secrets) -> String {
     let mut text = format!(
         "# The secrets of a Landfast fleet: the same file on every node, mode 0600.\n\
-         # docs/configuration.md says what each is for and how to change one.\n\n\
+         # docs/configuration.md says what each is for.\n\n\
          mint = {}\nworker_hash = \"{}\"\n",
         secrets.mint,
         hex(&secrets.worker_hash)

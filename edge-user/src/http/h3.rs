@@ -15,7 +15,7 @@ use h3::stream::BufRecvStream;
 use http::{Request, Response};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::Place;
 use super::answer::{self, Body, answer};
@@ -38,7 +38,8 @@ pub async fn serve(
 ) {
     let mut builder = h3::server::builder();
     builder.max_field_section_size(limits::MAX_FIELD_SECTION_BYTES).send_grease(false);
-    let Ok(control) = builder.build(connection.clone()).await else { return };
+    let control = timeout(limits::REQUEST_HEAD_WITHIN, builder.build(connection.clone())).await;
+    let Ok(Ok(control)) = control else { return };
     let session = Session {
         connection,
         control,
@@ -148,17 +149,20 @@ impl Session {
     }
 }
 
+/// A head that does not come, or an answer that is not taken, ends here: dropping the stream stops
+/// and resets it, which frees what was held for it.
 async fn respond(
     resolver: Resolver,
     connection: &Connection,
     place: &Place,
 ) -> Result<(), StreamError> {
-    let (request, mut stream) = resolver.resolve_request().await?;
+    let head = timeout(limits::REQUEST_HEAD_WITHIN, resolver.resolve_request()).await;
+    let Ok(head) = head else { return Ok(()) };
+    let (request, mut stream) = head?;
     place.requests.set(place.requests.get() + 1);
     let Some((head, body)) = reply(&request, connection, place) else { return Ok(()) };
     stream.send_response(head).await?;
-    send(&mut stream, body).await?;
-    stream.finish().await
+    if send(&mut stream, body).await? { stream.finish().await } else { Ok(()) }
 }
 
 fn reply(
@@ -175,13 +179,17 @@ fn reply(
     Some(answer(place, &request))
 }
 
-/// Each chunk waits until the one before is in the client's window.
+/// Each chunk waits until the one before is in the client's window, but not for ever. Whether all
+/// was taken.
 async fn send(
     stream: &mut RequestStream<Stream, Bytes>,
     mut body: Body,
-) -> Result<(), StreamError> {
+) -> Result<bool, StreamError> {
     while let Some(chunk) = body.next_chunk() {
-        stream.send_data(chunk).await?;
+        match timeout(limits::PROGRESS_WITHIN, stream.send_data(chunk)).await {
+            Ok(sent) => sent?,
+            Err(_) => return Ok(false),
+        }
     }
-    Ok(())
+    Ok(true)
 }

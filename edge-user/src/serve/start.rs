@@ -132,15 +132,21 @@ fn steer(
             Ok(steering) => Ok(Some(steering)),
             Err(error) => {
                 tracing::warn!(%error, "no steer_worker: the kernel's hash chooses the worker");
+                remove_links_of_others(config);
                 Ok(None)
             }
         },
         SteeringMode::Off => {
-            if let Err(error) = remove_other_links(config, &[]) {
-                tracing::warn!(%error, "programs of an earlier process may still be attached");
-            }
+            remove_links_of_others(config);
             Ok(None)
         }
+    }
+}
+
+/// What a crashed process left attached would go on with what it knew then.
+fn remove_links_of_others(config: &Config) {
+    if let Err(error) = remove_other_links(config, &[]) {
+        tracing::error!(%error, "programs of an earlier process may still steer");
     }
 }
 

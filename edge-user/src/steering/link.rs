@@ -101,7 +101,7 @@ fn remove(path: &Path, link: FdLink) -> Result<(), SteeringError> {
 
 /// Detaches what a process with another configuration left attached to `interface`.
 pub(super) fn remove_leftover(interface: &str, path: &Path) -> Result<(), SteeringError> {
-    tracing::info!(interface, "detaching a link of an interface that is no longer configured");
+    tracing::info!(interface, "detaching a link that this configuration has no use for");
     let (link, program) = open(path)?;
     remove(path, link)?;
     let device = find(interface)?;

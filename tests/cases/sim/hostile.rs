@@ -1,5 +1,8 @@
 //! Clients that mean no good.
 
+use std::time::Duration;
+
+use edge_user::limits;
 use quinn::{ConnectionError, ReadError, VarInt};
 use tests::credentials::SERVER_NAME;
 use tests::loopback::Node;
@@ -43,6 +46,32 @@ async fn a_control_stream_that_does_ends_the_connection() {
     let ConnectionError::ApplicationClosed(close) = connection.closed().await else { panic!() };
     assert_eq!(close.error_code, EXCESSIVE_LOAD);
     assert_eq!(node.report().await[0].frames_refused, 1);
+}
+
+/// Half a request's head, and a connection kept busy for as long as it takes: what is held for it is given up,
+/// and the connection goes on.
+#[tokio::test]
+async fn a_head_that_does_not_come_is_given_up() {
+    let node = Node::start(1);
+    let (_endpoint, connection) = connect(&node).await;
+    let (mut send, mut receive) = connection.open_bi().await.expect("allowed");
+    send.write_all(&raw::get("/")[..5]).await.expect("written");
+    let given_up = async {
+        let mut pulse = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                answer = receive.read_chunk(100, true) => break answer,
+                _ = pulse.tick() => {
+                    let beside = raw::ask(&connection, "/").await.read_to_end(10_000).await;
+                    assert!(beside.is_ok_and(|answer| !answer.is_empty()));
+                }
+            }
+        }
+    };
+    let answer = tokio::time::timeout(3 * limits::REQUEST_HEAD_WITHIN, given_up).await;
+    assert!(matches!(answer.expect("in time"), Err(ReadError::Reset(_))));
+    let answer = raw::ask(&connection, "/").await.read_to_end(10_000).await;
+    assert!(answer.is_ok_and(|answer| !answer.is_empty()));
 }
 
 /// Requests that end before their headers, are reset, or are nonsense: more of them than may be

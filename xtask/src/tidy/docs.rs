@@ -107,7 +107,8 @@ pub(super) fn reasons_page() -> String {
          # Reasons\n\n\
          Each packet ends in exactly one Reason in each program that sees it: `steer_node` (XDP),\n\
          `steer_worker` (the reuseport program), `edge` (the process) and `relay` (the process, \
-         for other nodes,\nwhere XDP is not attached). `/metrics` counts them:\n\n\
+         for other nodes,\nwhere XDP is not attached). In `edge` a datagram that was handed over counts once more at the\n\
+         worker that got it. `/metrics` counts them:\n\n\
          ```text\nlandfast_packets_total{program=\"steer_node\",reason=\"forwarded\"}\n```\n\n\
          | reason | the packet | meaning |\n|---|---|---|\n",
     );

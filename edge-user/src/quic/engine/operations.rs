@@ -194,7 +194,7 @@ impl Engine {
         let next = chunks.next(READ_BYTES);
         let transmit = chunks.finalize().should_transmit();
         let outcome = match next {
-            Ok(chunk) => Poll::Ready(Ok(chunk.map(|chunk| chunk.bytes))),
+            Ok(chunk) => Poll::Ready(Ok(chunk.map(|chunk| alone(chunk.bytes)))),
             Err(ReadError::Reset(code)) => {
                 Poll::Ready(Err(StreamFailure::Terminated(code.into_inner())))
             }
@@ -292,4 +292,9 @@ impl Engine {
     pub fn count_refused_frame(&mut self) {
         self.counters.frames_refused += 1;
     }
+}
+
+/// See [`limits::COPY_BELOW_BYTES`].
+fn alone(bytes: Bytes) -> Bytes {
+    if bytes.len() < limits::COPY_BELOW_BYTES { Bytes::copy_from_slice(&bytes) } else { bytes }
 }
