@@ -96,9 +96,13 @@ nodes = [
         fs::write(self.path("edge.toml"), config + &rest).expect("written");
     }
 
-    /// Runs the program to its end.
+    /// Runs the program to its end, in the directory.
     fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(programs::edge()).args(arguments).output().expect("it can be started")
+        Command::new(programs::edge())
+            .args(arguments)
+            .current_dir(&self.directory)
+            .output()
+            .expect("it can be started")
     }
 
     fn start(&mut self) {

@@ -96,3 +96,11 @@ fn a_running_edge_is_asked_and_drained_by_its_socket() {
     assert!(edge.run(&["drain", "--socket", &socket]).status.success());
     assert_eq!(edge.ended().code(), Some(0), "{}", edge.log());
 }
+
+#[test]
+fn a_fleet_file_without_a_folder_is_written_where_we_are() {
+    let edge = Edge::new("bare");
+    let output = edge.run(&["fleet", "init", "bare.toml"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(edge.directory.join("bare.toml").exists());
+}

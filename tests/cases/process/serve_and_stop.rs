@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use bytes::Buf as _;
 use nix::sys::signal::Signal;
 
-use super::{Edge, eventually};
+use super::{Edge, eventually, stderr};
 
 #[tokio::test]
 async fn a_get_is_answered_and_sigterm_ends_it_well() {
@@ -69,6 +69,27 @@ async fn a_second_signal_ends_it_at_once() {
     edge.signal(Signal::SIGINT);
     assert_eq!(edge.ended().code(), Some(1), "{}", edge.log());
     assert!(edge.log().contains("told to stop a second time"), "{}", edge.log());
+}
+
+/// `landfast-edge drain`, then `systemctl stop`: the request in progress ends as it would have.
+#[tokio::test]
+async fn a_signal_that_follows_a_drain_by_command_joins_it() {
+    let mut edge = Edge::new("joined");
+    edge.start();
+    let client = edge.connect().await;
+    let mut download = client.send("/bytes/20000000").await.expect("sent");
+    assert_eq!(download.recv_response().await.expect("a head").status(), 200);
+    let output = edge.run(&["drain", "--config", &edge.path("edge.toml")]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    edge.signal(Signal::SIGTERM);
+    eventually("it joins", || edge.log().contains("draining already"), || edge.log());
+    let mut received = 0;
+    while let Some(chunk) = download.recv_data().await.expect("not cut") {
+        received += chunk.remaining();
+    }
+    assert_eq!(received, 20_000_000);
+    drop((download, client));
+    assert_eq!(edge.ended().code(), Some(0), "{}", edge.log());
 }
 
 #[tokio::test]
