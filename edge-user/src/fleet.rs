@@ -13,6 +13,8 @@ use std::fs::File;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use edge_wire::maps::DecodeConfig;
+
 pub use write::init;
 
 /// Everything the fleet shares, checked: the IDs differ, and what is named is there.
@@ -123,6 +125,19 @@ pub enum FleetError {
 }
 
 impl Secrets {
+    /// How connection IDs are read, by config ID: for the kernel, the workers and the relay alike.
+    /// The eighth is never one of ours.
+    #[must_use]
+    pub fn decode_configs(&self) -> [DecodeConfig; 8] {
+        let mut configs = [DecodeConfig::ABSENT; 8];
+        for secret in &self.connection_ids {
+            if let Some(entry) = configs[..7].get_mut(usize::from(secret.config_id)) {
+                *entry = secret.key.as_ref().map_or(DecodeConfig::PLAIN, DecodeConfig::single_pass);
+            }
+        }
+        configs
+    }
+
     /// Reads the fleet file at `path`.
     ///
     /// # Errors

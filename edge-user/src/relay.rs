@@ -26,7 +26,6 @@ use crate::fleet::Secrets;
 use crate::limits;
 use crate::quic::Datagram;
 use crate::quic::driver::ToWorker;
-use crate::steering::tables::decode_configs;
 use choose::WorkerChoice;
 use peers::Peers;
 
@@ -85,7 +84,7 @@ impl Relay {
         let (to_relay, inbox) = mpsc::channel(limits::RELAY_QUEUE);
         let (to_reports, reports) = mpsc::channel(limits::RELAY_REPORTS);
         let choice = WorkerChoice {
-            configs: decode_configs(secrets),
+            configs: secrets.decode_configs(),
             node: config.node,
             generation,
             workers,

@@ -79,14 +79,7 @@ impl Owners {
     /// For the worker `own`, one of `workers` in its process.
     #[must_use]
     pub fn new(secrets: &Secrets, own: ServerId, workers: u8, nodes: Arc<NodeTable>) -> Self {
-        let mut configs = [DecodeConfig::ABSENT; 8];
-        for config in &secrets.connection_ids {
-            configs[usize::from(config.config_id & 7)] = match &config.key {
-                Some(key) => DecodeConfig::single_pass(key),
-                None => DecodeConfig::PLAIN,
-            };
-        }
-        Self { configs: Arc::new(configs), own, workers, nodes }
+        Self { configs: Arc::new(secrets.decode_configs()), own, workers, nodes }
     }
 
     /// The same for another worker of the process.

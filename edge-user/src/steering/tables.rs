@@ -51,7 +51,7 @@ impl Tables {
             local,
             ports: vec![config.listen.port],
             anycast: config.listen.anycast.iter().map(mapped).collect(),
-            decode: decode_configs(secrets),
+            decode: secrets.decode_configs(),
             nodes: nodes(config),
             keys,
         }
@@ -107,17 +107,6 @@ fn mapped(address: &IpAddr) -> [u8; 16] {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
         IpAddr::V6(address) => address.octets(),
     }
-}
-
-/// How connection IDs are read, by config ID. The eighth is never one of ours.
-pub(crate) fn decode_configs(secrets: &Secrets) -> [DecodeConfig; 8] {
-    let mut configs = [DecodeConfig::ABSENT; 8];
-    for secret in &secrets.connection_ids {
-        if let Some(entry) = configs[..7].get_mut(usize::from(secret.config_id)) {
-            *entry = secret.key.as_ref().map_or(DecodeConfig::PLAIN, DecodeConfig::single_pass);
-        }
-    }
-    configs
 }
 
 /// The fleet. The way to each node is not known yet, but its addresses are: packets are accepted
