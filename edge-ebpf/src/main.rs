@@ -3,6 +3,8 @@
 //! | module | job |
 //! |---|---|
 //! | `steer` | `steer_node`: which node a packet belongs to; send it there, take it in, or pass |
+//! | `admit` | early drops and budgets |
+//! | `owner` | whose connection an ID names |
 //! | `tunnel` | what goes in front of a packet on its way to another node, and comes off again |
 //! | `next_hop` | by which device and to which MAC address a node is reached |
 //! | `worker` | `steer_worker`: which worker's socket gets a datagram |
@@ -15,9 +17,13 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 #[cfg(target_arch = "bpf")]
+mod admit;
+#[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
 mod next_hop;
+#[cfg(target_arch = "bpf")]
+mod owner;
 #[cfg(target_arch = "bpf")]
 mod packet;
 #[cfg(target_arch = "bpf")]

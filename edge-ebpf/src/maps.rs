@@ -1,11 +1,12 @@
 //! The maps. Their names, keys and values are `edge_wire::maps`'; user space fills them.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, PerCpuArray, ReusePortSockArray};
+use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ReusePortSockArray};
 use edge_wire::dissect::Addresses;
 use edge_wire::maps::{
-    DecodeConfig, EncapsulationKey, Local, MAX_ANYCAST, MAX_ENCAPSULATION_KEYS, MAX_NODES,
-    MAX_WORKERS, Node, PORT_WORDS,
+    DecodeConfig, EncapsulationKey, Local, MAX_ANYCAST, MAX_BLOCKLIST, MAX_ENCAPSULATION_KEYS,
+    MAX_INITIALS, MAX_NODES, MAX_WORKERS, Node, PORT_WORDS,
 };
 use edge_wire::{Reason, cid};
 
@@ -27,6 +28,19 @@ pub(crate) static NODES: Array<Node> = Array::with_max_entries(MAX_NODES, 0);
 #[map]
 static ENCAPSULATION_KEYS: Array<EncapsulationKey> =
     Array::with_max_entries(MAX_ENCAPSULATION_KEYS, 0);
+
+/// `BPF_F_NO_PREALLOC`: the kernel makes no other tries.
+#[map]
+static BLOCKLIST: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(MAX_BLOCKLIST, 1);
+
+#[map]
+static AMPLIFIER_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
+
+#[map]
+pub(crate) static INITIALS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(MAX_INITIALS, 0);
+
+#[map]
+pub(crate) static FORWARDS: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_NODES, 0);
 
 #[map]
 pub(crate) static WORKERS: ReusePortSockArray =
@@ -60,21 +74,45 @@ pub(crate) fn count(reasons: &PerCpuArray<u64>, reason: Reason) {
 /// Is `port` one that we serve?
 #[inline(always)]
 pub(crate) fn is_ours(port: u16) -> bool {
-    PORTS.get(u32::from(port >> 6)).is_some_and(|word| (word >> (port & 63)) & 1 == 1)
+    has(&PORTS, port)
+}
+
+/// Do only amplifiers send from `port`?
+#[inline(always)]
+pub(crate) fn is_amplifier(port: u16) -> bool {
+    has(&AMPLIFIER_PORTS, port)
+}
+
+#[inline(always)]
+fn has(ports: &Array<u64>, port: u16) -> bool {
+    ports.get(u32::from(port >> 6)).is_some_and(|word| (word >> (port & 63)) & 1 == 1)
+}
+
+/// Is the sender in the blocklist?
+#[inline(always)]
+pub(crate) fn is_blocked(addresses: &Addresses<'_>) -> bool {
+    let source = match *addresses {
+        Addresses::V4 { source, .. } => mapped(*source),
+        Addresses::V6 { source, .. } => *source,
+    };
+    BLOCKLIST.get(&Key::new(128, source)).is_some()
 }
 
 /// Is the packet for one of the anycast addresses? What is for any other address stays out of the
 /// way between nodes: whoever it is for might route it back, and it would go round.
 #[inline(always)]
-pub(crate) fn is_anycast(addresses: &Addresses) -> bool {
+pub(crate) fn is_anycast(addresses: &Addresses<'_>) -> bool {
     let destination = match *addresses {
-        Addresses::V4 { destination: [a, b, c, d], .. } => {
-            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
-        }
-        Addresses::V6 { destination, .. } => destination,
+        Addresses::V4 { destination, .. } => mapped(*destination),
+        Addresses::V6 { destination, .. } => *destination,
     };
     // SAFETY: the value is not looked at, so it does not matter that another may replace it.
     unsafe { ANYCAST.get(&destination) }.is_some()
+}
+
+#[inline(always)]
+fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 
 /// The encapsulation key of this ID, where we hold one.

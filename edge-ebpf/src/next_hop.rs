@@ -13,7 +13,7 @@ use aya_ebpf::bindings::{
 use aya_ebpf::helpers::bpf_fib_lookup;
 use aya_ebpf::programs::XdpContext;
 use edge_wire::Reason;
-use edge_wire::dissect::{Addresses, Udp};
+use edge_wire::dissect::Family;
 use edge_wire::maps::Path;
 
 const AF_INET: u8 = 2;
@@ -39,12 +39,12 @@ pub(crate) struct NextHop {
 #[inline(always)]
 pub(crate) fn to(
     ctx: &XdpContext,
+    outer: Family,
     path: &Path,
-    udp: &Udp,
     length: usize,
 ) -> Result<NextHop, Reason> {
     if path.interface == 0 {
-        return from_routes(ctx, path, udp, length);
+        return from_routes(ctx, outer, path, length);
     }
     if length > usize::from(path.mtu) {
         return Err(Reason::TooBig);
@@ -58,7 +58,12 @@ pub(crate) fn to(
 }
 
 #[inline(always)]
-fn from_routes(ctx: &XdpContext, path: &Path, udp: &Udp, length: usize) -> Result<NextHop, Reason> {
+fn from_routes(
+    ctx: &XdpContext,
+    outer: Family,
+    path: &Path,
+    length: usize,
+) -> Result<NextHop, Reason> {
     let Ok(length) = u16::try_from(length) else { return Err(Reason::TooBig) };
     if u128::from_ne_bytes(path.destination) == 0 {
         return Err(Reason::NoNextHop);
@@ -68,9 +73,9 @@ fn from_routes(ctx: &XdpContext, path: &Path, udp: &Udp, length: usize) -> Resul
     lookup.l4_protocol = UDP;
     lookup.__bindgen_anon_1.tot_len = length;
     lookup.ifindex = ctx.ingress_ifindex() as u32;
-    lookup.family = match udp.addresses {
-        Addresses::V4 { .. } => AF_INET,
-        Addresses::V6 { .. } => AF_INET6,
+    lookup.family = match outer {
+        Family::Ipv4 => AF_INET,
+        Family::Ipv6 => AF_INET6,
     };
     // SAFETY: both unions are sixteen bytes, of which IPv4 takes the first four.
     unsafe {

@@ -1,31 +1,30 @@
 //! `steer_node`: parse, decode the connection ID, and pass, take in or send on.
 //!
-//! In doubt a packet is passed. It is dropped only for the four Reasons that say so: what came
-//! to the encapsulation port and was not made by a node of ours.
+//! In doubt a packet is passed. It is dropped only for the Reasons that say so: what came to the
+//! encapsulation port and was not made by a node of ours, and the early drops that are switched on.
 
 use aya_ebpf::bindings::xdp_action::{self, XDP_DROP, XDP_PASS};
 use aya_ebpf::programs::XdpContext;
+use edge_wire::Reason;
 use edge_wire::dissect::{self, Addresses, Udp};
 use edge_wire::maps::{Local, NodeState};
 use edge_wire::reason::Verdict;
-use edge_wire::{Reason, cid};
 
-use crate::maps::{self, DECODE_CONFIGS, LOCAL, NODES};
+use crate::admit;
+use crate::maps::{self, LOCAL, NODES};
 use crate::packet::Packet;
-use crate::tunnel;
+use crate::{owner, tunnel};
 
 /// A UDP datagram in a frame.
 pub(crate) struct Datagram<'packet> {
     /// Length of the Ethernet header with its tags.
     pub(crate) link_len: usize,
-    /// The family.
-    pub(crate) ethertype: u16,
     /// At the IP header.
     pub(crate) network: Packet<'packet>,
     /// At the UDP payload.
     pub(crate) payload: Packet<'packet>,
     /// What the headers say.
-    pub(crate) udp: Udp,
+    pub(crate) udp: Udp<'packet>,
 }
 
 /// Why the packet ended, and what the driver is to do with it.
@@ -51,10 +50,12 @@ fn decide(ctx: &XdpContext) -> Result<(Reason, xdp_action::Type), Reason> {
     if !maps::is_ours(udp.destination_port) {
         return Err(Reason::OtherPort);
     }
-    let id = dissect::our_connection_id_of(&mut { datagram.payload }, udp)?;
-    // Three bits, and the map has eight entries.
-    let config = DECODE_CONFIGS.get(cid::config_id(id[0])).ok_or(Reason::NewConnection)?;
-    let owner = config.owner(id).ok_or(Reason::NewConnection)?;
+    admit::sender(local, udp)?;
+    let mut cursor = datagram.payload;
+    let quic = dissect::quic(&mut cursor)?;
+    admit::initial(local, udp, &quic)?;
+    let candidate = dissect::candidate_in(&mut cursor, &quic, udp)?;
+    let owner = owner::owner(&candidate).ok_or(Reason::NewConnection)?;
     if owner.node == local.node {
         return Err(Reason::Local);
     }
@@ -62,6 +63,9 @@ fn decide(ctx: &XdpContext) -> Result<(Reason, xdp_action::Type), Reason> {
     if node.state == NodeState::Live as u32 {
         if !maps::is_anycast(&udp.addresses) {
             return Err(Reason::OtherAddress);
+        }
+        if !admit::forward(local, owner.node) {
+            return Err(Reason::ForwardLimited);
         }
         let action = tunnel::send(ctx, local, node, datagram)?;
         return Ok((Reason::Forwarded, action));
@@ -75,18 +79,18 @@ fn datagram(ctx: &XdpContext) -> Result<Datagram<'_>, Reason> {
     let (link_len, ethertype) = dissect::ethernet(&mut cursor)?;
     let network = cursor;
     let udp = dissect::udp(&mut cursor, ethertype)?;
-    Ok(Datagram { link_len, ethertype, network, payload: cursor, udp })
+    Ok(Datagram { link_len, network, payload: cursor, udp })
 }
 
 /// Is the destination the address to which other nodes encapsulate? Zeros are no address.
 #[inline(always)]
-fn is_to_us(local: &Local, addresses: &Addresses) -> bool {
+fn is_to_us(local: &Local, addresses: &Addresses<'_>) -> bool {
     match addresses {
         Addresses::V4 { destination, .. } => {
-            *destination == local.ipv4 && u32::from_ne_bytes(local.ipv4) != 0
+            **destination == local.ipv4 && u32::from_ne_bytes(local.ipv4) != 0
         }
         Addresses::V6 { destination, .. } => {
-            *destination == local.ipv6 && u128::from_ne_bytes(local.ipv6) != 0
+            **destination == local.ipv6 && u128::from_ne_bytes(local.ipv6) != 0
         }
     }
 }

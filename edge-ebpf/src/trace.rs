@@ -9,7 +9,7 @@ use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::info;
 use edge_wire::Reason;
 use edge_wire::cursor::Cursor as _;
-use edge_wire::dissect::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6};
+use edge_wire::dissect::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Family};
 use edge_wire::tunnel;
 
 use crate::maps::LOCAL;
@@ -33,21 +33,33 @@ fn maybe_log(ctx: &XdpContext, reason: Reason, one_in: u32) {
     let forwarded = reason == Reason::Forwarded;
     let reason = reason as u32;
     let mut cursor = Packet::frame(ctx);
-    let logged = match dissect::ethernet(&mut cursor) {
-        Ok((_, ETHERTYPE_IPV4)) => log_ipv4(ctx, reason, cursor, forwarded),
-        Ok((_, ETHERTYPE_IPV6)) => log_ipv6(ctx, reason, cursor, forwarded),
+    let ethertype = dissect::ethernet(&mut cursor).map_or(0, |(_, ethertype)| ethertype);
+    let family = match (forwarded, ethertype) {
+        (false, ETHERTYPE_IPV4) => Some(Family::Ipv4),
+        (false, ETHERTYPE_IPV6) => Some(Family::Ipv6),
+        (true, ETHERTYPE_IPV4) => inner_family(&mut cursor, Family::Ipv4),
+        (true, ETHERTYPE_IPV6) => inner_family(&mut cursor, Family::Ipv6),
         _ => None,
+    };
+    let logged = match family {
+        Some(Family::Ipv4) => log_ipv4(ctx, reason, cursor),
+        Some(Family::Ipv6) => log_ipv6(ctx, reason, cursor),
+        None => None,
     };
     if logged.is_none() {
         info!(ctx, "{}", reason);
     }
 }
 
+/// Goes behind the outer headers.
 #[inline(always)]
-fn log_ipv4(ctx: &XdpContext, reason: u32, mut at: Packet<'_>, forwarded: bool) -> Option<()> {
-    if forwarded {
-        at.advance(tunnel::OVERHEAD_IPV4)?;
-    }
+fn inner_family(at: &mut Packet<'_>, outer: Family) -> Option<Family> {
+    at.advance(tunnel::overhead(outer))?;
+    { *at }.take_u8().and_then(Family::of)
+}
+
+#[inline(always)]
+fn log_ipv4(ctx: &XdpContext, reason: u32, mut at: Packet<'_>) -> Option<()> {
     let udp = dissect::udp(&mut { at }, ETHERTYPE_IPV4).ok()?;
     at.advance(12)?;
     let source = u32::from_be_bytes(*at.take()?);
@@ -58,10 +70,7 @@ fn log_ipv4(ctx: &XdpContext, reason: u32, mut at: Packet<'_>, forwarded: bool) 
 }
 
 #[inline(always)]
-fn log_ipv6(ctx: &XdpContext, reason: u32, mut at: Packet<'_>, forwarded: bool) -> Option<()> {
-    if forwarded {
-        at.advance(tunnel::OVERHEAD_IPV6)?;
-    }
+fn log_ipv6(ctx: &XdpContext, reason: u32, mut at: Packet<'_>) -> Option<()> {
     let udp = dissect::udp(&mut { at }, ETHERTYPE_IPV6).ok()?;
     at.advance(8)?;
     let source = on_the_stack(at.take()?);

@@ -8,7 +8,7 @@ use aya_ebpf::helpers::{bpf_redirect, bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
 use aya_ebpf::programs::XdpContext;
 use edge_wire::Reason;
 use edge_wire::cursor::Cursor as _;
-use edge_wire::dissect::{self, Addresses, ETHERNET_LEN, VLAN_LEN};
+use edge_wire::dissect::{self, Addresses, ETHERNET_LEN, Family, VLAN_LEN};
 use edge_wire::maps::{Local, Node, Path};
 use edge_wire::tunnel::{self, Header};
 
@@ -21,7 +21,7 @@ use crate::steer::Datagram;
 const DSCP: u8 = 0xfc;
 
 /// Checks that a node of ours made this encapsulation for us, and takes its headers off. The
-/// Ethernet header stays, with its tags.
+/// Ethernet header stays, with its tags; it names the family of the inner packet afterwards.
 ///
 /// # Errors
 /// One of the four Reasons to drop, the packet untouched.
@@ -37,18 +37,21 @@ pub(crate) fn take_in(ctx: &XdpContext, local: &Local, outer: Datagram<'_>) -> R
     if header.source_node == local.node || !is_from(header.source_node, &outer.udp.addresses) {
         return Err(Reason::EncapsulationSender);
     }
-    let overhead = overhead(&outer.udp.addresses);
+    let overhead = tunnel::overhead(outer.udp.addresses.family());
     let covered = cursor
         .covered(ctx, outer.link_len + overhead, header.inner_len)
         .ok_or(Reason::EncapsulationMalformed)?;
     if header.tag != header.expected_tag(&key.key, &covered) {
         return Err(Reason::EncapsulationForged);
     }
-    match dissect::udp(&mut cursor, outer.ethertype) {
+    let family = { cursor }.take_u8().and_then(Family::of);
+    let ethertype = family.ok_or(Reason::EncapsulationMalformed)?.ethertype();
+    match dissect::udp(&mut cursor, ethertype) {
         Ok(inner) if inner.ip_len == header.inner_len && maps::is_anycast(&inner.addresses) => {}
         _ => return Err(Reason::EncapsulationMalformed),
     }
-    move_link_header(ctx, outer.link_len, overhead).ok_or(Reason::EncapsulationMalformed)?;
+    move_link_header(ctx, outer.link_len, overhead, ethertype)
+        .ok_or(Reason::EncapsulationMalformed)?;
     // SAFETY: the context is the program's own; the verifier forbids the use of older pointers
     // into the packet.
     match unsafe { bpf_xdp_adjust_head(ctx.ctx, overhead as i32) } {
@@ -60,18 +63,18 @@ pub(crate) fn take_in(ctx: &XdpContext, local: &Local, outer: Datagram<'_>) -> R
 /// Is the sender's address this node's? How the node fares does not matter: what it sends on is
 /// ours all the same. Who is no node has no address, and a tag to match it cannot be made.
 #[inline(always)]
-fn is_from(node: u16, addresses: &Addresses) -> bool {
+fn is_from(node: u16, addresses: &Addresses<'_>) -> bool {
     let Some(node) = NODES.get(u32::from(node)) else { return false };
     match addresses {
-        Addresses::V4 { source, .. } => *source == first_four(&node.ipv4.destination),
-        Addresses::V6 { source, .. } => *source == node.ipv6.destination,
+        Addresses::V4 { source, .. } => **source == first_four(&node.ipv4.destination),
+        Addresses::V6 { source, .. } => **source == node.ipv6.destination,
     }
 }
 
-/// Copies the Ethernet header `by` bytes further into the frame. The two places do not overlap:
-/// it is shorter than any encapsulation.
+/// Copies the Ethernet header `by` bytes further into the frame, where it says `ethertype`. The two
+/// places do not overlap: it is shorter than any encapsulation.
 #[inline(always)]
-fn move_link_header(ctx: &XdpContext, length: usize, by: usize) -> Option<()> {
+fn move_link_header(ctx: &XdpContext, length: usize, by: usize, ethertype: u16) -> Option<()> {
     const ONE_TAG: usize = ETHERNET_LEN + VLAN_LEN;
     const TWO_TAGS: usize = ONE_TAG + VLAN_LEN;
     const _: () = assert!(TWO_TAGS < tunnel::OVERHEAD_IPV4);
@@ -79,10 +82,11 @@ fn move_link_header(ctx: &XdpContext, length: usize, by: usize) -> Option<()> {
     let mut to = from;
     to.advance(by)?;
     match length {
-        ETHERNET_LEN => to.put(*from.take::<ETHERNET_LEN>()?),
-        ONE_TAG => to.put(*from.take::<ONE_TAG>()?),
-        _ => to.put(*from.take::<TWO_TAGS>()?),
+        ETHERNET_LEN => to.put(*from.take::<{ ETHERNET_LEN - 2 }>()?)?,
+        ONE_TAG => to.put(*from.take::<{ ONE_TAG - 2 }>()?)?,
+        _ => to.put(*from.take::<{ TWO_TAGS - 2 }>()?)?,
     }
+    to.put(ethertype.to_be_bytes())
 }
 
 /// Encapsulates the packet and sends it to a live node. Its own bytes stay as they are.
@@ -96,18 +100,18 @@ pub(crate) fn send(
     node: &Node,
     inner: Datagram<'_>,
 ) -> Result<xdp_action::Type, Reason> {
-    let path = match inner.udp.addresses {
-        Addresses::V4 { .. } => &node.ipv4,
-        Addresses::V6 { .. } => &node.ipv6,
-    };
+    let (outer, path) = node.way(inner.udp.addresses.family());
     let ip_len = inner.udp.ip_len;
-    let overhead = overhead(&inner.udp.addresses);
-    let hop = next_hop::to(ctx, path, &inner.udp, usize::from(ip_len) + overhead)?;
+    let overhead = tunnel::overhead(outer);
+    let hop = next_hop::to(ctx, outer, path, usize::from(ip_len) + overhead)?;
     // A node without the key it should send with is not set up to send: it passes.
     let key = maps::encapsulation_key(local.encapsulation_key).ok_or(Reason::NoNextHop)?;
     let covered = inner.network.covered(ctx, inner.link_len, ip_len).ok_or(Reason::Malformed)?;
     let header = Header::sealed(&key.key, local.encapsulation_key, local.node, ip_len, &covered);
 
+    // Before the packet moves, and its addresses with it.
+    let source_port = tunnel::source_port(&inner.udp.addresses, inner.udp.source_port);
+    let ports = (source_port, local.encapsulation_port);
     let new_link_len = if hop.vlan == 0 { ETHERNET_LEN } else { ETHERNET_LEN + VLAN_LEN };
     cut_padding(ctx, &inner)?;
     // SAFETY: as in `take_in`.
@@ -117,7 +121,8 @@ pub(crate) fn send(
     if moved != 0 {
         return Err(Reason::NoHeadroom);
     }
-    write(ctx, local, path, &hop, &inner, &header).ok_or(Reason::NoHeadroom)?;
+    let traffic_class = inner.udp.traffic_class & DSCP;
+    write(ctx, (outer, path), &hop, traffic_class, ports, &header).ok_or(Reason::NoHeadroom)?;
     if hop.interface == ctx.ingress_ifindex() as u32 {
         return Ok(XDP_TX);
     }
@@ -143,13 +148,12 @@ fn cut_padding(ctx: &XdpContext, inner: &Datagram<'_>) -> Result<(), Reason> {
 #[inline(always)]
 fn write(
     ctx: &XdpContext,
-    local: &Local,
-    path: &Path,
+    (outer, path): (Family, &Path),
     hop: &NextHop,
-    inner: &Datagram<'_>,
+    traffic_class: u8,
+    ports: (u16, u16),
     header: &Header,
 ) -> Option<()> {
-    let udp = &inner.udp;
     let mut cursor = Packet::frame(ctx);
     cursor.put(hop.destination_mac)?;
     cursor.put(hop.source_mac)?;
@@ -157,20 +161,17 @@ fn write(
         cursor.put(dissect::ETHERTYPE_VLAN.to_be_bytes())?;
         cursor.put(hop.vlan.to_be_bytes())?;
     }
-    cursor.put(inner.ethertype.to_be_bytes())?;
-    let traffic_class = udp.traffic_class & DSCP;
-    let source_port = tunnel::source_port(&udp.addresses, udp.source_port);
-    let ports = (source_port, local.encapsulation_port);
-    let payload_len = udp.ip_len + tunnel::LEN as u16;
-    match udp.addresses {
-        Addresses::V4 { .. } => cursor.put(tunnel::ipv4_udp(
+    cursor.put(outer.ethertype().to_be_bytes())?;
+    let payload_len = header.inner_len + tunnel::LEN as u16;
+    match outer {
+        Family::Ipv4 => cursor.put(tunnel::ipv4_udp(
             first_four(&path.source),
             first_four(&path.destination),
             traffic_class,
             ports,
             payload_len,
         ))?,
-        Addresses::V6 { .. } => cursor.put(tunnel::ipv6_udp(
+        Family::Ipv6 => cursor.put(tunnel::ipv6_udp(
             path.source,
             path.destination,
             traffic_class,
@@ -179,14 +180,6 @@ fn write(
         ))?,
     }
     cursor.put(header.to_bytes())
-}
-
-#[inline(always)]
-fn overhead(addresses: &Addresses) -> usize {
-    match addresses {
-        Addresses::V4 { .. } => tunnel::OVERHEAD_IPV4,
-        Addresses::V6 { .. } => tunnel::OVERHEAD_IPV6,
-    }
 }
 
 #[inline(always)]

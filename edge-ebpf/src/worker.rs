@@ -10,7 +10,8 @@ use edge_wire::cid::{self, ServerId};
 use edge_wire::dissect::{self, UDP_LEN};
 use edge_wire::maps::Local;
 
-use crate::maps::{DECODE_CONFIGS, HEAD, HEAD_LEN, LOCAL, WORKERS};
+use crate::maps::{HEAD, HEAD_LEN, LOCAL, WORKERS};
+use crate::owner;
 
 /// Selects a socket, and says how it was chosen.
 #[inline(always)]
@@ -32,7 +33,7 @@ pub(crate) fn select(ctx: &SkReuseportContext) -> Reason {
 #[inline(always)]
 fn choose(ctx: &SkReuseportContext, local: &Local) -> (u8, Reason) {
     let payload = head(ctx).unwrap_or_default();
-    if let Some(owner) = owner(payload)
+    if let Some(owner) = owner_of(payload)
         && owner.node == local.node
         && owner.generation == local.generation
         && owner.worker < local.workers
@@ -44,9 +45,9 @@ fn choose(ctx: &SkReuseportContext, local: &Local) -> (u8, Reason) {
 }
 
 #[inline(always)]
-fn owner(mut payload: &[u8]) -> Option<ServerId> {
-    let id = dissect::our_connection_id(&mut payload).ok()?;
-    DECODE_CONFIGS.get(cid::config_id(id[0]))?.owner(id)
+fn owner_of(payload: &[u8]) -> Option<ServerId> {
+    let candidate = dissect::candidate_of(payload).ok()?;
+    owner::owner(&candidate)
 }
 
 /// The first bytes of the payload. By the helper, not by packet pointers: a train that receive

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use edge_wire::maps::DecodeConfig;
+use edge_wire::cid::{self, DecodeConfig};
 
 pub use write::init;
 
@@ -132,7 +132,7 @@ impl Secrets {
         let mut configs = [DecodeConfig::ABSENT; 8];
         for secret in &self.connection_ids {
             if let Some(entry) = configs[..7].get_mut(usize::from(secret.config_id)) {
-                *entry = secret.key.as_ref().map_or(DecodeConfig::PLAIN, DecodeConfig::single_pass);
+                *entry = DecodeConfig::new(cid::DEFAULT_LEN, secret.key.as_ref());
             }
         }
         configs

@@ -12,7 +12,10 @@ pub type RoundKeys = [[u32; 4]; 11];
 
 const SBOX: [u8; 256] = sbox();
 const INVERSE_SBOX: [u8; 256] = inverse_sbox();
+static FORWARD: [u8; 256] = SBOX;
 static INVERSE: [u8; 256] = INVERSE_SBOX;
+/// MixColumns of the column (SBOX[i], 0, 0, 0); the other three are its rotations.
+static ENCRYPT: [u32; 256] = encrypt_table();
 /// InvMixColumns of the column (INVERSE_SBOX[i], 0, 0, 0); the other three are its rotations.
 static DECRYPT: [u32; 256] = decrypt_table();
 
@@ -48,54 +51,80 @@ pub fn decryption_keys(key: &Block) -> RoundKeys {
     keys
 }
 
-/// Encrypts one block. For minting and for tests; the kernel only decrypts.
+/// Encrypts one block.
+#[inline(always)]
 #[must_use]
 pub fn encrypt(keys: &RoundKeys, block: &Block) -> Block {
-    let mut state = xor(columns(block), &keys[0]);
-    for (round, key) in keys[1..].iter().enumerate() {
-        let mut next = [0; 4];
-        for (index, column) in next.iter_mut().enumerate() {
-            // ShiftRows: row r of column c comes from column c + r.
-            let bytes: [u8; 4] = core::array::from_fn(|row| {
-                SBOX[state[(index + row) % 4].to_be_bytes()[row] as usize]
-            });
-            let substituted = u32::from_be_bytes(bytes);
-            *column = if round < 9 { mix(substituted) } else { substituted };
-        }
-        state = xor(next, key);
-    }
-    bytes(state)
+    bytes(encrypt_columns(keys, columns(block)))
 }
 
-/// Decrypts one block: four table look-ups a column and round.
+/// As [`encrypt`], the block as its four columns: four table look-ups a column and round.
+#[inline(always)]
+#[must_use]
+pub fn encrypt_columns(keys: &RoundKeys, block: [u32; 4]) -> [u32; 4] {
+    let mut state = xor(block, &keys[0]);
+    for key in &keys[1..10] {
+        let [a, b, c, d] = state;
+        // ShiftRows: row r of column c comes from column c + r.
+        state = xor(
+            [
+                round(&ENCRYPT, a, b, c, d),
+                round(&ENCRYPT, b, c, d, a),
+                round(&ENCRYPT, c, d, a, b),
+                round(&ENCRYPT, d, a, b, c),
+            ],
+            key,
+        );
+    }
+    let [a, b, c, d] = state;
+    let last = |a, b, c, d| last(&FORWARD, a, b, c, d);
+    xor([last(a, b, c, d), last(b, c, d, a), last(c, d, a, b), last(d, a, b, c)], &keys[10])
+}
+
+/// Decrypts one block.
 #[inline(always)]
 #[must_use]
 pub fn decrypt(keys: &RoundKeys, block: &Block) -> Block {
-    let mut state = xor(columns(block), &keys[0]);
+    bytes(decrypt_columns(keys, columns(block)))
+}
+
+/// As [`decrypt`], the block as its four columns: four table look-ups a column and round.
+#[inline(always)]
+#[must_use]
+pub fn decrypt_columns(keys: &RoundKeys, block: [u32; 4]) -> [u32; 4] {
+    let mut state = xor(block, &keys[0]);
     for key in &keys[1..10] {
         let [a, b, c, d] = state;
         // InvShiftRows: row r of column c comes from column c - r.
-        state =
-            xor([round(a, d, c, b), round(b, a, d, c), round(c, b, a, d), round(d, c, b, a)], key);
+        state = xor(
+            [
+                round(&DECRYPT, a, d, c, b),
+                round(&DECRYPT, b, a, d, c),
+                round(&DECRYPT, c, b, a, d),
+                round(&DECRYPT, d, c, b, a),
+            ],
+            key,
+        );
     }
     let [a, b, c, d] = state;
-    bytes(xor([last(a, d, c, b), last(b, a, d, c), last(c, b, a, d), last(d, c, b, a)], &keys[10]))
+    let last = |a, b, c, d| last(&INVERSE, a, b, c, d);
+    xor([last(a, d, c, b), last(b, a, d, c), last(c, b, a, d), last(d, c, b, a)], &keys[10])
 }
 
 #[inline(always)]
-fn round(row0: u32, row1: u32, row2: u32, row3: u32) -> u32 {
-    DECRYPT[(row0 >> 24) as usize]
-        ^ DECRYPT[(row1 >> 16) as usize & 0xff].rotate_right(8)
-        ^ DECRYPT[(row2 >> 8) as usize & 0xff].rotate_right(16)
-        ^ DECRYPT[row3 as usize & 0xff].rotate_right(24)
+fn round(table: &[u32; 256], row0: u32, row1: u32, row2: u32, row3: u32) -> u32 {
+    table[(row0 >> 24) as usize]
+        ^ table[(row1 >> 16) as usize & 0xff].rotate_right(8)
+        ^ table[(row2 >> 8) as usize & 0xff].rotate_right(16)
+        ^ table[row3 as usize & 0xff].rotate_right(24)
 }
 
 #[inline(always)]
-fn last(row0: u32, row1: u32, row2: u32, row3: u32) -> u32 {
-    (u32::from(INVERSE[(row0 >> 24) as usize]) << 24)
-        | (u32::from(INVERSE[(row1 >> 16) as usize & 0xff]) << 16)
-        | (u32::from(INVERSE[(row2 >> 8) as usize & 0xff]) << 8)
-        | u32::from(INVERSE[row3 as usize & 0xff])
+fn last(table: &[u8; 256], row0: u32, row1: u32, row2: u32, row3: u32) -> u32 {
+    (u32::from(table[(row0 >> 24) as usize]) << 24)
+        | (u32::from(table[(row1 >> 16) as usize & 0xff]) << 16)
+        | (u32::from(table[(row2 >> 8) as usize & 0xff]) << 8)
+        | u32::from(table[row3 as usize & 0xff])
 }
 
 #[inline(always)]
@@ -189,6 +218,16 @@ const fn inverse_sbox() -> [u8; 256] {
     let mut index = 0;
     while index < 256 {
         table[forward[index] as usize] = index as u8;
+        index += 1;
+    }
+    table
+}
+
+const fn encrypt_table() -> [u32; 256] {
+    let mut table = [0; 256];
+    let mut index = 0;
+    while index < 256 {
+        table[index] = mix((SBOX[index] as u32) << 24);
         index += 1;
     }
     table

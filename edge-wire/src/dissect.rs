@@ -4,7 +4,7 @@
 //! Nothing it returns reaches beyond the lengths that the headers themselves declare.
 
 use crate::Reason;
-use crate::cid::MAX_LEN;
+use crate::cid::{self, Candidate, MAX_LEN, MIN_LEN};
 use crate::cursor::Cursor;
 
 /// The EtherType of IPv4.
@@ -17,6 +17,16 @@ const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8; // IEEE 802.1ad
 const UDP: u8 = 17;
 const IPV6_FRAGMENT: u8 = 44;
 
+/// QUIC version 1 (RFC 9000).
+pub const VERSION_1: u32 = 1;
+/// QUIC version 2 (RFC 9369).
+pub const VERSION_2: u32 = 0x6b33_43cf;
+/// A client's datagram with an Initial packet is at least this long (RFC 9000 section 14.1).
+pub const MIN_INITIAL_LEN: u16 = 1200;
+
+/// What a long header holds in front of the connection ID: a byte, the version, and its length.
+pub const LONG_HEAD_LEN: usize = 6;
+
 /// Length of an Ethernet header without tags.
 pub const ETHERNET_LEN: usize = 14;
 /// Length of a VLAN tag.
@@ -28,33 +38,75 @@ pub const IPV6_LEN: usize = 40;
 /// Length of a UDP header.
 pub const UDP_LEN: usize = 8;
 
-/// Addresses of a packet, which say its family too.
-// A tag of eight bytes keeps the addresses behind it aligned: the kernel's verifier lets a program
-// read a packet anywhere, but its stack only in step.
+/// Addresses of a packet, which say its family too. Where they stand in the packet: the kernel's
+/// stack has no room for copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-pub enum Addresses {
+pub enum Addresses<'packet> {
     /// IPv4.
     V4 {
         /// The sender.
-        source: [u8; 4],
+        source: &'packet [u8; 4],
         /// The receiver.
-        destination: [u8; 4],
+        destination: &'packet [u8; 4],
     },
     /// IPv6.
     V6 {
         /// The sender.
-        source: [u8; 16],
+        source: &'packet [u8; 16],
         /// The receiver.
-        destination: [u8; 16],
+        destination: &'packet [u8; 16],
     },
+}
+
+/// An IP version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+impl Family {
+    /// As an Ethernet header says it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ethertype(self) -> u16 {
+        match self {
+            Self::Ipv4 => ETHERTYPE_IPV4,
+            Self::Ipv6 => ETHERTYPE_IPV6,
+        }
+    }
+
+    /// Of the IP packet that begins with this byte.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(first: u8) -> Option<Self> {
+        match first >> 4 {
+            4 => Some(Self::Ipv4),
+            6 => Some(Self::Ipv6),
+            _ => None,
+        }
+    }
+}
+
+impl Addresses<'_> {
+    /// The family of both.
+    #[inline(always)]
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        match self {
+            Self::V4 { .. } => Family::Ipv4,
+            Self::V6 { .. } => Family::Ipv6,
+        }
+    }
 }
 
 /// A UDP datagram in an IP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Udp {
+pub struct Udp<'packet> {
     /// Family, sender and receiver.
-    pub addresses: Addresses,
+    pub addresses: Addresses<'packet>,
     /// DSCP and ECN: the type of service, or traffic class.
     pub traffic_class: u8,
     /// The whole IP packet, by its own header. Never more than there is in the frame.
@@ -97,7 +149,7 @@ fn vlan<'a>(cursor: &mut impl Cursor<'a>) -> Result<u16, Reason> {
 /// # Errors
 /// The Reason why this is not a UDP datagram that can be steered.
 #[inline(always)]
-pub fn udp<'a>(cursor: &mut impl Cursor<'a>, ethertype: u16) -> Result<Udp, Reason> {
+pub fn udp<'a>(cursor: &mut impl Cursor<'a>, ethertype: u16) -> Result<Udp<'a>, Reason> {
     match ethertype {
         ETHERTYPE_IPV4 => ipv4(cursor),
         ETHERTYPE_IPV6 => ipv6(cursor),
@@ -106,13 +158,13 @@ pub fn udp<'a>(cursor: &mut impl Cursor<'a>, ethertype: u16) -> Result<Udp, Reas
 }
 
 #[inline(always)]
-fn ipv4<'a>(cursor: &mut impl Cursor<'a>) -> Result<Udp, Reason> {
+fn ipv4<'a>(cursor: &mut impl Cursor<'a>) -> Result<Udp<'a>, Reason> {
     let present = cursor.remaining();
     let [version, traffic_class, len_high, len_low] = *cursor.take().ok_or(Reason::Malformed)?;
     let [_, _, fragment_high, fragment_low] = *cursor.take().ok_or(Reason::Malformed)?;
     let [_, protocol, _, _] = *cursor.take().ok_or(Reason::Malformed)?;
-    let source = *cursor.take().ok_or(Reason::Malformed)?;
-    let destination = *cursor.take().ok_or(Reason::Malformed)?;
+    let source = cursor.take().ok_or(Reason::Malformed)?;
+    let destination = cursor.take().ok_or(Reason::Malformed)?;
     let ip_len = u16::from_be_bytes([len_high, len_low]);
     if version >> 4 != 4 || version & 0x0f < 5 {
         return Err(Reason::Malformed);
@@ -132,12 +184,12 @@ fn ipv4<'a>(cursor: &mut impl Cursor<'a>) -> Result<Udp, Reason> {
 }
 
 #[inline(always)]
-fn ipv6<'a>(cursor: &mut impl Cursor<'a>) -> Result<Udp, Reason> {
+fn ipv6<'a>(cursor: &mut impl Cursor<'a>) -> Result<Udp<'a>, Reason> {
     let present = cursor.remaining();
     let [version, class_low, _, _] = *cursor.take().ok_or(Reason::Malformed)?;
     let [len_high, len_low, next_header, _] = *cursor.take().ok_or(Reason::Malformed)?;
-    let source = *cursor.take().ok_or(Reason::Malformed)?;
-    let destination = *cursor.take().ok_or(Reason::Malformed)?;
+    let source = cursor.take().ok_or(Reason::Malformed)?;
+    let destination = cursor.take().ok_or(Reason::Malformed)?;
     let payload_len = u16::from_be_bytes([len_high, len_low]);
     if version >> 4 != 6 || payload_len > u16::MAX - IPV6_LEN as u16 {
         return Err(Reason::Malformed);
@@ -158,12 +210,12 @@ fn ipv6<'a>(cursor: &mut impl Cursor<'a>) -> Result<Udp, Reason> {
 #[inline(always)]
 fn datagram<'a>(
     cursor: &mut impl Cursor<'a>,
-    addresses: Addresses,
+    addresses: Addresses<'a>,
     traffic_class: u8,
     ip_len: u16,
     header_len: usize,
     present: usize,
-) -> Result<Udp, Reason> {
+) -> Result<Udp<'a>, Reason> {
     let [s0, s1, d0, d1, l0, l1, _, _] = *cursor.take().ok_or(Reason::Malformed)?;
     let udp_len = u16::from_be_bytes([l0, l1]);
     // An Ethernet frame may be padded behind the packet, but never end before it.
@@ -188,11 +240,29 @@ fn datagram<'a>(
 pub enum Quic {
     /// A long header; the connection ID of this length follows.
     Long {
+        /// The first byte, whose bits mean what the version says.
+        first: u8,
+        /// The version; 0 in Version Negotiation, which no client sends.
+        version: u32,
         /// Length of the destination connection ID, 0 to 255.
         id_len: u8,
     },
     /// A short header; the connection ID follows, as long as the receiver makes them.
     Short,
+}
+
+impl Quic {
+    /// Is it an Initial packet of a version whose types we know? They differ: RFC 9000
+    /// section 17.2.2, RFC 9369 section 3.2.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_initial(&self) -> bool {
+        match *self {
+            Self::Long { first, version: VERSION_1, .. } => first & 0x30 == 0,
+            Self::Long { first, version: VERSION_2, .. } => first & 0x30 == 0x10,
+            _ => false,
+        }
+    }
 }
 
 /// Reads up to where the destination connection ID begins. The fixed bit is not looked at:
@@ -206,43 +276,57 @@ pub fn quic<'a>(cursor: &mut impl Cursor<'a>) -> Result<Quic, Reason> {
     if first & 0x80 == 0 {
         return Ok(Quic::Short);
     }
-    let [_, _, _, _, id_len] = *cursor.take().ok_or(Reason::NotQuic)?;
-    Ok(Quic::Long { id_len })
+    let [a, b, c, d, id_len] = *cursor.take().ok_or(Reason::NotQuic)?;
+    Ok(Quic::Long { first, version: u32::from_be_bytes([a, b, c, d]), id_len })
 }
 
-/// The destination connection ID where it has the length of ours.
+/// Where a connection ID of ours may stand, behind what [`quic`] read.
 ///
 /// # Errors
-/// [`Reason::NewConnection`] for another length, [`Reason::NotQuic`] where the datagram ends
-/// before the ID does.
+/// [`Reason::NewConnection`] where a long header gives it a length that ours never have,
+/// [`Reason::NotQuic`] where the datagram ends before the longest of them could.
 #[inline(always)]
-pub fn our_connection_id<'a>(
-    cursor: &mut impl Cursor<'a>,
-) -> Result<&'a [u8; crate::cid::LEN], Reason> {
-    if let Quic::Long { id_len } = quic(cursor)?
-        && usize::from(id_len) != crate::cid::LEN
-    {
-        return Err(Reason::NewConnection);
-    }
-    cursor.take().ok_or(Reason::NotQuic)
+pub fn candidate<'a>(cursor: &mut impl Cursor<'a>, quic: &Quic) -> Result<Candidate, Reason> {
+    let declared_len = match *quic {
+        Quic::Long { id_len, .. } if !(MIN_LEN..=MAX_LEN).contains(&usize::from(id_len)) => {
+            return Err(Reason::NewConnection);
+        }
+        Quic::Long { id_len, .. } => id_len,
+        Quic::Short => 0,
+    };
+    Ok(Candidate::new(cursor.take().ok_or(Reason::NotQuic)?, declared_len))
 }
 
-/// As [`our_connection_id`], at the payload of `udp`: an Ethernet frame may be padded, and an ID
-/// that reaches into the padding is none.
+/// As [`candidate`], in the payload of `udp`: an Ethernet frame may be
+/// padded, and an ID that reaches into the padding is none.
 ///
 /// # Errors
-/// As [`our_connection_id`].
+/// As [`candidate`].
 #[inline(always)]
-pub fn our_connection_id_of<'a>(
+pub fn candidate_in<'a>(
     cursor: &mut impl Cursor<'a>,
-    udp: &Udp,
-) -> Result<&'a [u8; crate::cid::LEN], Reason> {
-    let before = cursor.remaining();
-    let id = our_connection_id(cursor);
-    if before - cursor.remaining() > usize::from(udp.payload_len) {
+    quic: &Quic,
+    udp: &Udp<'_>,
+) -> Result<Candidate, Reason> {
+    let head_len = match quic {
+        Quic::Long { .. } => LONG_HEAD_LEN,
+        Quic::Short => 1,
+    };
+    let candidate = candidate(cursor, quic)?;
+    if head_len + MAX_LEN > usize::from(udp.payload_len) {
         return Err(Reason::NotQuic);
     }
-    id
+    Ok(candidate)
+}
+
+/// As [`quic`] and [`candidate`], of a whole datagram.
+///
+/// # Errors
+/// As theirs.
+#[inline(always)]
+pub fn candidate_of<'a>(mut datagram: impl Cursor<'a>) -> Result<Candidate, Reason> {
+    let quic = quic(&mut datagram)?;
+    candidate(&mut datagram, &quic)
 }
 
 /// What there is of the destination connection ID, whoever made it: at most [`MAX_LEN`] bytes,
@@ -252,8 +336,9 @@ pub fn our_connection_id_of<'a>(
 pub fn any_connection_id<'a>(cursor: &mut impl Cursor<'a>) -> ([u8; MAX_LEN], u8) {
     let mut id = [0; MAX_LEN];
     let length = match quic(cursor) {
-        Ok(Quic::Long { id_len }) => usize::from(id_len).min(MAX_LEN),
-        Ok(Quic::Short) => crate::cid::LEN,
+        Ok(Quic::Long { id_len, .. }) => usize::from(id_len).min(MAX_LEN),
+        // As long as one of ours would be that begins so.
+        Ok(Quic::Short) => first_of(cursor).map_or(0, cid::self_encoded_len).min(MAX_LEN),
         Err(_) => 0,
     };
     let mut present = 0;
@@ -266,6 +351,12 @@ pub fn any_connection_id<'a>(cursor: &mut impl Cursor<'a>) -> ([u8; MAX_LEN], u8
         present += 1;
     }
     (id, present)
+}
+
+/// The next byte, left where it is.
+#[inline(always)]
+fn first_of<'a>(cursor: &impl Cursor<'a>) -> Option<u8> {
+    { *cursor }.take_u8()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! | module | job |
 //! |---|---|
 //! | [`cursor`] | bounded reading, the one way to take bytes from a packet |
+//! | [`admit`] | early drops and budgets |
 //! | [`dissect`] | Ethernet, IP, UDP and the version-independent part of QUIC (RFC 8999) |
 //! | [`cid`] | QUIC-LB connection IDs, both directions |
 //! | [`aes`] | AES-128 for connection IDs, where the kernel has no other |
@@ -20,6 +21,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod admit;
 pub mod aes;
 pub mod cid;
 pub mod cursor;

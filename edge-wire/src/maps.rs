@@ -3,7 +3,11 @@
 //! Values are `repr(C)` without padding, in host byte order unless said; sizes are asserted here
 //! because kernel and user space are compiled apart.
 
+#[cfg(doc)]
+use crate::admit;
+use crate::admit::Limit;
 pub use crate::cid::DecodeConfig;
+use crate::dissect::Family;
 use crate::siphash;
 
 /// Array of one [`Local`].
@@ -21,6 +25,16 @@ pub const NODES: &str = "NODES";
 pub const ENCAPSULATION_KEYS: &str = "ENCAPSULATION_KEYS";
 /// Array of sockets, by worker, of this generation.
 pub const WORKERS: &str = "WORKERS";
+/// LPM trie whose keys are networks that packets are dropped from, IPv4-mapped where they are IPv4
+/// (so that their prefix is 96 bits longer); the value is 1. Asked only while [`admit::BLOCKLIST`] is on.
+pub const BLOCKLIST: &str = "BLOCKLIST";
+/// As [`PORTS`], of UDP source ports whose packets are dropped while [`admit::AMPLIFIER_PORTS`]
+/// is on.
+pub const AMPLIFIER_PORTS: &str = "AMPLIFIER_PORTS";
+/// LRU hash map from [`admit::network`] to the [`admit::Budget`]'s time: Initials of that network.
+pub const INITIALS: &str = "INITIALS";
+/// Per-CPU array by node ID of the [`admit::Budget`]'s time: packets forwarded to that node.
+pub const FORWARDS: &str = "FORWARDS";
 /// Per-CPU array of `u64`, by [`crate::Reason`]: packets that `steer_node` ended so.
 pub const NODE_REASONS: &str = "NODE_REASONS";
 /// Per-CPU array of `u64`, by [`crate::Reason`]: packets that `steer_worker` ended so.
@@ -36,6 +50,11 @@ pub const PORT_WORDS: u32 = 1024;
 pub const MAX_ANYCAST: u32 = 256;
 /// Entries of [`NODES`]. An array: a hash map costs three times as much.
 pub const MAX_NODES: u32 = 4096;
+/// Entries of [`BLOCKLIST`]: 64 bytes each.
+pub const MAX_BLOCKLIST: u32 = 65_536;
+/// Entries of [`INITIALS`], the least recently used of which make room for new ones: the networks
+/// of a flood with random senders are as many as it likes.
+pub const MAX_INITIALS: u32 = 65_536;
 /// Entries of [`ENCAPSULATION_KEYS`]: previous, current, next, and one to spare.
 pub const MAX_ENCAPSULATION_KEYS: u32 = 4;
 /// Entries of [`WORKERS`].
@@ -47,6 +66,10 @@ pub const MAX_WORKERS: u32 = 256;
 pub struct Local {
     /// Key of [`crate::cid::worker_by_hash`].
     pub hash_key: siphash::Key,
+    /// Initials of one network, while [`admit::INITIALS`] is on.
+    pub initials: Limit,
+    /// Packets to one node on one CPU; none where it costs nothing.
+    pub forwards: Limit,
     /// Our own addresses, to which other nodes encapsulate; zero where we have none of a family.
     pub ipv4: [u8; 4],
     /// See `ipv4`.
@@ -63,8 +86,8 @@ pub struct Local {
     pub workers: u8,
     /// The process that owns those sockets.
     pub generation: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// Early drops: switches of [`admit`], one bit each.
+    pub admission: u8,
 }
 
 /// A node of the fleet, ourselves included.
@@ -73,9 +96,9 @@ pub struct Local {
 pub struct Node {
     /// One of [`NodeState`].
     pub state: u32,
-    /// The way there for IPv4 packets.
+    /// The way there in IPv4; see [`Node::way`].
     pub ipv4: Path,
-    /// The way there for IPv6 packets.
+    /// The way there in IPv6.
     pub ipv6: Path,
 }
 
@@ -135,6 +158,19 @@ impl Path {
 }
 
 impl Node {
+    /// The way for a packet of the family `inner`, and the family of the outer headers: its own
+    /// where both ends have an address of it, else the other.
+    #[inline(always)]
+    #[must_use]
+    pub fn way(&self, inner: Family) -> (Family, &Path) {
+        let has_ends = |path: &Path| u128::from_ne_bytes(path.destination) != 0;
+        match inner {
+            Family::Ipv4 if has_ends(&self.ipv4) => (Family::Ipv4, &self.ipv4),
+            Family::Ipv6 if !has_ends(&self.ipv6) => (Family::Ipv4, &self.ipv4),
+            _ => (Family::Ipv6, &self.ipv6),
+        }
+    }
+
     /// No node.
     pub const UNKNOWN: Self =
         Self { state: NodeState::Unknown as u32, ipv4: Path::UNKNOWN, ipv6: Path::UNKNOWN };
@@ -146,11 +182,11 @@ impl EncapsulationKey {
 }
 
 const _: () = {
-    assert!(size_of::<Local>() == 48 && align_of::<Local>() == 8);
+    assert!(size_of::<Local>() == 80 && align_of::<Local>() == 8);
     assert!(size_of::<Path>() == 52);
     assert!(size_of::<Node>() == 108);
     assert!(size_of::<EncapsulationKey>() == 24);
-    assert!(size_of::<DecodeConfig>() == 180);
+    assert!(size_of::<DecodeConfig>() == 224);
 };
 
 #[cfg(feature = "user")]

@@ -16,7 +16,7 @@
 //! port is a hash of the client's tuple, so that the owner's receive queues share the load; the
 //! outer UDP checksum is zero (RFC 6935, RFC 6936: the inner packet has its own).
 
-use crate::dissect::{Addresses, IPV4_LEN, IPV6_LEN, UDP_LEN};
+use crate::dissect::{Addresses, Family, IPV4_LEN, IPV6_LEN, UDP_LEN};
 use crate::siphash::{Key, SipHash};
 
 /// The version this code speaks.
@@ -29,6 +29,16 @@ pub const COVERED: usize = 64;
 pub const OVERHEAD_IPV4: usize = IPV4_LEN + UDP_LEN + LEN;
 /// See [`OVERHEAD_IPV4`].
 pub const OVERHEAD_IPV6: usize = IPV6_LEN + UDP_LEN + LEN;
+
+/// What encapsulation adds to a packet where the outer headers are of this family.
+#[inline(always)]
+#[must_use]
+pub const fn overhead(outer: Family) -> usize {
+    match outer {
+        Family::Ipv4 => OVERHEAD_IPV4,
+        Family::Ipv6 => OVERHEAD_IPV6,
+    }
+}
 
 /// The first 64 bytes of the inner packet, filled up with zeros, as little-endian words.
 pub type Covered = [u64; COVERED / 8];
@@ -127,9 +137,9 @@ pub fn covered_of(inner: &[u8]) -> Covered {
 /// The outer source port for a client's tuple: the dynamic range, 49152 to 65535.
 #[inline(always)]
 #[must_use]
-pub fn source_port(addresses: &Addresses, client_port: u16) -> u16 {
+pub fn source_port(addresses: &Addresses<'_>, client_port: u16) -> u16 {
     let client = match *addresses {
-        Addresses::V4 { source, .. } => u32::from_ne_bytes(source),
+        Addresses::V4 { source, .. } => u32::from_ne_bytes(*source),
         Addresses::V6 { source: s, .. } => {
             u32::from_ne_bytes([s[0], s[1], s[2], s[3]])
                 ^ u32::from_ne_bytes([s[4], s[5], s[6], s[7]])
@@ -337,8 +347,8 @@ mod tests {
         #[test]
         fn source_ports_are_dynamic_ones(source: [u8; 16], port: u16) {
             let [a, b, c, d, ..] = source;
-            let ipv4 = Addresses::V4 { source: [a, b, c, d], destination: [0; 4] };
-            let ipv6 = Addresses::V6 { source, destination: [0; 16] };
+            let ipv4 = Addresses::V4 { source: &[a, b, c, d], destination: &[0; 4] };
+            let ipv6 = Addresses::V6 { source: &source, destination: &[0; 16] };
             prop_assert!(source_port(&ipv4, port) >= 49_152);
             prop_assert!(source_port(&ipv6, port) >= 49_152);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::rand;
 use edge_wire::Reason;
-use edge_wire::cid::{self, Codec, CodecError, NONCE_LEN, SERVER_ID_LEN, ServerId};
+use edge_wire::cid::{Candidate, Codec, CodecError, DEFAULT_LEN, SERVER_ID_LEN, ServerId};
 use edge_wire::dissect;
 use edge_wire::maps::DecodeConfig;
 use quinn_proto::{ConnectionId, ConnectionIdGenerator, InvalidCid};
@@ -103,13 +103,12 @@ impl Owners {
     /// Whose connection the datagram's first packet belongs to.
     #[must_use]
     pub fn of(&self, datagram: &[u8]) -> Owner {
-        match dissect::our_connection_id(&mut &*datagram) {
-            Ok(id) => match self.of_id(id) {
+        match dissect::candidate_of(datagram) {
+            Ok(candidate) => match self.decode(&candidate) {
+                Some(minted_by) => self.owner(minted_by),
                 // A client's first, random ID may have the length of ours.
-                Owner::Unknown if self.decode(id).is_none() && is_long(datagram) => {
-                    Owner::NewConnection
-                }
-                owner => owner,
+                None if is_long(datagram) => Owner::NewConnection,
+                None => Owner::Unknown,
             },
             Err(Reason::NewConnection) => Owner::NewConnection,
             Err(_) => Owner::NotQuic,
@@ -118,8 +117,12 @@ impl Owners {
 
     /// Who minted the ID; [`Owner::Unknown`] where it is not of our making.
     #[must_use]
-    pub fn of_id(&self, id: &[u8; cid::LEN]) -> Owner {
-        let Some(owner) = self.decode(id) else { return Owner::Unknown };
+    pub fn of_id(&self, id: &[u8]) -> Owner {
+        let minted_by = Candidate::of_id(id).and_then(|candidate| self.decode(&candidate));
+        minted_by.map_or(Owner::Unknown, |minted_by| self.owner(minted_by))
+    }
+
+    fn owner(&self, owner: ServerId) -> Owner {
         if owner.node != self.own.node {
             return match self.nodes.liveness(owner.node) {
                 Liveness::Live => Owner::OtherNode(owner.node),
@@ -136,8 +139,8 @@ impl Owners {
         }
     }
 
-    fn decode(&self, id: &[u8; cid::LEN]) -> Option<ServerId> {
-        self.configs[cid::config_id(id[0]) as usize].owner(id)
+    fn decode(&self, candidate: &Candidate) -> Option<ServerId> {
+        self.configs[candidate.config_id() as usize].owner(candidate)
     }
 }
 
@@ -174,7 +177,7 @@ impl Mint {
             .find(|config| config.config_id == secrets.mint)
             .and_then(|config| config.key.as_ref());
         Ok(Self {
-            codec: Codec::landfast(secrets.mint, key)?,
+            codec: Codec::landfast(secrets.mint, DEFAULT_LEN, key)?,
             server_id: owners.own.to_bytes(),
             nonce: if key.is_some() { Nonce::counter() } else { Nonce::Random },
             owners,
@@ -207,13 +210,13 @@ impl Nonce {
         Self::Counter(u128::from_be_bytes(random()))
     }
 
-    fn next(&mut self) -> [u8; NONCE_LEN] {
+    /// As many of the last bytes as a nonce has may be used.
+    fn next(&mut self) -> [u8; 16] {
         match self {
             Self::Random => random(),
             Self::Counter(last) => {
                 *last = last.wrapping_add(1);
-                let [_, _, _, _, low @ ..] = last.to_be_bytes();
-                low
+                last.to_be_bytes()
             }
         }
     }
@@ -222,13 +225,13 @@ impl Nonce {
 impl ConnectionIdGenerator for Mint {
     fn generate_cid(&mut self) -> ConnectionId {
         let nonce = self.nonce.next();
-        ConnectionId::new(self.codec.encode(&self.server_id, &nonce).as_slice())
+        let nonce = &nonce[nonce.len() - self.codec.nonce_len()..];
+        ConnectionId::new(self.codec.encode(&self.server_id, nonce).as_slice())
     }
 
     /// Whether a datagram of an unknown connection with this ID may draw a stateless reset: only
     /// where nobody else could still hold the connection (RFC 9000 section 21.11).
     fn validate(&self, id: &ConnectionId) -> Result<(), InvalidCid> {
-        let id = <&[u8; cid::LEN]>::try_from(&**id).map_err(|_| InvalidCid)?;
         match self.owners.of_id(id) {
             Owner::ThisWorker | Owner::Gone | Owner::DeadNode(_) => Ok(()),
             Owner::OtherWorker(_)
@@ -240,7 +243,7 @@ impl ConnectionIdGenerator for Mint {
     }
 
     fn cid_len(&self) -> usize {
-        cid::LEN
+        self.codec.id_len()
     }
 
     /// Without end for now: the config that mints changes only with the process.

@@ -23,10 +23,10 @@ impl WorkerChoice {
         })
     }
 
-    fn named(&self, mut datagram: &[u8]) -> Option<u8> {
-        let id = dissect::our_connection_id(&mut datagram).ok()?;
-        let config = self.configs.get(cid::config_id(id[0]) as usize)?;
-        let ServerId { node, worker, generation } = config.owner(id)?;
+    fn named(&self, datagram: &[u8]) -> Option<u8> {
+        let candidate = dissect::candidate_of(datagram).ok()?;
+        let config = self.configs.get(candidate.config_id() as usize)?;
+        let ServerId { node, worker, generation } = config.owner(&candidate)?;
         let ours = node == self.node && generation == self.generation && worker < self.workers;
         ours.then_some(worker)
     }
@@ -39,13 +39,13 @@ mod tests {
 
     fn choice() -> WorkerChoice {
         let mut configs = [DecodeConfig::ABSENT; 8];
-        configs[1] = DecodeConfig::PLAIN;
+        configs[1] = DecodeConfig::new(cid::DEFAULT_LEN, None);
         WorkerChoice { configs, node: 1, generation: 5, workers: 4, hash_key: [1, 2] }
     }
 
     fn datagram(node: u16, worker: u8, generation: u8) -> Vec<u8> {
         let owner = ServerId { node, worker, generation };
-        let codec = Codec::landfast(1, None).expect("valid");
+        let codec = Codec::landfast(1, cid::DEFAULT_LEN, None).expect("valid");
         [&[0x40][..], codec.encode(&owner.to_bytes(), &[8; 12]).as_slice(), b"payload"].concat()
     }
 

@@ -2,7 +2,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use edge_wire::cid::{Codec, ServerId};
+use edge_wire::cid::{Codec, DEFAULT_LEN, ServerId};
 use edge_wire::{Reason, tunnel};
 use proptest::prelude::*;
 use quinn_udp::EcnCodepoint;
@@ -224,7 +224,7 @@ proptest! {
 fn secrets_and_id(owner: ServerId) -> (Secrets, Vec<u8>) {
     let secrets = samples::secrets();
     let config = &secrets.connection_ids[0];
-    let codec = Codec::landfast(config.config_id, config.key.as_ref()).expect("valid");
+    let codec = Codec::landfast(config.config_id, DEFAULT_LEN, config.key.as_ref()).expect("valid");
     let id = codec.encode(&owner.to_bytes(), &[5; 12]).as_slice().to_vec();
     (secrets, id)
 }

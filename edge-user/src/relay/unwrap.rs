@@ -59,8 +59,12 @@ fn client_datagram(peers: &Peers, sender: IpAddr, inner: &[u8]) -> Option<Datagr
 
 fn endpoints(udp: &Udp) -> (SocketAddr, SocketAddr) {
     let (source, destination) = match udp.addresses {
-        Addresses::V4 { source, destination } => (IpAddr::from(source), IpAddr::from(destination)),
-        Addresses::V6 { source, destination } => (IpAddr::from(source), IpAddr::from(destination)),
+        Addresses::V4 { source, destination } => {
+            (IpAddr::from(*source), IpAddr::from(*destination))
+        }
+        Addresses::V6 { source, destination } => {
+            (IpAddr::from(*source), IpAddr::from(*destination))
+        }
     };
     (SocketAddr::new(source, udp.source_port), SocketAddr::new(destination, udp.destination_port))
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use edge_wire::admit::Limit;
 use edge_wire::cid::DecodeConfig;
 use edge_wire::maps::{
     EncapsulationKey, Local, MAX_ENCAPSULATION_KEYS, MAX_NODES, Node, NodeState, PORT_WORDS, Path,
@@ -36,6 +37,8 @@ impl Tables {
             }
         }
         let local = Local {
+            initials: Limit::NONE,
+            forwards: Limit::NONE,
             hash_key: siphash::key(secrets.worker_hash),
             ipv4: own.and_then(|own| own.ipv4).map_or([0; 4], |address| address.octets()),
             ipv6: own.and_then(|own| own.ipv6).map_or([0; 16], |address| address.octets()),
@@ -45,7 +48,7 @@ impl Tables {
             encapsulation_key: secrets.encapsulate_with,
             workers,
             generation,
-            reserved: 0,
+            admission: 0,
         };
         Self {
             local,
@@ -61,6 +64,8 @@ impl Tables {
     /// encapsulation port is 0, to which nothing can be sent.
     pub(super) fn observing(port: u16) -> Self {
         let local = Local {
+            initials: Limit::NONE,
+            forwards: Limit::NONE,
             hash_key: [0; 2],
             ipv4: [0; 4],
             ipv6: [0; 16],
@@ -70,7 +75,7 @@ impl Tables {
             encapsulation_key: 0,
             workers: 0,
             generation: 0,
-            reserved: 0,
+            admission: 0,
         };
         Self {
             local,
@@ -236,7 +241,7 @@ pub(crate) mod samples {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use edge_wire::cid::{Codec, ServerId};
+    use edge_wire::cid::{Candidate, Codec, DEFAULT_LEN, ServerId};
 
     fn tables() -> Tables {
         Tables::new(&samples::config(1), &samples::secrets(), 9, 2)
@@ -265,11 +270,11 @@ mod tests {
     #[test]
     fn only_the_configs_of_the_fleet_file_decode() {
         let owner = ServerId { node: 2, worker: 1, generation: 0 };
-        let codec = Codec::landfast(2, Some(&[3; 16])).expect("valid");
+        let codec = Codec::landfast(2, DEFAULT_LEN, Some(&[3; 16])).expect("valid");
         let id = codec.encode(&owner.to_bytes(), &[8; 12]);
-        let id = id.as_slice().try_into().expect("our length");
+        let id = Candidate::of_id(id.as_slice()).expect("our length");
         for (index, config) in tables().decode.iter().enumerate() {
-            assert_eq!(config.owner(id), (index == 2).then_some(owner), "config {index}");
+            assert_eq!(config.owner(&id), (index == 2).then_some(owner), "config {index}");
         }
     }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
 
-const ID: [u8; cid::LEN] = [0x10, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+const ID: [u8; cid::DEFAULT_LEN] = [0x10, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
 
 /// An Ethernet header with these tags.
 fn link(tags: &[u16], ethertype: u16) -> Vec<u8> {
@@ -43,15 +43,20 @@ fn ipv6_packet(payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The connection ID where it has the length of ours.
-type Id = Result<[u8; cid::LEN], Reason>;
+/// What may be a connection ID of ours.
+type Id = Result<Candidate, Reason>;
 
 /// All there is to know of a frame.
-fn read(frame: &[u8]) -> Result<(usize, Udp, Id), Reason> {
+fn read(frame: &[u8]) -> Result<(usize, Udp<'_>, Id), Reason> {
     let mut cursor = frame;
     let (link_len, ethertype) = ethernet(&mut cursor)?;
     let udp = udp(&mut cursor, ethertype)?;
-    Ok((link_len, udp, our_connection_id_of(&mut cursor, &udp).copied()))
+    let id = quic(&mut cursor).and_then(|quic| candidate_in(&mut cursor, &quic, &udp));
+    Ok((link_len, udp, id))
+}
+
+fn of_short_header() -> Candidate {
+    Candidate::new(short_header()[1..].first_chunk().expect("longer"), 0)
 }
 
 fn refusal(frame: &[u8]) -> Reason {
@@ -65,8 +70,9 @@ fn short_header() -> Vec<u8> {
 #[test]
 fn ipv4_is_read() {
     let packet = ipv4_packet(&short_header());
-    let (link_len, udp, id) = read(&[link(&[], 0x0800), packet].concat()).expect("a datagram");
-    let addresses = Addresses::V4 { source: [203, 0, 113, 9], destination: [192, 0, 2, 1] };
+    let frame = [link(&[], 0x0800), packet].concat();
+    let (link_len, udp, id) = read(&frame).expect("a datagram");
+    let addresses = Addresses::V4 { source: &[203, 0, 113, 9], destination: &[192, 0, 2, 1] };
     let expected = Udp {
         addresses,
         traffic_class: 0xb9,
@@ -75,14 +81,15 @@ fn ipv4_is_read() {
         destination_port: 443,
         payload_len: 48,
     };
-    assert_eq!((link_len, udp, id), (14, expected, Ok(ID)));
+    assert_eq!((link_len, udp, id), (14, expected, Ok(of_short_header())));
 }
 
 #[test]
 fn ipv6_is_read() {
     let packet = ipv6_packet(&short_header());
-    let (link_len, udp, id) = read(&[link(&[], 0x86dd), packet].concat()).expect("a datagram");
-    let addresses = Addresses::V6 { source: [0xc1; 16], destination: [0xa1; 16] };
+    let frame = [link(&[], 0x86dd), packet].concat();
+    let (link_len, udp, id) = read(&frame).expect("a datagram");
+    let addresses = Addresses::V6 { source: &[0xc1; 16], destination: &[0xa1; 16] };
     let expected = Udp {
         addresses,
         traffic_class: 0xb9,
@@ -91,7 +98,7 @@ fn ipv6_is_read() {
         destination_port: 443,
         payload_len: 48,
     };
-    assert_eq!((link_len, udp, id), (14, expected, Ok(ID)));
+    assert_eq!((link_len, udp, id), (14, expected, Ok(of_short_header())));
 }
 
 #[test]
@@ -102,7 +109,7 @@ fn up_to_two_tags_are_followed() {
     {
         let (link_len, _, id) =
             read(&[&link(tags, 0x0800)[..], &packet].concat()).expect("a datagram");
-        assert_eq!((link_len, id), (length, Ok(ID)), "{tags:04x?}");
+        assert_eq!((link_len, id), (length, Ok(of_short_header())), "{tags:04x?}");
     }
     let three = [&link(&[0x88a8, 0x8100, 0x8100], 0x0800)[..], &packet].concat();
     assert_eq!(refusal(&three), Reason::NotIp);
@@ -155,7 +162,7 @@ fn what_is_not_followed_has_a_reason_of_its_own() {
 #[test]
 fn padding_belongs_to_nothing() {
     let whole = short_header();
-    for length in 0..18 {
+    for length in 0..=MAX_LEN {
         let mut frame = [link(&[], 0x0800), ipv4_packet(&whole[..length])].concat();
         frame.extend(&whole[length..]);
         let (_, udp, id) = read(&frame).expect("a datagram");
@@ -167,12 +174,35 @@ fn padding_belongs_to_nothing() {
 #[test]
 fn an_id_is_ours_by_its_length_only() {
     let long = |id: &[u8]| [&[0xc3, 0, 0, 0, 1, id.len() as u8], id, &[0; 30]].concat();
-    assert_eq!(our_connection_id(&mut &long(&ID)[..]), Ok(&ID));
-    assert_eq!(our_connection_id(&mut &long(&ID[..8])[..]), Err(Reason::NewConnection));
-    assert_eq!(our_connection_id(&mut &long(&[7; 255])[..]), Err(Reason::NewConnection));
-    assert_eq!(our_connection_id(&mut &long(&ID)[..22]), Err(Reason::NotQuic));
-    assert_eq!(our_connection_id(&mut &[0x03; 18][..]), Ok(&[3; cid::LEN]), "greased fixed bit");
-    assert_eq!(our_connection_id(&mut &[][..]), Err(Reason::NotQuic));
+    for length in MIN_LEN..=MAX_LEN {
+        let datagram = long(&vec![7; length]);
+        let candidate = candidate_of(&datagram[..]).expect("a length of ours");
+        let bytes = datagram[6..].first_chunk().expect("longer");
+        assert_eq!(candidate, Candidate::new(bytes, length as u8));
+    }
+    for length in [0, 8, 21, 255] {
+        assert_eq!(candidate_of(&long(&vec![7; length])[..]), Err(Reason::NewConnection));
+    }
+    assert_eq!(candidate_of(&long(&ID)[..25]), Err(Reason::NotQuic));
+    let greased = [0x03; 21];
+    let candidate = Candidate::new(&[3; MAX_LEN], 0);
+    assert_eq!(candidate_of(&greased[..]), Ok(candidate), "the fixed bit is not looked at");
+    assert_eq!(candidate_of(&[][..]), Err(Reason::NotQuic));
+}
+
+/// RFC 9000 section 17.2 and RFC 9369 section 3.2 give the types different bits.
+#[test]
+fn an_initial_is_known_by_version_and_type() {
+    let read = |first: u8, version: u32| {
+        let [a, b, c, d] = version.to_be_bytes();
+        quic(&mut &[first, a, b, c, d, 8][..]).expect("a long header").is_initial()
+    };
+    for kind in 0..4u8 {
+        assert_eq!(read(0xc0 | (kind << 4), VERSION_1), kind == 0);
+        assert_eq!(read(0xc0 | (kind << 4), VERSION_2), kind == 1);
+        assert!(!read(0xc0 | (kind << 4), 0xbaba_baba), "an unknown version has its own types");
+    }
+    assert!(!Quic::Short.is_initial());
 }
 
 #[test]
@@ -188,7 +218,7 @@ fn any_id_is_read_as_far_as_it_goes() {
     let cut = any_connection_id(&mut &[0xc3, 0, 0, 0, 1, 8, 5, 6][..]);
     assert_eq!(cut.1, 2, "as many bytes as there are");
     let (short, length) = any_connection_id(&mut &short_header()[..]);
-    assert_eq!((&short[..cid::LEN], length), (&ID[..], 17));
+    assert_eq!((&short[..ID.len()], length), (&ID[..], 17));
     assert_eq!(any_connection_id(&mut &[][..]), ([0; MAX_LEN], 0));
 }
 

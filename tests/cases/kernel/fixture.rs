@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use edge_wire::Reason;
-use edge_wire::cid::{Codec, NONCE_LEN, ServerId};
+use edge_wire::admit::Limit;
+use edge_wire::cid::{Codec, DEFAULT_LEN, ServerId};
 use edge_wire::maps::{DecodeConfig, EncapsulationKey, Local, Node, NodeState, Path};
 use tests::kernel::{Action, Kernel};
 use tests::packet::Packet;
@@ -26,6 +27,10 @@ pub(super) const UNKNOWN: u16 = 6;
 pub(super) const WITHOUT_NEXT_HOP: u16 = 7;
 /// Live, without an address.
 pub(super) const WITHOUT_ADDRESS: u16 = 8;
+/// Live, reached in IPv4 alone.
+pub(super) const ONLY_IPV4: u16 = 9;
+/// Live, reached in IPv6 alone.
+pub(super) const ONLY_IPV6: u16 = 10;
 /// The last ID that a node can have; live, as [`LIVE`].
 pub(super) const LAST: u16 = 4095;
 
@@ -97,8 +102,7 @@ pub(super) fn fleet() -> Kernel {
     }
     for config in (0..7).filter(|config| *config != 5) {
         let key = config_key(config);
-        let decode = key.as_ref().map_or(DecodeConfig::PLAIN, DecodeConfig::single_pass);
-        kernel.set_config(u32::from(config), decode);
+        kernel.set_config(u32::from(config), DecodeConfig::new(DEFAULT_LEN, key.as_ref()));
     }
     for (key_id, key) in KEYS.into_iter().enumerate() {
         kernel.set_key(key_id as u32, EncapsulationKey { key, present: 1 });
@@ -107,6 +111,8 @@ pub(super) fn fleet() -> Kernel {
     {
         kernel.set_node(id, node(id));
     }
+    kernel.set_node(ONLY_IPV4, Node { ipv6: Path::UNKNOWN, ..node(ONLY_IPV4) });
+    kernel.set_node(ONLY_IPV6, Node { ipv4: Path::UNKNOWN, ..node(ONLY_IPV6) });
     let without_address = Node { state: NodeState::Live as u32, ..Node::UNKNOWN };
     kernel.set_node(WITHOUT_ADDRESS, without_address);
     kernel
@@ -115,6 +121,8 @@ pub(super) fn fleet() -> Kernel {
 /// What node 1 knows of itself.
 pub(super) fn local() -> Local {
     Local {
+        initials: Limit::NONE,
+        forwards: Limit::NONE,
         hash_key: [1, 2],
         ipv4: ipv4_of(OURSELVES),
         ipv6: ipv6_of(OURSELVES),
@@ -124,7 +132,7 @@ pub(super) fn local() -> Local {
         encapsulation_key: CURRENT,
         workers: 4,
         generation: 3,
-        reserved: 0,
+        admission: 0,
     }
 }
 
@@ -199,8 +207,9 @@ pub(super) fn id(config: u8, node: u16) -> Vec<u8> {
 
 /// A connection ID of a config that names this owner.
 pub(super) fn id_owned_by(config: u8, owner: ServerId) -> Vec<u8> {
-    let codec = Codec::landfast(config, config_key(config).as_ref()).expect("a config ID");
-    codec.encode(&owner.to_bytes(), &[0x5a; NONCE_LEN]).as_slice().to_vec()
+    let key = config_key(config);
+    let codec = Codec::landfast(config, DEFAULT_LEN, key.as_ref()).expect("a config ID");
+    codec.encode(&owner.to_bytes(), &vec![0x5a; codec.nonce_len()]).as_slice().to_vec()
 }
 
 /// Both families, with their names.

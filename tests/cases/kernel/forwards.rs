@@ -10,9 +10,9 @@ use tests::packet::{
 };
 
 use super::fixture::{
-    CURRENT, Fixture, KEYS, LAST, LIVE, LIVE_ELSEWHERE, LIVE_IN_VLAN, MTU, OURSELVES, PORT,
-    SOURCE_MAC, VLAN_ID, WITHOUT_ADDRESS, WITHOUT_NEXT_HOP, address_of, check, check_on, families,
-    fleet, id, id_of, next_hop_mac, node, passed,
+    CURRENT, Fixture, KEYS, LAST, LIVE, LIVE_ELSEWHERE, LIVE_IN_VLAN, MTU, ONLY_IPV4, ONLY_IPV6,
+    OURSELVES, PORT, SOURCE_MAC, VLAN_ID, WITHOUT_ADDRESS, WITHOUT_NEXT_HOP, address_of, check,
+    check_on, families, fleet, id, id_of, next_hop_mac, node, passed,
 };
 
 #[test]
@@ -46,7 +46,7 @@ fn every_length_is_sealed_and_sent_whole() {
     let mut fixtures = Vec::new();
     for (family, packet) in families() {
         // The tag covers 64 bytes of the inner packet, filled up where there are fewer.
-        for rest in (0..40).chain([100, 500, 1353, 1388 - 18]) {
+        for rest in (3..40).chain([100, 500, 1353, 1388 - 18]) {
             let packet = packet.clone().payload(short_header(&id_of(LIVE), rest));
             let sentence = format!("{family}, payload of {} bytes", packet.payload.len());
             fixtures.push(sent(sentence, &packet, LIVE, Action::Tx));
@@ -152,7 +152,7 @@ fn without_a_way_a_packet_is_passed() {
     for (family, packet) in families() {
         for (owner, name) in [
             (WITHOUT_NEXT_HOP, "no next hop and no route"),
-            (WITHOUT_ADDRESS, "an owner without an address of the family"),
+            (WITHOUT_ADDRESS, "an owner without an address"),
         ] {
             let frame = packet.clone().payload(short_header(&id_of(owner), 60)).frame();
             fixtures.push(passed(format!("{family}, {name}"), frame, NoNextHop));
@@ -174,25 +174,46 @@ fn without_the_key_to_send_with_a_packet_is_passed() {
 
 #[test]
 fn each_family_has_a_way_of_its_own() {
+    let mut fixtures = Vec::new();
+    for (owner, way) in [(ONLY_IPV4, Packet::ipv4()), (ONLY_IPV6, Packet::ipv6())] {
+        for (family, packet) in families() {
+            for (came, packet) in [
+                ("untagged", packet.clone()),
+                ("by QinQ", packet.tag(SERVICE_VLAN, 5).tag(VLAN, 6)),
+            ] {
+                for rest in [3, 8, 60, 1300] {
+                    let packet = packet.clone().payload(short_header(&id_of(owner), rest));
+                    let sentence = format!("{family}, {came}, {rest} bytes, to node {owner}");
+                    fixtures.push(sent_in(&way, sentence, &packet, owner, Action::Tx));
+                }
+            }
+        }
+    }
+    check(fixtures);
+}
+
+/// Not even where the other family has a way: the route of its own will come.
+#[test]
+fn a_family_with_addresses_waits_for_its_own_way() {
     let mut kernel = fleet();
-    kernel.set_node(LIVE, Node { ipv6: Path::UNKNOWN, ..node(LIVE) });
-    let payload = short_header(&id_of(LIVE), 60);
-    let ipv4 = Packet::ipv4().payload(payload.clone());
-    let ipv6 = Packet::ipv6().payload(payload).frame();
-    let fixtures = [
-        sent("IPv4, where only IPv4 has a way".into(), &ipv4, LIVE, Action::Tx),
-        passed("IPv6, where only IPv4 has a way", ipv6, NoNextHop),
-    ];
-    check_on(&mut kernel, fixtures);
+    let ipv6 = Path { interface: 0, ..node(LIVE).ipv6 };
+    kernel.set_node(LIVE, Node { ipv6, ..node(LIVE) });
+    let packet = Packet::ipv6().payload(short_header(&id_of(LIVE), 60));
+    check_on(&mut kernel, [passed("IPv6, without a route yet", packet.frame(), NoNextHop)]);
 }
 
 /// A packet that is sent to `owner`, with what stands on the wire then.
 fn sent(sentence: String, packet: &Packet, owner: u16, action: Action) -> Fixture {
+    sent_in(packet, sentence, packet, owner, action)
+}
+
+/// As [`sent`], the outer headers of the family of `way`.
+fn sent_in(way: &Packet, sentence: String, packet: &Packet, owner: u16, action: Action) -> Fixture {
     let mut outer = packet.clone();
     outer.macs = (next_hop_mac(owner), SOURCE_MAC);
     outer.tags = if owner == LIVE_IN_VLAN { vec![(VLAN, VLAN_ID)] } else { Vec::new() };
-    outer.source = address_of(OURSELVES, packet, source_port(packet.source));
-    outer.destination = address_of(owner, packet, PORT);
+    outer.source = address_of(OURSELVES, way, source_port(packet.source));
+    outer.destination = address_of(owner, way, PORT);
     outer.traffic_class = packet.traffic_class & 0xfc;
     outer.hops = 64;
     outer.fragment = [0, 0, 0x40, 0]; // don't fragment

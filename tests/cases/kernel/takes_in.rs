@@ -84,12 +84,35 @@ fn a_packet_from_a_node_is_never_sent_to_a_node() {
     check(fixtures);
 }
 
+/// The Ethernet header names the family of what is inside afterwards.
+#[test]
+fn one_family_comes_inside_the_other() {
+    let mut fixtures = Vec::new();
+    let [(_, ipv4), (_, ipv6)] = families();
+    for (name, inner, way) in [("IPv4 in IPv6", &ipv4, &ipv6), ("IPv6 in IPv4", &ipv6, &ipv4)] {
+        let tagged = inner.clone().tag(SERVICE_VLAN, 5).tag(VLAN, 6);
+        for (came, inner) in [("untagged", inner.clone()), ("by QinQ", tagged)] {
+            for rest in [3, 8, 60, 1300] {
+                let inner = inner.clone().payload(short_header(&id_of(OURSELVES), rest));
+                let sentence = format!("{name}, {came}, {rest} bytes");
+                fixtures.push(taken_in_by(way, sentence, &inner, LIVE, 1));
+            }
+        }
+    }
+    check(fixtures);
+}
+
 /// A packet that `from` encapsulated for us, under one of the keys.
 fn taken_in(sentence: String, inner: &Packet, from: u16, key: u8) -> Fixture {
+    taken_in_by(inner, sentence, inner, from, key)
+}
+
+/// As [`taken_in`], the outer headers of the family of `way`.
+fn taken_in_by(way: &Packet, sentence: String, inner: &Packet, from: u16, key: u8) -> Fixture {
     let encapsulation = Encapsulation::by(from, key);
     let mut outer = inner.clone();
-    outer.source = address_of(from, inner, 50_000);
-    outer.destination = address_of(OURSELVES, inner, PORT);
+    outer.source = address_of(from, way, 50_000);
+    outer.destination = address_of(OURSELVES, way, PORT);
     outer.traffic_class = 0;
     outer.hops = 60;
     outer.checksum = false;

@@ -110,7 +110,7 @@ pub(super) fn reasons_page() -> String {
          for other nodes,\nwhere XDP is not attached). In `edge` a datagram that was handed over counts once more at the\n\
          worker that got it. `/metrics` counts them:\n\n\
          ```text\nlandfast_packets_total{program=\"steer_node\",reason=\"forwarded\"}\n```\n\n\
-         | reason | the packet | meaning |\n|---|---|---|\n",
+         | reason | the packet | meaning | many of them |\n|---|---|---|---|\n",
     );
     for reason in Reason::ALL {
         let verdict = match reason.verdict() {
@@ -119,7 +119,8 @@ pub(super) fn reasons_page() -> String {
             Verdict::Drop => "ends",
         };
         let meaning = reason.meaning().split_whitespace().collect::<Vec<_>>().join(" ");
-        page.push_str(&format!("| `{}` | {verdict} | {meaning} |\n", reason.name()));
+        let (name, advice) = (reason.name(), reason.advice());
+        page.push_str(&format!("| `{name}` | {verdict} | {meaning} | {advice} |\n"));
     }
     page
 }

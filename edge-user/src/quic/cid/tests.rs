@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 
+use edge_wire::cid;
 use proptest::prelude::*;
 
 use super::*;
@@ -98,16 +99,17 @@ proptest! {
         let owner = owners(OWN).of(&bytes);
         prop_assert_eq!(owner == Owner::NotQuic, match bytes.first() {
             None => true,
-            Some(first) if first & 0x80 == 0 => bytes.len() <= cid::LEN,
+            Some(first) if first & 0x80 == 0 => bytes.len() <= cid::MAX_LEN,
             Some(_) => bytes.len() < 6
-                || usize::from(bytes[5]) == cid::LEN && bytes.len() < 6 + cid::LEN,
+                || (cid::MIN_LEN..=cid::MAX_LEN).contains(&usize::from(bytes[5]))
+                    && bytes.len() < 6 + cid::MAX_LEN,
         });
     }
 
     /// What a client chooses itself, and what is of no config of ours.
     #[test]
     fn ids_of_others_are_new_in_long_headers_and_unknown_in_short_ones(
-        id in prop::collection::vec(any::<u8>(), cid::LEN),
+        id in prop::collection::vec(any::<u8>(), cid::DEFAULT_LEN),
     ) {
         prop_assume!(!matches!(id[0] >> 5, PLAIN | ENCRYPTED) || id[0] & 0x1f != 16);
         prop_assert_eq!(owners(OWN).of(&long_header(&id)), Owner::NewConnection);

@@ -21,7 +21,7 @@ pub(super) struct Arrivals {
     peers: Vec<mpsc::Sender<ToWorker>>,
     relay: Option<mpsc::Sender<ToRelay>>,
     /// The connection ID before, and its owner: a train mostly has one.
-    last: Option<([u8; cid::LEN], Owner)>,
+    last: Option<([u8; cid::MAX_LEN], Owner)>,
     pub(super) reasons: [u64; Reason::COUNT as usize],
     pub(super) bytes: u64,
     pub(super) datagrams: u64,
@@ -82,10 +82,14 @@ impl Arrivals {
     }
 
     fn owner(&mut self, payload: &[u8]) -> Owner {
-        let id = match payload.split_first_chunk::<{ cid::LEN + 1 }>() {
+        let mut id = match payload.split_first_chunk::<{ cid::MAX_LEN + 1 }>() {
             Some(([first, id @ ..], _)) if first & 0x80 == 0 => *id,
             _ => return self.owners.of(payload),
         };
+        let length = cid::self_encoded_len(id[0]);
+        if let Some(behind) = id.get_mut(length..) {
+            behind.fill(0);
+        }
         match self.last {
             Some((last, owner)) if last == id => owner,
             _ => {

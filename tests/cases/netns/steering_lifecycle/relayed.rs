@@ -12,7 +12,7 @@ use edge_user::quic::{Datagram, Via};
 use edge_user::relay::{Relay, RelayHandle, ToRelay};
 use edge_user::steering::Steering;
 use edge_wire::Reason;
-use edge_wire::cid::{Codec, ServerId};
+use edge_wire::cid::{Codec, DEFAULT_LEN, ServerId};
 use tokio::sync::mpsc;
 
 use super::pair::{FAR_IPV4, FAR_IPV6, NEAR_IPV4, NEAR_IPV6, Pair, eventually, ip, secrets};
@@ -34,7 +34,8 @@ fn config(pair: &Pair, node: u16) -> Config {
 
 fn payload(node: u16) -> Vec<u8> {
     let owner = ServerId { node, worker: 0, generation: 0 };
-    let id = Codec::landfast(2, None).expect("valid").encode(&owner.to_bytes(), &[7; 12]);
+    let id =
+        Codec::landfast(2, DEFAULT_LEN, None).expect("valid").encode(&owner.to_bytes(), &[7; 12]);
     [&[0x40][..], id.as_slice(), &[0x5a; 500]].concat()
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use edge_user::config::SteeringMode;
 use edge_user::steering::Steering;
 use edge_wire::Reason;
-use edge_wire::cid::{Codec, ServerId};
+use edge_wire::cid::{Codec, DEFAULT_LEN, ServerId};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt,
 };
@@ -39,7 +39,7 @@ fn a_datagram_goes_to_the_worker_that_its_connection_id_names() {
         }
         steering.attach_workers(&workers[0]).expect("attached");
 
-        let codec = Codec::landfast(2, None).expect("valid");
+        let codec = Codec::landfast(2, DEFAULT_LEN, None).expect("valid");
         let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("bound");
         for round in 0..20u8 {
             let worker = round % 2;

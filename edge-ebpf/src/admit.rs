@@ -1,0 +1,94 @@
+//! What a flood meets first: early drops, each with a switch, and budgets.
+//!
+//! Two CPUs that spend one network's budget at once may count a packet too few: a budget is no
+//! account, and an atomic operation would cost every packet.
+
+use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
+use edge_wire::Reason;
+use edge_wire::admit::{self, Budget, Limit};
+use edge_wire::dissect::{MIN_INITIAL_LEN, Quic, Udp};
+use edge_wire::maps::Local;
+
+use crate::maps::{self, FORWARDS, INITIALS};
+
+/// Is this sender let in at all?
+///
+/// # Errors
+/// The Reason to drop the packet.
+#[inline(always)]
+pub(crate) fn sender(local: &Local, udp: &Udp<'_>) -> Result<(), Reason> {
+    if local.admission & admit::AMPLIFIER_PORTS != 0 && maps::is_amplifier(udp.source_port) {
+        return Err(Reason::AmplifierPort);
+    }
+    if local.admission & admit::BLOCKLIST != 0 && maps::is_blocked(&udp.addresses) {
+        return Err(Reason::Blocklisted);
+    }
+    Ok(())
+}
+
+/// Is an Initial long enough, and within the budget of its network? All else is.
+///
+/// # Errors
+/// The Reason to drop the packet.
+#[inline(always)]
+pub(crate) fn initial(local: &Local, udp: &Udp<'_>, quic: &Quic) -> Result<(), Reason> {
+    if local.admission & (admit::SMALL_INITIALS | admit::INITIALS) == 0 || !quic.is_initial() {
+        return Ok(());
+    }
+    if local.admission & admit::SMALL_INITIALS != 0 && udp.payload_len < MIN_INITIAL_LEN {
+        return Err(Reason::SmallInitial);
+    }
+    if local.admission & admit::INITIALS != 0
+        && !spend_initial(&local.initials, admit::network(&udp.addresses))
+    {
+        return Err(Reason::InitialLimited);
+    }
+    Ok(())
+}
+
+/// Never inlined, so that it has a stack of its own: the program's is full.
+#[inline(never)]
+fn spend_initial(limit: &Limit, network: u64) -> bool {
+    if let Some(spent) = INITIALS.get_ptr_mut(&network) {
+        // SAFETY: the map keeps the value's memory for as long as the program runs. Another CPU
+        // may write it at the same time: see the module.
+        return unsafe { spend(spent, limit) };
+    }
+    let mut spent = 0;
+    // SAFETY: of our own stack.
+    let within = unsafe { spend(&raw mut spent, limit) };
+    // A full map makes room by itself. Where it cannot, the packet is within its budget.
+    let _ = INITIALS.insert(&network, &spent, 0);
+    within
+}
+
+/// Is a packet to this node within its budget?
+#[inline(always)]
+pub(crate) fn forward(local: &Local, node: u16) -> bool {
+    if local.forwards.cost_ns == 0 {
+        return true;
+    }
+    match FORWARDS.get_ptr_mut(u32::from(node)) {
+        // SAFETY: this CPU's copy of the value, which no other run of the program writes
+        // meanwhile.
+        Some(spent) => unsafe { spend(spent, &local.forwards) },
+        None => true,
+    }
+}
+
+/// # Safety
+/// `spent` can be read and written.
+#[inline(always)]
+unsafe fn spend(spent: *mut u64, limit: &Limit) -> bool {
+    // SAFETY: takes nothing. The coarse clock moves every few milliseconds, which a burst covers,
+    // and costs a fraction of the exact one.
+    let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
+    // SAFETY: the caller's promise.
+    let mut budget = Budget(unsafe { *spent });
+    let within = budget.spend(limit, now_ns);
+    if within {
+        // SAFETY: the caller's promise.
+        unsafe { *spent = budget.0 };
+    }
+    within
+}

@@ -1,0 +1,129 @@
+//! The owner of a connection ID.
+
+pub use super::four_pass::Text;
+use super::four_pass::{self, Split};
+use super::{MAX_LEN, MIN_LEN, SINGLE_PASS_LEN, ServerId, self_encoded_len};
+use crate::aes::{self, RoundKeys};
+
+const PLAIN: u32 = 1;
+const SINGLE_PASS: u32 = 2;
+const FOUR_PASS: u32 = 3;
+
+/// What may be a connection ID of ours: its first octet, and the bytes behind it as words. A packet
+/// of ours is never so short that [`MAX_LEN`] bytes were not there, however long the ID is: a short
+/// header's packet has at least twenty bytes behind it (RFC 9001 section 5.4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The first octet.
+    pub first: u8,
+    /// The ID's length by a long header; 0 where the header is short and does not say.
+    pub declared_len: u8,
+    /// The text behind the first octet, and what follows it in the packet: [`MAX_LEN`] bytes less
+    /// one, from the most significant bit of the first word on.
+    pub text: Text,
+}
+
+impl Candidate {
+    /// From the packet's bytes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(bytes: &[u8; MAX_LEN], declared_len: u8) -> Self {
+        // By name: the kernel's verifier wants each byte's place as a number.
+        let b = bytes;
+        let text = [
+            u64::from_be_bytes([b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8]]),
+            u64::from_be_bytes([b[9], b[10], b[11], b[12], b[13], b[14], b[15], b[16]]),
+            u64::from_be_bytes([b[17], b[18], b[19], 0, 0, 0, 0, 0]),
+        ];
+        Self { first: b[0], declared_len, text }
+    }
+
+    /// An ID by itself. `None` where it is longer than [`MAX_LEN`].
+    #[must_use]
+    pub fn of_id(id: &[u8]) -> Option<Self> {
+        let mut bytes = [0; MAX_LEN];
+        bytes.get_mut(..id.len())?.copy_from_slice(id);
+        Some(Self::new(&bytes, id.len() as u8))
+    }
+
+    /// The config ID, 0 to 7.
+    #[inline(always)]
+    #[must_use]
+    pub const fn config_id(&self) -> u32 {
+        super::config_id(self.first)
+    }
+}
+
+/// How IDs of one config are read; the value of the kernel's map, indexed by config ID.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct DecodeConfig {
+    mode: u32,
+    /// Of the whole ID; 0 where there is no such config.
+    length: u32,
+    split: Split,
+    round_keys: RoundKeys,
+}
+
+impl DecodeConfig {
+    /// No such config: its IDs are not ours.
+    pub const ABSENT: Self =
+        Self { mode: 0, length: 0, split: Split::NONE, round_keys: [[0; 4]; 11] };
+
+    /// IDs of `length` bytes in all, from [`MIN_LEN`] to [`MAX_LEN`]; in clear without a key.
+    ///
+    /// # Panics
+    /// Where the length is another.
+    #[must_use]
+    pub fn new(length: usize, key: Option<&aes::Block>) -> Self {
+        assert!((MIN_LEN..=MAX_LEN).contains(&length), "length of a connection ID");
+        let config = Self { length: length as u32, ..Self::ABSENT };
+        match key {
+            None => Self { mode: PLAIN, ..config },
+            Some(key) if length == SINGLE_PASS_LEN => {
+                Self { mode: SINGLE_PASS, round_keys: aes::decryption_keys(key), ..config }
+            }
+            Some(key) => Self {
+                mode: FOUR_PASS,
+                split: Split::of(length - 1),
+                round_keys: aes::encryption_keys(key),
+                ..config
+            },
+        }
+    }
+
+    /// Reads the owner from an ID whose first octet chose this config. `None`: the ID is not
+    /// of our making, which an honest client's first, random ID is not either.
+    #[inline(always)]
+    #[must_use]
+    pub fn owner(&self, candidate: &Candidate) -> Option<ServerId> {
+        let declared = u32::from(candidate.declared_len);
+        if self_encoded_len(candidate.first) as u32 != self.length
+            || (declared != 0 && declared != self.length)
+        {
+            return None;
+        }
+        let text = &candidate.text;
+        let server_id = match self.mode {
+            PLAIN => (text[0] >> 32) as u32,
+            SINGLE_PASS => {
+                let [a, b, _] = *text;
+                let block = [(a >> 32) as u32, a as u32, (b >> 32) as u32, b as u32];
+                aes::decrypt_columns(&self.round_keys, block)[0]
+            }
+            FOUR_PASS => four_pass::decrypt_first_four(&self.round_keys, &self.split, text),
+            _ => return None,
+        };
+        Some(ServerId::from_bytes(server_id.to_be_bytes()))
+    }
+}
+
+impl core::fmt::Debug for DecodeConfig {
+    /// Without the key.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("DecodeConfig")
+            .field("mode", &self.mode)
+            .field("length", &self.length)
+            .finish_non_exhaustive()
+    }
+}
