@@ -41,15 +41,12 @@ mod programs {
     use aya_ebpf::macros::{sk_reuseport, xdp};
     use aya_ebpf::programs::{SkReuseportContext, XdpContext};
 
-    use crate::maps::{NODE_REASONS, WORKER_REASONS, count};
-    use crate::{steer, trace, worker};
+    use crate::maps::{WORKER_REASONS, count};
+    use crate::{steer, worker};
 
     #[xdp]
     pub(crate) fn steer_node(ctx: XdpContext) -> u32 {
-        let (reason, action) = steer::steer(&ctx);
-        count(&NODE_REASONS, reason);
-        trace::sample(&ctx, reason);
-        action
+        steer::steer(&ctx)
     }
 
     /// Never drops: what no worker was chosen for is left to the kernel's own hash.

@@ -11,9 +11,9 @@ use edge_wire::maps::{Local, NodeState};
 use edge_wire::reason::Verdict;
 
 use crate::admit;
-use crate::maps::{self, LOCAL, NODES};
+use crate::maps::{self, LOCAL, NODE_REASONS, NODES};
 use crate::packet::Packet;
-use crate::{owner, tunnel};
+use crate::{owner, trace, tunnel};
 
 /// A UDP datagram in a frame.
 pub(crate) struct Datagram<'packet> {
@@ -27,14 +27,17 @@ pub(crate) struct Datagram<'packet> {
     pub(crate) udp: Udp<'packet>,
 }
 
-/// Why the packet ended, and what the driver is to do with it.
+/// What the driver is to do with the packet; why is counted, and shown to whoever watches.
 #[inline(always)]
-pub(crate) fn steer(ctx: &XdpContext) -> (Reason, xdp_action::Type) {
-    match decide(ctx) {
+pub(crate) fn steer(ctx: &XdpContext) -> xdp_action::Type {
+    let (reason, action) = match decide(ctx) {
         Ok(decided) => decided,
         Err(reason) if reason.verdict() == Verdict::Drop => (reason, XDP_DROP),
         Err(reason) => (reason, XDP_PASS),
-    }
+    };
+    maps::count(&NODE_REASONS, reason);
+    trace::sample(ctx, reason);
+    action
 }
 
 /// `Err` leaves the packet as it came.

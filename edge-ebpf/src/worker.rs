@@ -56,12 +56,11 @@ fn owner_of(payload: &[u8]) -> Option<ServerId> {
 #[inline(always)]
 fn head(ctx: &SkReuseportContext) -> Option<&[u8]> {
     let head = HEAD.get_ptr_mut(0)?;
-    // The verifier must see both bounds on the very number that it finds in the call.
-    let length = black_box(ctx.len().saturating_sub(UDP_LEN));
-    let length = if length > HEAD_LEN { HEAD_LEN } else { length };
-    if length == 0 {
-        return None;
-    }
+    // The verifier must see both bounds on the very number that it finds in the call. Linux 6.1
+    // learns nothing from `length != 0`, so they are set on the length less one: of an empty
+    // datagram one byte is asked for, which the helper refuses.
+    let below = black_box(ctx.len().saturating_sub(UDP_LEN + 1));
+    let length = if below >= HEAD_LEN { HEAD_LEN } else { below + 1 };
     // SAFETY: the buffer has `HEAD_LEN` bytes, and `length` is no more than that. The helper
     // itself checks that the datagram has as many.
     let result =
