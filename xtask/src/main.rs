@@ -7,6 +7,7 @@
 //! | [`run`] | a working edge on this machine |
 //! | [`tidy`] | the invariants of the architecture that a program can check |
 //! | [`stickiness`] | how many connections survive, with steering and without |
+//! | [`bench`] | what a packet, a request, a connection costs, beside something known |
 //! | [`load`] | the XDP program on an interface, its counters live |
 //! | [`ci`] | what continuous integration runs |
 //! | [`setup`] | what a machine needs, how it is seen to be there, how it is installed |
@@ -15,6 +16,7 @@
 //! A verb is a file with `Options` (its command line) and `run`. An error it returns is printed
 //! and the exit status is 1.
 
+mod bench;
 mod build_ebpf;
 mod ci;
 mod load;
@@ -44,6 +46,7 @@ enum Verb {
     Run(run::Options),
     Load(load::Options),
     Stickiness(stickiness::Options),
+    Bench(bench::Options),
     Tidy(tidy::Options),
     Ci(ci::Options),
 }
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Verb::Run(options) => run::run(&options),
         Verb::Load(options) => load::run(&options),
         Verb::Stickiness(options) => stickiness::run(&options),
+        Verb::Bench(options) => bench::run(&options),
         Verb::Tidy(options) => tidy::run(&options),
         Verb::Ci(options) => ci::run(&options),
     };
