@@ -22,7 +22,8 @@ class Load:
         self.phase = "before"
         self.connections = []
         self.tally = dict(
-            connections=0, survived=0, requests=0, requests_failed=0, before_us=[], after_us=[]
+            connections=0, survived=0, requests=0, requests_failed=0,
+            before_us=[], after_us=[], fates=[],
         )
 
     async def connect(self, address, port):
@@ -42,8 +43,8 @@ class Load:
             try:
                 answer = await connection.get(self.name, "/", self.answer)
                 identity = json.loads(bytes(answer.body))
-                failed = identity["owner"] != (owner or identity["owner"])
-                owner = identity["owner"]
+                owner = owner or identity["owner"]
+                failed = identity["owner"] != owner
             except (http3.RequestFailed, ValueError):
                 failed = True
             if not failed:
@@ -51,7 +52,9 @@ class Load:
                 await asyncio.sleep(self.between_requests)
         self.tally["requests"] += count
         self.tally["requests_failed"] += failed
-        self.tally["survived"] += not failed and connection.terminated is None
+        survived = not failed and connection.terminated is None
+        self.tally["survived"] += survived
+        self.tally["fates"].append((owner or "", survived))
         connection.close()
 
     def note(self, began, took_us):

@@ -12,9 +12,13 @@
 //! | [`credentials`] | the certificate, and who trusts it |
 //! | [`client`] | where clients run: quinn in this process, others in theirs |
 //! | [`aioquic`] | an aioquic client that does what it is told, step by step |
+//! | [`bgp`] | nodes that announce themselves by BGP with BFD |
+//! | [`bird`] | the routing daemon that does it |
 //! | [`programs`] | where edge and clients are |
 
 pub mod aioquic;
+pub mod bgp;
+pub mod bird;
 pub mod client;
 pub mod credentials;
 pub mod crossings;
@@ -34,6 +38,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+pub use bgp::Bgp;
 pub use client::Client;
 pub use crossings::Crossings;
 pub use metrics::Metrics;
@@ -42,6 +47,7 @@ pub use router::Router;
 pub use topology::{ANYCAST, Bed, CLIENT, PLACES, PORT, Place};
 
 use credentials::Credentials;
+use topology::INTERFACE;
 
 /// How a node steers: the words of its config file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +182,24 @@ impl Fleet {
     pub fn crossings(&self, from: &[&str], to: &[&str]) -> Result<Crossings<'_>> {
         let nodes = |names: &[&str]| names.iter().map(|name| self.node(name)).collect();
         Crossings::begin(nodes(from), nodes(to))
+    }
+
+    /// From now on a node's link swallows every packet, both ways, and looks as if it were well.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    ///
+    /// # Panics
+    /// Where there is no such node.
+    pub fn cut_link(&self, node: &str) -> Result<()> {
+        // A queue with room for one byte drops each frame that is to go into it.
+        for (namespace, device) in
+            [(self.router().namespace(), node), (self.node(node).namespace(), INTERFACE)]
+        {
+            let queue = ["qdisc", "replace", "dev", device, "root", "bfifo", "limit", "1"];
+            namespace.output("tc", &queue)?;
+        }
+        Ok(())
     }
 
     /// Every node.

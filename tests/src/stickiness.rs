@@ -101,14 +101,18 @@ pub fn run(scenario: Scenario, steering: bool, connections: usize) -> Result<Out
     })
 }
 
-/// Every client of a run.
-struct Clients {
+/// Every client of a run, each busy with a request after another.
+pub struct Clients {
     quinn: QuinnLoad,
     aioquic: AioquicLoad,
 }
 
 impl Clients {
-    fn connect(fleet: &Fleet, connections: usize) -> Result<Self> {
+    /// Connects, half of them over each family. They ask from then on.
+    ///
+    /// # Errors
+    /// Where one is not connected.
+    pub fn connect(fleet: &Fleet, connections: usize) -> Result<Self> {
         let of_aioquic = AIOQUIC_CONNECTIONS.min(connections / 3);
         let client = fleet.client();
         let mut clients = Self {
@@ -123,7 +127,11 @@ impl Clients {
         Ok(clients)
     }
 
-    fn set_phase(&mut self, phase: Phase) -> Result<()> {
+    /// Says how far the run is, for the times of requests.
+    ///
+    /// # Errors
+    /// Where the clients have ended.
+    pub fn set_phase(&mut self, phase: Phase) -> Result<()> {
         self.quinn.set_phase(phase);
         self.aioquic.set_phase(phase)
     }
@@ -138,7 +146,11 @@ impl Clients {
         self.aioquic.change_addresses()
     }
 
-    fn finish(self) -> Result<Tally> {
+    /// Lets every connection have its last requests, and says what became of them all.
+    ///
+    /// # Errors
+    /// Where the clients have ended.
+    pub fn finish(self) -> Result<Tally> {
         self.quinn.set_phase(Phase::Finish);
         let mut tally = self.aioquic.finish()?;
         tally += self.quinn.finish()?;

@@ -35,6 +35,12 @@ pub(crate) const GTLSCLIENT: Package = Package {
     why: "the HTTP/3 client gtlsclient",
     present: || process::find("gtlsclient").is_some(),
 };
+/// A routing daemon that nobody of this project wrote.
+pub(crate) const BIRD: Package = Package {
+    name: "bird2",
+    why: "a router that speaks BGP (Debian starts it as a service too, which is not needed)",
+    present: || process::find("bird").is_some(),
+};
 /// Python's own environments: Debian splits them off.
 const PYTHON_VENV: Package = Package {
     name: "python3-venv",

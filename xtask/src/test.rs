@@ -87,7 +87,7 @@ fn needs(rings: &[Ring]) -> setup::Needs {
     let namespaces = rings.contains(&Ring::Namespaces);
     setup::Needs {
         packages: match namespaces {
-            true => vec![setup::IPROUTE, setup::ETHTOOL, setup::GTLSCLIENT],
+            true => vec![setup::IPROUTE, setup::ETHTOOL, setup::GTLSCLIENT, setup::BIRD],
             false => Vec::new(),
         },
         clients: namespaces,

@@ -55,6 +55,15 @@ impl Router {
         self.namespace.ip(&lines)
     }
 
+    /// Takes away what [`Self::route_to`] gave: somebody else says where the anycast addresses are.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub(crate) fn forget_routes(&self) -> Result<()> {
+        let routes = format!("route del {ANYCAST_IPV4}/32\nroute del {ANYCAST_IPV6}/128\n");
+        self.namespace.ip(&routes)
+    }
+
     pub(crate) fn configure(&mut self) -> Result<()> {
         self.namespace.set(&[
             ("ipv4/ip_forward", 1),

@@ -175,7 +175,7 @@ async fn connect_and_be_busy(
     let mut tally = Tally { connections: 1, ..Tally::default() };
     let mut downloaded = Tally::default();
     let long = number.is_multiple_of(DOWNLOAD_ONE_IN);
-    tokio::join!(ask(&connection, phases, &mut tally), async {
+    let (owner, ()) = tokio::join!(ask(&connection, phases, &mut tally), async {
         if long {
             download(&connection, &mut downloaded).await;
         }
@@ -186,13 +186,19 @@ async fn connect_and_be_busy(
         Some(ConnectionError::ApplicationClosed(close)) => close.error_code == NO_ERROR.into(),
         Some(_) => false,
     };
-    tally.survived = u64::from(ended_well && tally.requests_failed == 0);
+    let survived = ended_well && tally.requests_failed == 0;
+    tally.survived = u64::from(survived);
+    tally.fates.push((owner.unwrap_or_default(), survived));
     connection.close();
     tally
 }
 
-/// Requests one after another, until one fails or the run is over.
-async fn ask(connection: &Http3, phases: watch::Receiver<Phase>, tally: &mut Tally) {
+/// Requests one after another, until one fails or the run is over. The owner of the connection.
+async fn ask(
+    connection: &Http3,
+    phases: watch::Receiver<Phase>,
+    tally: &mut Tally,
+) -> Option<String> {
     let mut owner = None;
     while *phases.borrow() != Phase::Finish || tally.requests < LEAST_REQUESTS {
         tally.requests += 1;
@@ -200,16 +206,17 @@ async fn ask(connection: &Http3, phases: watch::Receiver<Phase>, tally: &mut Tal
         let answer = timeout(ANSWER_WITHIN, connection.identity()).await;
         let Ok(Ok(identity)) = answer else {
             tally.requests_failed += 1;
-            return;
+            return owner;
         };
         // Another owner cannot have answered, or it knows the keys of a connection it never made.
         if *owner.get_or_insert_with(|| identity.owner.clone()) != identity.owner {
             tally.requests_failed += 1;
-            return;
+            return owner;
         }
         tally.answered(began, *phases.borrow(), start.elapsed());
         sleep(BETWEEN_REQUESTS).await;
     }
+    owner
 }
 
 /// One answer that is read slowly.

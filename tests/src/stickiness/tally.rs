@@ -19,6 +19,8 @@ pub struct Tally {
     pub before_us: Vec<u64>,
     /// How long each request took that began after the event, in microseconds.
     pub after_us: Vec<u64>,
+    /// The owner of each connection, as its first answer said it, and whether it survived.
+    pub fates: Vec<(String, bool)>,
 }
 
 impl Tally {
@@ -30,6 +32,14 @@ impl Tally {
             (Some(before), Some(after)) => after.cast_signed() - before.cast_signed(),
             _ => 0,
         }
+    }
+
+    /// Of the connections that a node owns: how many there are, and how many of them survived.
+    #[must_use]
+    pub fn of_node(&self, node: u8) -> (usize, usize) {
+        let owner = format!("{node}/");
+        let own: Vec<_> = self.fates.iter().filter(|(of, _)| of.starts_with(&owner)).collect();
+        (own.len(), own.iter().filter(|(_, survived)| *survived).count())
     }
 
     /// Notes a request that was answered.
@@ -51,12 +61,13 @@ impl AddAssign for Tally {
         self.requests_failed += other.requests_failed;
         self.before_us.extend(other.before_us);
         self.after_us.extend(other.after_us);
+        self.fates.extend(other.fates);
     }
 }
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub enum Phase {
     /// Connections are made and busy.
     Before,
     /// Routes or clients change.
