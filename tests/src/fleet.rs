@@ -14,6 +14,7 @@
 //! | [`aioquic`] | an aioquic client that does what it is told, step by step |
 //! | [`bgp`] | nodes that announce themselves by BGP with BFD |
 //! | [`bird`] | the routing daemon that does it |
+//! | [`raw_ip`] | packets as a test wrote them |
 //! | [`programs`] | where edge and clients are |
 
 pub mod aioquic;
@@ -27,6 +28,7 @@ pub mod namespace;
 pub mod node;
 mod pass_program;
 pub mod programs;
+pub mod raw_ip;
 pub mod router;
 pub mod topology;
 
@@ -82,6 +84,8 @@ pub struct FleetOptions {
     pub exceptions: Vec<(&'static str, Steering)>,
     /// Workers of a node.
     pub workers: u8,
+    /// Nodes with another number of workers.
+    pub uneven_workers: Vec<(&'static str, u8)>,
     /// Handshakes in progress above which a node asks for a Retry.
     pub retry_threshold: u32,
     /// How long a stop waits for requests.
@@ -96,6 +100,7 @@ impl Default for FleetOptions {
             steering: Steering::Native,
             exceptions: Vec::new(),
             workers: 2,
+            uneven_workers: Vec::new(),
             retry_threshold: 1000,
             drain: Duration::from_secs(5),
             unknown: Vec::new(),
@@ -107,6 +112,11 @@ impl FleetOptions {
     fn steering_at(&self, node: &str) -> Steering {
         let exception = self.exceptions.iter().find(|(name, _)| *name == node);
         exception.map_or(self.steering, |(_, steering)| *steering)
+    }
+
+    fn workers_at(&self, node: &str) -> u8 {
+        let uneven = self.uneven_workers.iter().find(|(name, _)| *name == node);
+        uneven.map_or(self.workers, |(_, workers)| *workers)
     }
 }
 

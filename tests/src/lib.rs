@@ -5,6 +5,7 @@
 //! | [`credentials`] | what the nodes of a test share, and a client that trusts it |
 //! | [`fleet`] | a fleet in network namespaces, behind a router with ECMP |
 //! | [`http3`] | an HTTP/3 client of quinn and h3, finely controlled |
+//! | [`initials`] | first packets of clients that never go on |
 //! | [`kernel`] | the kernel's programs, loaded by themselves, one packet at a time |
 //! | [`loopback`] | real workers on a socket of the loopback, and their client |
 //! | [`net`] | a seeded network in virtual time between a client and engines |
@@ -15,6 +16,7 @@
 pub mod credentials;
 pub mod fleet;
 pub mod http3;
+pub mod initials;
 pub mod kernel;
 pub mod loopback;
 pub mod net;

@@ -34,6 +34,12 @@ pub const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 4711);
 pub struct Random(u64);
 
 impl Random {
+    /// The sequence of this seed.
+    #[must_use]
+    pub const fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// The next 64 bits.
     pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -4,9 +4,14 @@
 //! |---|---|
 //! | [`scenario`] | what happens while connections are busy |
 //! | `quinn_load`, `aioquic_load` | busy connections of either client |
+//! | [`beside`] | what good clients notice of a flood |
+//! | `flood`, `newcomers` | the flood, and good clients that come while it lasts |
 //! | [`tally`] | what became of connections and requests |
 
 mod aioquic_load;
+pub mod beside;
+mod flood;
+pub mod newcomers;
 mod quinn_load;
 pub mod scenario;
 pub mod tally;
@@ -17,8 +22,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use edge_wire::Reason;
 
-use crate::fleet::{Fleet, FleetOptions, Steering};
+use crate::fleet::{Fleet, Steering};
 use aioquic_load::AioquicLoad;
+use beside::{Beside, Flooded, Noticed};
 use quinn_load::QuinnLoad;
 pub use scenario::Scenario;
 use tally::{Phase, Tally};
@@ -59,6 +65,9 @@ pub struct Outcome {
     pub forwarded_percent: f64,
     /// How much longer the median request took after the event, in microseconds.
     pub added_p50_us: i64,
+    /// What good clients noticed of a flood, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flood: Option<Noticed>,
 }
 
 impl Outcome {
@@ -75,16 +84,25 @@ impl Outcome {
 /// Where the fleet does not start, or a connection is not made at all.
 pub fn run(scenario: Scenario, steering: bool, connections: usize) -> Result<Outcome> {
     let mode = if steering { Steering::Native } else { Steering::Off };
-    let fleet = Fleet::start(&FleetOptions { steering: mode, ..FleetOptions::default() })?;
+    let options = scenario.options(mode);
+    let fleet = Fleet::start(&options)?;
     fleet.router().route_to(scenario.routes())?;
-    let mut clients = Clients::connect(&fleet, connections)?;
+    let mut clients = Clients::connect(&fleet, scenario.connections(connections))?;
+    let beside = (scenario == Scenario::FloodBeside)
+        .then(|| Beside::begin(&fleet, options.retry_threshold))
+        .transpose()?;
     sleep(BEFORE);
 
     let before = Packets::count(&fleet)?;
     clients.set_phase(Phase::Event)?;
     scenario.enact(&fleet, &mut clients).context("the event")?;
     clients.set_phase(Phase::After)?;
-    sleep(AFTER);
+    let mut flooded = beside.map(|beside| beside.flood(&fleet)).transpose()?;
+    match &mut flooded {
+        Some(flooded) => flooded.last(AFTER)?,
+        None => sleep(AFTER),
+    }
+    let noticed = flooded.map(Flooded::stop).transpose()?;
 
     let tally = clients.finish()?;
     let packets = Packets::count(&fleet)?;
@@ -98,6 +116,7 @@ pub fn run(scenario: Scenario, steering: bool, connections: usize) -> Result<Out
         requests_failed: tally.requests_failed,
         forwarded_percent: packets.forwarded_percent_since(&before),
         added_p50_us: tally.added_p50_us(),
+        flood: noticed.map(|noticed| noticed(&tally)),
     })
 }
 

@@ -11,14 +11,21 @@ use clap::builder::RangedU64ValueParser;
 use crate::{process, setup};
 
 /// The scenarios, in the order of the report.
-const SCENARIOS: [&str; 5] =
-    ["port_rebinding", "address_change", "node_added", "route_withdrawn", "site_flip"];
+const SCENARIOS: [&str; 7] = [
+    "port_rebinding",
+    "address_change",
+    "node_added",
+    "route_withdrawn",
+    "site_flip",
+    "uneven_workers",
+    "flood_beside",
+];
 
 /// Keep hundreds of connections busy while routes and clients change, with steering and without.
 ///
 /// Four nodes at two sites behind a router with ECMP, in network namespaces; clients are quinn and
 /// aioquic. It fails where steering lost a connection or a request. It needs root, and about
-/// five minutes for all scenarios.
+/// seven minutes for all scenarios.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Print one line of JSON. The table goes to standard error either way.

@@ -22,6 +22,9 @@ fn main() -> Result<()> {
             let outcome = run(scenario, steering, connections)
                 .with_context(|| format!("{}, steering {steering}", scenario.name()))?;
             eprintln!("{}", line(&outcome));
+            if let Some(noticed) = &outcome.flood {
+                eprintln!("{noticed}");
+            }
             report.scenarios.push(outcome);
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use quinn::Endpoint;
+use rustls::pki_types::CertificateDer;
 
 use super::aioquic::Aioquic;
 use super::credentials::{Credentials, NAME};
@@ -52,6 +53,12 @@ impl Client {
     #[must_use]
     pub fn authority(&self) -> &Path {
         &self.credentials.authority
+    }
+
+    /// The same, for clients that are made in this process.
+    #[must_use]
+    pub fn authority_der(&self) -> CertificateDer<'static> {
+        self.credentials.authority_der.clone()
     }
 
     /// What a quinn client of this fleet is configured with.

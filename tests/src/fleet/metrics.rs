@@ -38,6 +38,15 @@ impl Metrics {
         self.sum("landfast_packets_total", &[&program, &reason])
     }
 
+    /// Every count of packets, as `program reason`.
+    pub fn all_packets(&self) -> impl Iterator<Item = (String, u64)> {
+        self.series.iter().filter_map(|(series, value)| {
+            let labels = series.strip_prefix("landfast_packets_total{")?;
+            let words: Vec<_> = labels.split('"').skip(1).step_by(2).collect();
+            Some((words.join(" "), *value as u64)) // below 2^53, as below
+        })
+    }
+
     /// The sum of the series `name` that have all these labels, each written `key="value"`.
     #[must_use]
     pub fn sum(&self, name: &str, labels: &[&str]) -> u64 {
@@ -81,6 +90,8 @@ mod tests {
         let metrics = Metrics::parse(text).expect("text format");
         assert_eq!(metrics.packets("edge", Reason::Local), 3);
         assert_eq!(metrics.packets("edge", Reason::Stripped), 0);
+        let all = [("edge local".to_owned(), 3), ("steer_node local".to_owned(), 4)];
+        assert_eq!(metrics.all_packets().collect::<Vec<_>>(), all);
         assert_eq!(metrics.sum("landfast_requests_total", &[]), 11);
     }
 }

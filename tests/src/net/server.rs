@@ -44,7 +44,7 @@ struct Answer {
 }
 
 impl Host {
-    pub(super) fn new(
+    pub(crate) fn new(
         fleet: &Fleet,
         own: ServerId,
         workers: u8,

@@ -6,12 +6,16 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::Clients;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, FleetOptions, Steering};
 
 /// How long the other site has the routes: longer than a request may take.
 const AWAY: Duration = Duration::from_secs(4);
+/// How long each node has the routes alone.
+const EACH_NODE: Duration = Duration::from_secs(2);
+/// Good clients beside a flood: few enough that what they notice is the flood.
+const BESIDE_A_FLOOD: usize = 50;
 
-/// One of the five.
+/// One of seven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
     /// Every client goes on from another port, as behind a NAT that forgot the first.
@@ -24,16 +28,22 @@ pub enum Scenario {
     RouteWithdrawn,
     /// Every packet goes to the other site, and later back.
     SiteFlip,
+    /// Nodes with one, two and four workers get the packets of all, one after another.
+    UnevenWorkers,
+    /// Initials with false sources, more than nodes bear without a Retry; routes stay.
+    FloodBeside,
 }
 
 impl Scenario {
     /// Every scenario, in the order of a report.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::PortRebinding,
         Self::AddressChange,
         Self::NodeAdded,
         Self::RouteWithdrawn,
         Self::SiteFlip,
+        Self::UnevenWorkers,
+        Self::FloodBeside,
     ];
 
     /// Its name in reports.
@@ -45,6 +55,8 @@ impl Scenario {
             Self::NodeAdded => "node_added",
             Self::RouteWithdrawn => "route_withdrawn",
             Self::SiteFlip => "site_flip",
+            Self::UnevenWorkers => "uneven_workers",
+            Self::FloodBeside => "flood_beside",
         }
     }
 
@@ -53,6 +65,23 @@ impl Scenario {
         match self {
             Self::NodeAdded => &["a1", "a2"],
             _ => &["a1", "a2", "a3"],
+        }
+    }
+
+    /// The fleet that it happens to.
+    pub(super) fn options(self, steering: Steering) -> FleetOptions {
+        let uneven_workers = match self {
+            Self::UnevenWorkers => vec![("a1", 1), ("a2", 2), ("a3", 4)],
+            _ => Vec::new(),
+        };
+        FleetOptions { steering, uneven_workers, ..FleetOptions::default() }
+    }
+
+    /// How many of the wanted connections are made.
+    pub(super) fn connections(self, wanted: usize) -> usize {
+        match self {
+            Self::FloodBeside => wanted.min(BESIDE_A_FLOOD),
+            _ => wanted,
         }
     }
 
@@ -69,6 +98,14 @@ impl Scenario {
                 sleep(AWAY);
                 router.route_to(self.routes())
             }
+            Self::UnevenWorkers => {
+                for node in self.routes() {
+                    router.route_to(&[node])?;
+                    sleep(EACH_NODE);
+                }
+                router.route_to(self.routes())
+            }
+            Self::FloodBeside => Ok(()), // happens beside, see there
         }
     }
 }

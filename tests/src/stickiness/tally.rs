@@ -28,7 +28,7 @@ impl Tally {
     /// 0 where either has no request.
     #[must_use]
     pub fn added_p50_us(&self) -> i64 {
-        match (median(&self.before_us), median(&self.after_us)) {
+        match (percentile(&self.before_us, 50), percentile(&self.after_us, 50)) {
             (Some(before), Some(after)) => after.cast_signed() - before.cast_signed(),
             _ => 0,
         }
@@ -78,10 +78,11 @@ pub enum Phase {
     Finish,
 }
 
-fn median(values: &[u64]) -> Option<u64> {
+/// The value that `per_cent` of the values do not exceed.
+pub(super) fn percentile(values: &[u64], per_cent: usize) -> Option<u64> {
     let mut values = values.to_vec();
     values.sort_unstable();
-    values.get(values.len() / 2).copied()
+    values.get(values.len() * per_cent / 100).copied()
 }
 
 #[cfg(test)]
@@ -93,6 +94,9 @@ mod tests {
         let tally = Tally { before_us: vec![9, 1, 5], after_us: vec![7, 7], ..Tally::default() };
         assert_eq!(tally.added_p50_us(), 2);
         assert_eq!(Tally::default().added_p50_us(), 0);
+        let hundred: Vec<_> = (1..=100).collect();
+        assert_eq!(percentile(&hundred, 99), Some(100));
+        assert_eq!(percentile(&[7], 99), Some(7));
     }
 
     #[test]
