@@ -1,12 +1,17 @@
 //! The netns ring: a fleet with real XDP in network namespaces, and clients nobody here wrote.
 
+mod addresses;
 mod bed;
 mod bgp;
 mod clean_stop;
 mod client_moves;
 mod clients;
 mod crash;
+mod encapsulation;
+mod foreign_program;
 mod forged_encapsulation;
+mod handshakes;
+mod invariants;
 mod resumption;
 mod retry;
 mod route_changes;

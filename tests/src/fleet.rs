@@ -5,8 +5,10 @@
 //! | [`namespace`] | a network namespace: made, entered, gone on drop |
 //! | [`topology`] | the bed: namespaces, links, addresses |
 //! | [`router`] | ECMP over nodes, and how it changes |
-//! | `pass_program` | an XDP program that passes everything |
+//! | [`pass_program`] | an XDP program that passes everything |
 //! | [`node`] | the process of an edge, and its files |
+//! | [`interposer`] | stands between a client and the nodes |
+//! | [`tap`] | what passes the router, as on the wire |
 //! | [`metrics`] | what a node counts |
 //! | [`crossings`] | what nodes forward to another |
 //! | [`credentials`] | the certificate, and who trusts it |
@@ -23,13 +25,15 @@ pub mod bird;
 pub mod client;
 pub mod credentials;
 pub mod crossings;
+pub mod interposer;
 pub mod metrics;
 pub mod namespace;
 pub mod node;
-mod pass_program;
+pub mod pass_program;
 pub mod programs;
 pub mod raw_ip;
 pub mod router;
+pub mod tap;
 pub mod topology;
 
 use std::fs;
@@ -38,7 +42,7 @@ use std::process::Command;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 pub use bgp::Bgp;
 pub use client::Client;
@@ -46,9 +50,12 @@ pub use crossings::Crossings;
 pub use metrics::Metrics;
 pub use node::Node;
 pub use router::Router;
-pub use topology::{ANYCAST, Bed, CLIENT, PLACES, PORT, Place};
+pub use topology::{ANYCAST, Bed, CLIENT, MORE_ANYCAST, PLACES, PORT, Place, SECOND_LINK};
 
 use credentials::Credentials;
+use edge_user::fleet::Secrets;
+use edge_wire::cid::{Codec, ServerId};
+use tap::Tap;
 use topology::INTERFACE;
 
 /// How a node steers: the words of its config file.
@@ -92,6 +99,8 @@ pub struct FleetOptions {
     pub drain: Duration,
     /// Nodes of which the others don't know how they fare.
     pub unknown: Vec<&'static str>,
+    /// Whether connection IDs show their owner to everybody.
+    pub plain_ids: bool,
 }
 
 impl Default for FleetOptions {
@@ -104,6 +113,7 @@ impl Default for FleetOptions {
             retry_threshold: 1000,
             drain: Duration::from_secs(5),
             unknown: Vec::new(),
+            plain_ids: false,
         }
     }
 }
@@ -142,7 +152,7 @@ impl Fleet {
         fs::create_dir_all(&directory)?;
         let credentials = Credentials::write(&directory)?;
         let fleet_file = directory.join("fleet.toml");
-        write_fleet_file(&fleet_file)?;
+        write_fleet_file(&fleet_file, options.plain_ids)?;
         let nodes = PLACES
             .iter()
             .map(|place| Node::new(&bed, *place, options, &credentials, &fleet_file))
@@ -170,6 +180,26 @@ impl Fleet {
     #[must_use]
     pub fn fleet_file(&self) -> std::path::PathBuf {
         self.bed.name().directory().join("fleet.toml")
+    }
+
+    /// A connection ID as an owner mints it, told from others of the same owner by `nonce`.
+    ///
+    /// # Errors
+    /// Where the fleet file cannot be read.
+    pub fn connection_id(&self, owner: ServerId, nonce: u8) -> Result<Vec<u8>> {
+        let secrets = Secrets::load(&self.fleet_file())?;
+        let config = secrets.connection_ids.iter().find(|config| config.config_id == secrets.mint);
+        let config = config.context("one config mints")?;
+        let codec = Codec::landfast(config.config_id, config.key.as_ref())?;
+        Ok(codec.encode(&owner.to_bytes(), &[nonce; 12]).as_slice().to_vec())
+    }
+
+    /// Listens at the router from now on.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn tap(&self) -> Result<Tap> {
+        Tap::start(self.router().namespace())
     }
 
     /// The node of this name.
@@ -219,8 +249,10 @@ impl Fleet {
     }
 }
 
-fn write_fleet_file(path: &Path) -> Result<()> {
-    let output = Command::new(programs::edge()).args(["fleet", "init"]).arg(path).output()?;
+fn write_fleet_file(path: &Path, plain_ids: bool) -> Result<()> {
+    let mut init = Command::new(programs::edge());
+    init.args(["fleet", "init"]).args(plain_ids.then_some("--plain")).arg(path);
+    let output = init.output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "fleet init: {}: {said}", output.status);
     Ok(())

@@ -1,56 +1,22 @@
 //! A client proves its address to one node, and the others believe it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::thread;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result};
 use edge_wire::Reason;
-use tests::fleet::{ANYCAST, Fleet, FleetOptions, PORT};
+use tests::fleet::interposer::{INTERPOSER, Interposer};
+use tests::fleet::{ANYCAST, Fleet, FleetOptions};
 use tests::http3::Identity;
-
-const RELAY: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-/// Stands between the client and the anycast address, and lets `at_first_answer` happen when the
-/// first answer has arrived and the client has not seen it yet. Ends after a second of silence.
-fn relay(relay: &UdpSocket, at_first_answer: impl FnOnce() -> Result<()>) -> Result<()> {
-    let nodes = UdpSocket::bind("0.0.0.0:0")?;
-    nodes.connect(SocketAddr::new(ANYCAST[0], PORT))?;
-    nodes.set_nonblocking(true)?;
-    relay.set_read_timeout(Some(Duration::from_millis(2)))?;
-    let mut at_first_answer = Some(at_first_answer);
-    let mut client = None;
-    let mut datagram = [0; 65_536];
-    let mut silence = 0;
-    while silence < 500 {
-        silence += 1;
-        if let Ok((length, from)) = relay.recv_from(&mut datagram) {
-            client = Some(from);
-            nodes.send(&datagram[..length])?;
-            silence = 0;
-        }
-        while let Ok(length) = nodes.recv(&mut datagram) {
-            if let Some(happen) = at_first_answer.take() {
-                happen()?;
-            }
-            relay.send_to(&datagram[..length], client.context("nobody asked")?)?;
-            silence = 0;
-        }
-    }
-    Ok(())
-}
 
 #[test]
 fn a_route_change_between_retry_and_answer_loses_no_client() {
     let options = FleetOptions { retry_threshold: 0, ..FleetOptions::default() };
     let fleet = Fleet::start(&options).expect("a fleet");
     fleet.router().route_to(&["a1"]).expect("routed");
-    let socket = fleet.client().namespace().enter(|| UdpSocket::bind((RELAY, PORT)));
-    let socket = socket.expect("a port of its own namespace");
+    let interposer = Interposer::beside(fleet.client()).expect("a port of its own namespace");
     let (said, contents) = thread::scope(|scope| {
-        let client = scope.spawn(|| fleet.client().gtlsclient(RELAY, &[], &["/who"]));
+        let client = scope.spawn(|| fleet.client().gtlsclient(INTERPOSER, &[], &["/who"]));
         let flip = || fleet.router().route_to(&["a2"]);
-        fleet.client().namespace().enter(|| relay(&socket, flip)).expect("relayed");
+        interposer.pass(fleet.client(), flip).expect("passed on");
         client.join().expect("no panic").expect("answered")
     });
     let identity: Identity = serde_json::from_slice(&contents[0]).expect("JSON");

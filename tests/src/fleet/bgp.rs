@@ -46,7 +46,7 @@ impl Bgp {
         router.forget_routes()?;
         let directory = fleet.client().directory();
         let edge = |place: &Place| {
-            let config = edge_config(*place, announced.contains(&place.name));
+            let config = edge_config(*place, announced.contains(&place.name))?;
             let namespace = fleet.node(place.name).namespace();
             let name = format!("bird-{}", place.name);
             Ok((place.name, Bird::start(namespace, directory, &name, &config)?))
@@ -134,10 +134,10 @@ fn router_config() -> Result<String> {
             "protocol kernel {{ merge paths on; {family} {{ import none; export all; }}; }}"
         )?;
     }
-    for place in PLACES {
+    for link in PLACES.into_iter().filter_map(|place| place.links().next()) {
         let sessions: [(u8, IpAddr, IpAddr); 2] = [
-            (4, place.router_ipv4().into(), place.ipv4().into()),
-            (6, place.router_ipv6().into(), place.ipv6().into()),
+            (4, link.router_ipv4().into(), link.ipv4().into()),
+            (6, link.router_ipv6().into(), link.ipv6().into()),
         ];
         for (family, local, neighbour) in sessions {
             writeln!(
@@ -145,14 +145,15 @@ fn router_config() -> Result<String> {
                 "protocol bgp {}_{family} {{ local {local} as {ROUTER_AS}; \
                  neighbor {neighbour} as {EDGE_AS}; {TIMERS} \
                  ipv{family} {{ import all; export none; }}; }}",
-                place.name
+                link.node
             )?;
         }
     }
     Ok(config)
 }
 
-fn edge_config(place: Place, announces: bool) -> String {
+fn edge_config(place: Place, announces: bool) -> Result<String> {
+    let link = place.links().next().context("a place has a link")?;
     let state = if announces { "no" } else { "yes" };
     let session = |family: u8, local: IpAddr, neighbour: IpAddr| {
         format!(
@@ -161,12 +162,12 @@ fn edge_config(place: Place, announces: bool) -> String {
              ipv{family} {{ import none; export all; }}; }}\n"
         )
     };
-    [
+    Ok([
         format!("{COMMON}router id {};\n", place.ipv4()),
         format!("protocol static {{ ipv4; route {ANYCAST_IPV4}/32 via \"lo\"; }}\n"),
         format!("protocol static {{ ipv6; route {ANYCAST_IPV6}/128 via \"lo\"; }}\n"),
-        session(4, place.ipv4().into(), place.router_ipv4().into()),
-        session(6, place.ipv6().into(), place.router_ipv6().into()),
+        session(4, link.ipv4().into(), link.router_ipv4().into()),
+        session(6, link.ipv6().into(), link.router_ipv6().into()),
     ]
-    .concat()
+    .concat())
 }

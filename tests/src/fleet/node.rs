@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
@@ -15,8 +16,8 @@ use super::credentials::Credentials;
 use super::metrics::{Metrics, http_get};
 use super::namespace::Namespace;
 use super::programs;
-use super::topology::{ANYCAST_IPV4, ANYCAST_IPV6, Bed, INTERFACE, PLACES, PORT, Place};
-use super::{FleetOptions, eventually};
+use super::topology::{ANYCAST, Bed, MORE_ANYCAST, PLACES, PORT, Place};
+use super::{FleetOptions, Steering, eventually};
 
 /// A loaded machine verifies and attaches the programs of four nodes in a few seconds.
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -100,8 +101,8 @@ fleet_file = "{fleet}"
 state_directory = "{state}"
 drain_seconds = {drain}
 [listen]
-anycast = ["{ANYCAST_IPV4}", "{ANYCAST_IPV6}"]
-interfaces = ["{INTERFACE}"]
+anycast = {anycast:?}
+interfaces = {interfaces:?}
 port = {PORT}
 workers = {workers}
 [tls]
@@ -120,6 +121,9 @@ idle_timeout_seconds = 60
             fleet = fleet_file.display(),
             state = self.directory.join("state").display(),
             drain = options.drain.as_secs(),
+            anycast =
+                [ANYCAST, MORE_ANYCAST].concat().iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+            interfaces = self.place.links().map(|link| link.interface).collect::<Vec<_>>(),
             workers = options.workers_at(name),
             certificate = credentials.certificate.display(),
             key = credentials.key.display(),
@@ -143,6 +147,19 @@ idle_timeout_seconds = 60
             }
         }
         Ok(config)
+    }
+
+    /// From the next start on the node steers in this way.
+    ///
+    /// # Errors
+    /// Where its configuration cannot be written.
+    pub fn set_steering(&self, steering: Steering) -> Result<()> {
+        let config = fs::read_to_string(self.config_file())?;
+        let lines = config.lines().map(|line| match line.starts_with("mode = ") {
+            true => format!("mode = \"{}\"\n", steering.word()),
+            false => format!("{line}\n"),
+        });
+        Ok(fs::write(self.config_file(), lines.collect::<String>())?)
     }
 
     /// Starts the edge. [`Self::wait_until_ready`] follows.

@@ -11,13 +11,16 @@ const NAME: &str = "pass";
 
 /// The program, attached for as long as this value lives.
 #[derive(Debug)]
-pub(super) struct PassProgram {
+pub struct PassProgram {
     _ebpf: Ebpf,
 }
 
 impl PassProgram {
     /// Attaches to devices of the calling thread's namespace.
-    pub(super) fn attach<'a>(devices: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Where the kernel refuses, usually because there is a program already.
+    pub fn attach<'a>(devices: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let mut ebpf = Ebpf::load(&object()).context("the program that passes everything")?;
         let program: &mut Xdp = ebpf.program_mut(NAME).context("it has a name")?.try_into()?;
         program.load()?;

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::namespace::Namespace;
 use super::pass_program::PassProgram;
-use super::topology::{ANYCAST_IPV4, ANYCAST_IPV6, PLACES, Place};
+use super::topology::{ANYCAST, LINKS, MORE_ANYCAST};
 
 /// Nexthop objects, by ID: the node's own plus these, and the groups the anycast routes use.
 const NEXTHOP_IPV4: u32 = 400;
@@ -32,8 +32,9 @@ impl Router {
         &self.namespace
     }
 
-    /// Routes the anycast addresses of both families to these nodes, in one step a family: what
-    /// a router does when nodes announce or withdraw. Flows are spread anew.
+    /// Routes the anycast addresses of both families to these nodes (or links, by the names of
+    /// their devices here), in one step a family: what a router does when nodes announce or
+    /// withdraw. Flows are spread anew.
     ///
     /// # Errors
     /// Where the kernel refuses, or the list is empty.
@@ -46,12 +47,14 @@ impl Router {
         for (group, nexthop) in [(GROUP_IPV4, NEXTHOP_IPV4), (GROUP_IPV6, NEXTHOP_IPV6)] {
             let members: Vec<_> = nodes
                 .iter()
-                .map(|name| (nexthop + u32::from(Place::named(name).id)).to_string())
+                .map(|name| (nexthop + u32::from(link_number(name))).to_string())
                 .collect();
             writeln!(lines, "nexthop replace id {group} group {}", members.join("/"))?;
         }
-        writeln!(lines, "route replace {ANYCAST_IPV4}/32 nhid {GROUP_IPV4}")?;
-        writeln!(lines, "route replace {ANYCAST_IPV6}/128 nhid {GROUP_IPV6}")?;
+        for address in ANYCAST.iter().chain(&MORE_ANYCAST) {
+            let group = if address.is_ipv4() { GROUP_IPV4 } else { GROUP_IPV6 };
+            writeln!(lines, "route replace {address} nhid {group}")?;
+        }
         self.namespace.ip(&lines)
     }
 
@@ -60,8 +63,7 @@ impl Router {
     /// # Errors
     /// Where the kernel refuses.
     pub(crate) fn forget_routes(&self) -> Result<()> {
-        let routes = format!("route del {ANYCAST_IPV4}/32\nroute del {ANYCAST_IPV6}/128\n");
-        self.namespace.ip(&routes)
+        self.namespace.ip(&ANYCAST.map(|address| format!("route del {address}\n")).concat())
     }
 
     pub(crate) fn configure(&mut self) -> Result<()> {
@@ -75,24 +77,30 @@ impl Router {
         let mut lines = String::from("link set lo up\nlink set client up\n");
         lines += "address add 203.0.113.1/24 dev client\n";
         lines += "address add 2001:db8:c::1/64 dev client nodad\n";
-        for place in PLACES {
-            let Place { id, name, .. } = place;
+        for link in LINKS {
+            let name = link.at_router;
             writeln!(lines, "link set {name} up")?;
-            writeln!(lines, "address add {}/30 dev {name}", place.router_ipv4())?;
-            writeln!(lines, "address add {}/64 dev {name} nodad", place.router_ipv6())?;
-            let (ipv4, ipv6) = (NEXTHOP_IPV4 + u32::from(id), NEXTHOP_IPV6 + u32::from(id));
-            writeln!(lines, "nexthop add id {ipv4} via {} dev {name}", place.ipv4())?;
-            writeln!(lines, "nexthop add id {ipv6} via {} dev {name}", place.ipv6())?;
+            writeln!(lines, "address add {}/30 dev {name}", link.router_ipv4())?;
+            writeln!(lines, "address add {}/64 dev {name} nodad", link.router_ipv6())?;
+            let number = u32::from(link.number);
+            let (ipv4, ipv6) = (NEXTHOP_IPV4 + number, NEXTHOP_IPV6 + number);
+            writeln!(lines, "nexthop add id {ipv4} via {} dev {name}", link.ipv4())?;
+            writeln!(lines, "nexthop add id {ipv6} via {} dev {name}", link.ipv6())?;
         }
         self.namespace.ip(&lines)?;
-        for place in PLACES {
+        for link in LINKS {
             // What a node encapsulates must be a packet as on a wire: its checksum complete, and
             // one datagram a packet.
-            let offloads = ["-K", place.name, "tx", "off", "gso", "off"];
+            let offloads = ["-K", link.at_router, "tx", "off", "gso", "off"];
             self.namespace.output("ethtool", &offloads)?;
         }
-        let devices = PLACES.iter().map(|place| place.name);
+        let devices = LINKS.iter().map(|link| link.at_router);
         self.pass = Some(self.namespace.enter(|| PassProgram::attach(devices))?);
         Ok(())
     }
+}
+
+fn link_number(at_router: &str) -> u8 {
+    let link = LINKS.iter().find(|link| link.at_router == at_router);
+    link.unwrap_or_else(|| panic!("the router has no link {at_router}")).number
 }

@@ -7,7 +7,8 @@
 //! 2001:db8:c::/64             +-- 198.51.100.16/30 2001:db8:4::/64 -- b1 (fra) /
 //! ```
 //!
-//! Node-to-node traffic goes through the router.
+//! Node-to-node traffic goes through the router. a1 has a second link to it, 198.51.100.40/30 and
+//! 2001:db8:a::/64, which only packets of clients take, and only where a case routes them there.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -23,14 +24,21 @@ pub const ANYCAST_IPV4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub const ANYCAST_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xff, 0, 0, 0, 0, 1);
 /// Both anycast addresses.
 pub const ANYCAST: [IpAddr; 2] = [IpAddr::V4(ANYCAST_IPV4), IpAddr::V6(ANYCAST_IPV6)];
+/// More anycast addresses, which every node serves too.
+pub const MORE_ANYCAST: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(198, 18, 0, 77)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xfe, 0, 0, 0, 0, 0x77)),
+];
 /// The port they serve.
 pub const PORT: u16 = 443;
+/// The second link of a1, as [`Router::route_to`] knows it.
+pub const SECOND_LINK: &str = "a1-2";
 /// The client's addresses of each family: the first, and one to move to.
 pub const CLIENT: [[IpAddr; 2]; 2] = [
     [IpAddr::V4(Ipv4Addr::new(203, 0, 113, 2)), IpAddr::V6(client_ipv6(2))],
     [IpAddr::V4(Ipv4Addr::new(203, 0, 113, 3)), IpAddr::V6(client_ipv6(3))],
 ];
-/// The interface of a node, and of the client.
+/// The first interface of a node, and that of the client.
 pub const INTERFACE: &str = "eth0";
 
 const fn client_ipv6(last: u16) -> Ipv6Addr {
@@ -81,14 +89,57 @@ impl Place {
         Ipv6Addr::new(0x2001, 0xdb8, self.id as u16, 0, 0, 0, 0, 2)
     }
 
-    /// The router's address on the link to the node.
-    pub(crate) const fn router_ipv4(self) -> Ipv4Addr {
-        Ipv4Addr::new(198, 51, 100, self.id * 4 + 1)
+    /// Its links, the first one first.
+    pub(crate) fn links(self) -> impl Iterator<Item = Link> {
+        LINKS.into_iter().filter(move |link| link.node == self.name)
+    }
+}
+
+/// A link between a node and the router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// What its addresses are made of: for the first link of a node the node's ID.
+    pub(crate) number: u8,
+    /// The node.
+    pub(crate) node: &'static str,
+    /// The node's end.
+    pub(crate) interface: &'static str,
+    /// The router's end: the node's name for the first link of a node.
+    pub(crate) at_router: &'static str,
+}
+
+const fn first_link(number: u8, node: &'static str) -> Link {
+    Link { number, node, interface: INTERFACE, at_router: node }
+}
+
+/// Every link of the bed.
+pub(crate) const LINKS: [Link; 5] = [
+    first_link(1, "a1"),
+    first_link(2, "a2"),
+    first_link(3, "a3"),
+    first_link(4, "b1"),
+    Link { number: 10, node: "a1", interface: "eth1", at_router: SECOND_LINK },
+];
+
+impl Link {
+    /// The node's address.
+    pub(crate) const fn ipv4(self) -> Ipv4Addr {
+        Ipv4Addr::new(198, 51, 100, self.number * 4 + 2)
     }
 
-    /// The router's address on the link to the node.
+    /// The node's address.
+    pub(crate) const fn ipv6(self) -> Ipv6Addr {
+        Ipv6Addr::new(0x2001, 0xdb8, self.number as u16, 0, 0, 0, 0, 2)
+    }
+
+    /// The router's address.
+    pub(crate) const fn router_ipv4(self) -> Ipv4Addr {
+        Ipv4Addr::new(198, 51, 100, self.number * 4 + 1)
+    }
+
+    /// The router's address.
     pub(crate) const fn router_ipv6(self) -> Ipv6Addr {
-        Ipv6Addr::new(0x2001, 0xdb8, self.id as u16, 0, 0, 0, 0, 1)
+        Ipv6Addr::new(0x2001, 0xdb8, self.number as u16, 0, 0, 0, 0, 1)
     }
 }
 
@@ -156,12 +207,12 @@ impl Bed {
             "link add {INTERFACE} netns {} type veth peer name client netns {router}\n",
             self.client.name()
         );
-        for place in PLACES {
-            let node = self.place(place);
-            let (node, name) = (node.name(), place.name);
+        for Link { node, interface, at_router, .. } in LINKS {
+            let node = self.place(Place::named(node));
             writeln!(
                 links,
-                "link add {INTERFACE} netns {node} type veth peer name {name} netns {router}"
+                "link add {interface} netns {} type veth peer name {at_router} netns {router}",
+                node.name()
             )?;
         }
         ip_batch(&links)?;
@@ -181,18 +232,25 @@ impl Bed {
     }
 
     fn configure_place(&self, place: Place) -> Result<()> {
-        let mut lines = format!("link set lo up\nlink set {INTERFACE} up\n");
-        let (ipv4, ipv6) = (place.ipv4(), place.ipv6());
-        writeln!(lines, "address add {ipv4}/30 dev {INTERFACE}")?;
-        writeln!(lines, "address add {ipv6}/64 dev {INTERFACE} nodad")?;
-        writeln!(lines, "address add {ANYCAST_IPV4}/32 dev lo")?;
-        writeln!(lines, "address add {ANYCAST_IPV6}/128 dev lo nodad")?;
-        let (ipv4, ipv6) = (place.router_ipv4(), place.router_ipv6());
-        writeln!(lines, "route add default via {ipv4}\nroute add default via {ipv6}")?;
+        let mut lines = String::from("link set lo up\n");
+        for link in place.links() {
+            let (interface, ipv4, ipv6) = (link.interface, link.ipv4(), link.ipv6());
+            writeln!(lines, "link set {interface} up")?;
+            writeln!(lines, "address add {ipv4}/30 dev {interface}")?;
+            writeln!(lines, "address add {ipv6}/64 dev {interface} nodad")?;
+        }
+        for address in ANYCAST.iter().chain(&MORE_ANYCAST) {
+            writeln!(lines, "address add {address} dev lo")?;
+        }
+        let first = place.links().next().context("a place has a link")?;
+        writeln!(lines, "route add default via {}", first.router_ipv4())?;
+        writeln!(lines, "route add default via {}", first.router_ipv6())?;
         let namespace = self.place(place);
         namespace.ip(&lines)?;
-        // A stripped VLAN tag would be hidden from XDP: a node warns of that.
-        namespace.output("ethtool", &["-K", INTERFACE, "rxvlan", "off"])?;
+        for link in place.links() {
+            // A stripped VLAN tag would be hidden from XDP: a node warns of that.
+            namespace.output("ethtool", &["-K", link.interface, "rxvlan", "off"])?;
+        }
         Ok(())
     }
 }
