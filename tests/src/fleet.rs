@@ -190,7 +190,8 @@ impl Fleet {
         let secrets = Secrets::load(&self.fleet_file())?;
         let config = secrets.connection_ids.iter().find(|config| config.config_id == secrets.mint);
         let config = config.context("one config mints")?;
-        let codec = Codec::landfast(config.config_id, config.key.as_ref())?;
+        let codec =
+            Codec::landfast(config.config_id, edge_wire::cid::DEFAULT_LEN, config.key.as_ref())?;
         Ok(codec.encode(&owner.to_bytes(), &[nonce; 12]).as_slice().to_vec())
     }
 
