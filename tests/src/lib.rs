@@ -7,6 +7,7 @@
 //! | [`http3`] | an HTTP/3 client of quinn and h3, finely controlled |
 //! | [`initials`] | first packets of clients that never go on |
 //! | [`kernel`] | the kernel's programs, loaded by themselves, one packet at a time |
+//! | [`load`] | a generator of requests that costs little itself |
 //! | [`loopback`] | real workers on a socket of the loopback, and their client |
 //! | [`net`] | a seeded network in virtual time between a client and engines |
 //! | [`packet`] | builds packets byte by byte, independently of the code under test |
@@ -18,6 +19,7 @@ pub mod fleet;
 pub mod http3;
 pub mod initials;
 pub mod kernel;
+pub mod load;
 pub mod loopback;
 pub mod net;
 pub mod packet;

@@ -24,6 +24,9 @@ pub(crate) struct Options {
     /// Print one line of JSON. The table goes to standard error either way.
     #[arg(long)]
     json: bool,
+    /// Only figures whose name contains this; may be given several times.
+    #[arg(long)]
+    only: Vec<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -57,7 +60,7 @@ struct Report<'a> {
 /// Where something is missing that cannot be installed, or what is measured does not run.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let figures = match options.name {
-        Name::H3 => h3::run()?,
+        Name::H3 => h3::run(&options.only)?,
     };
     eprint!("{}", table(&figures));
     if options.json {

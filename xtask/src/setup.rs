@@ -41,6 +41,12 @@ pub(crate) const BIRD: Package = Package {
     why: "a router that speaks BGP (Debian starts it as a service too, which is not needed)",
     present: || process::find("bird").is_some(),
 };
+/// A server of HTTP/3 that is well known.
+pub(crate) const CADDY: Package = Package {
+    name: "caddy",
+    why: "the server that most will compare with (its package starts a service of its own)",
+    present: || process::find("caddy").is_some(),
+};
 /// Python's own environments: Debian splits them off.
 const PYTHON_VENV: Package = Package {
     name: "python3-venv",
