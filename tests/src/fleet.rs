@@ -10,6 +10,7 @@
 //! | [`interposer`] | stands between a client and the nodes |
 //! | [`tap`] | what passes the router, as on the wire |
 //! | [`metrics`] | what a node counts |
+//! | `rotation` | fleet files in the middle of a rotation of keys |
 //! | [`crossings`] | what nodes forward to another |
 //! | [`credentials`] | the certificate, and who trusts it |
 //! | [`client`] | where clients run: quinn in this process, others in theirs |
@@ -32,12 +33,13 @@ pub mod node;
 pub mod pass_program;
 pub mod programs;
 pub mod raw_ip;
+mod rotation;
 pub mod router;
 pub mod tap;
 pub mod topology;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -54,7 +56,7 @@ pub use topology::{ANYCAST, Bed, CLIENT, MORE_ANYCAST, PLACES, PORT, Place, SECO
 
 use credentials::Credentials;
 use edge_user::fleet::Secrets;
-use edge_wire::cid::{Codec, ServerId};
+use edge_wire::cid::{Codec, DEFAULT_LEN, ServerId};
 use tap::Tap;
 use topology::INTERFACE;
 
@@ -101,6 +103,8 @@ pub struct FleetOptions {
     pub unknown: Vec<&'static str>,
     /// Whether connection IDs show their owner to everybody.
     pub plain_ids: bool,
+    /// Nodes that use a next key of each sort, which the others only know.
+    pub rotated: Vec<&'static str>,
 }
 
 impl Default for FleetOptions {
@@ -114,6 +118,7 @@ impl Default for FleetOptions {
             drain: Duration::from_secs(5),
             unknown: Vec::new(),
             plain_ids: false,
+            rotated: Vec::new(),
         }
     }
 }
@@ -151,12 +156,12 @@ impl Fleet {
         let directory = bed.name().directory();
         fs::create_dir_all(&directory)?;
         let credentials = Credentials::write(&directory)?;
-        let fleet_file = directory.join("fleet.toml");
-        write_fleet_file(&fleet_file, options.plain_ids)?;
-        let nodes = PLACES
-            .iter()
-            .map(|place| Node::new(&bed, *place, options, &credentials, &fleet_file))
-            .collect::<Result<Vec<_>>>()?;
+        let fleet_files = write_fleet_files(&directory, options)?;
+        let node = |place: &Place| {
+            let fleet_file = &fleet_files[usize::from(options.rotated.contains(&place.name))];
+            Node::new(&bed, *place, options, &credentials, fleet_file)
+        };
+        let nodes = PLACES.iter().map(node).collect::<Result<Vec<_>>>()?;
         let client = Client::new(bed.client.clone(), directory, credentials)?;
         let fleet = Self { nodes, client, bed, _permit: permit };
         fleet.nodes.iter().try_for_each(Node::start)?;
@@ -176,23 +181,31 @@ impl Fleet {
         &self.client
     }
 
-    /// The secrets that all nodes share.
+    /// The secrets that all nodes share which are not rotated.
     #[must_use]
-    pub fn fleet_file(&self) -> std::path::PathBuf {
+    pub fn fleet_file(&self) -> PathBuf {
         self.bed.name().directory().join("fleet.toml")
     }
 
-    /// A connection ID as an owner mints it, told from others of the same owner by `nonce`.
+    /// Makes and reads the connection IDs of this fleet.
     ///
     /// # Errors
     /// Where the fleet file cannot be read.
-    pub fn connection_id(&self, owner: ServerId, nonce: u8) -> Result<Vec<u8>> {
+    pub fn codec(&self) -> Result<Codec> {
         let secrets = Secrets::load(&self.fleet_file())?;
         let config = secrets.connection_ids.iter().find(|config| config.config_id == secrets.mint);
         let config = config.context("one config mints")?;
-        let codec =
-            Codec::landfast(config.config_id, edge_wire::cid::DEFAULT_LEN, config.key.as_ref())?;
-        Ok(codec.encode(&owner.to_bytes(), &[nonce; 12]).as_slice().to_vec())
+        Ok(Codec::landfast(config.config_id, DEFAULT_LEN, config.key.as_ref())?)
+    }
+
+    /// A connection ID as an owner mints it.
+    ///
+    /// # Errors
+    /// Where the fleet file cannot be read.
+    pub fn connection_id(&self, owner: ServerId) -> Result<Vec<u8>> {
+        let codec = self.codec()?;
+        let nonce = vec![7; codec.nonce_len()];
+        Ok(codec.encode(&owner.to_bytes(), &nonce).as_slice().to_vec())
     }
 
     /// Listens at the router from now on.
@@ -250,13 +263,23 @@ impl Fleet {
     }
 }
 
-fn write_fleet_file(path: &Path, plain_ids: bool) -> Result<()> {
+/// The fleet file of most nodes, and that of the rotated ones.
+fn write_fleet_files(directory: &Path, options: &FleetOptions) -> Result<[PathBuf; 2]> {
+    let files = ["fleet.toml", "rotated.toml"].map(|name| directory.join(name));
     let mut init = Command::new(programs::edge());
-    init.args(["fleet", "init"]).args(plain_ids.then_some("--plain")).arg(path);
+    init.args(["fleet", "init"]).args(options.plain_ids.then_some("--plain")).arg(&files[0]);
     let output = init.output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "fleet init: {}: {said}", output.status);
-    Ok(())
+    if !options.rotated.is_empty() {
+        // A copy has the mode of what it is a copy of, without which it would be refused.
+        fs::copy(&files[0], &files[1])?;
+        let texts = rotation::in_the_middle(&fs::read_to_string(&files[0])?)?;
+        for (file, text) in files.iter().zip(texts) {
+            fs::write(file, text)?;
+        }
+    }
+    Ok(files)
 }
 
 /// Waits until `condition` holds.

@@ -22,7 +22,7 @@ const MTU: usize = 1500;
 /// From the client, of a connection of a1's.
 fn packet(fleet: &Fleet, anycast: IpAddr, client_port: u16, payload_bytes: usize) -> Packet {
     let owner = ServerId { node: 1, worker: 0, generation: 1 };
-    let id = fleet.connection_id(owner, 7).expect("an ID");
+    let id = fleet.connection_id(owner).expect("an ID");
     Packet::ipv4().payload(short_header(&id, payload_bytes - 1 - id.len())).with(|packet| {
         packet.source = SocketAddr::new(first_address(anycast), client_port);
         packet.destination = SocketAddr::new(anycast, PORT);

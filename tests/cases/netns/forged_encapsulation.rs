@@ -37,7 +37,7 @@ impl Key {
 /// A client's packet of a connection of this node.
 fn inner(fleet: &Fleet, anycast: IpAddr, node: u16) -> Packet {
     let owner = ServerId { node, worker: 0, generation: 1 };
-    let id = fleet.connection_id(owner, 7).expect("an ID");
+    let id = fleet.connection_id(owner).expect("an ID");
     Packet::ipv4().payload(short_header(&id, 60)).with(|packet| {
         packet.source = SocketAddr::new(first_address(anycast), 4711);
         packet.destination = SocketAddr::new(anycast, PORT);

@@ -24,7 +24,7 @@ fn the_connection_id_alone_says_where_a_packet_goes() {
     let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
     fleet.router().route_to(&["a2"]).expect("routed");
     let owner = ServerId { node: 1, worker: 0, generation: 1 };
-    let id = fleet.connection_id(owner, 7).expect("an ID");
+    let id = fleet.connection_id(owner).expect("an ID");
     let mut payloads = vec![short_header(&id, 60)];
     payloads.push([&[payloads[0][0] & !FIXED_BIT], &payloads[0][1..]].concat());
     for version in [VERSION_1, VERSION_2, GREASED_VERSION] {
