@@ -1,13 +1,21 @@
 //! The kernel's programs by themselves: loaded, given maps, and run on one packet at a time.
+//!
+//! | module | job |
+//! |---|---|
+//! | `tables` | what a test writes into the maps |
+//! | [`idle`] | loaded programs, lent to one test after the other |
 
-use std::net::IpAddr;
+pub mod idle;
+mod tables;
+
+pub use tables::{Initials, Network};
+
 use std::time::Duration;
 
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, ReusePortSockArray, RingBuf};
+use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::programs::{SkReuseport, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use edge_wire::Reason;
-use edge_wire::maps::{self, DecodeConfig, EncapsulationKey, Local, Node};
+use edge_wire::{Reason, maps};
 
 /// The committed object, as edge-user embeds it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../edge-ebpf/object/landfast.o");
@@ -36,8 +44,11 @@ pub struct Run {
     /// The packet afterwards.
     pub bytes: Vec<u8>,
     /// The counters that moved, and by how much.
-    pub counted: Vec<(Reason, u64)>,
+    pub counted: Counted,
 }
+
+/// Packets by the Reason they ended for.
+pub type Counted = Vec<(Reason, u64)>;
 
 /// The loaded object with maps of its own.
 pub struct Kernel {
@@ -122,59 +133,6 @@ impl Kernel {
         [node, worker].map(|count| count.expect("a kernel from 5.16 on"))
     }
 
-    /// Sets what the programs know of their own node.
-    pub fn set_local(&mut self, local: Local) {
-        self.set(maps::LOCAL, 0, local);
-    }
-
-    /// Makes a UDP port ours.
-    pub fn set_port(&mut self, port: u16) {
-        self.set(maps::PORTS, u32::from(port / 64), 1u64 << (port % 64));
-    }
-
-    /// Makes an address an anycast one of the fleet.
-    ///
-    /// # Panics
-    /// Where the object has no such map.
-    pub fn set_anycast(&mut self, address: IpAddr) {
-        let address = match address {
-            IpAddr::V4(address) => address.to_ipv6_mapped(),
-            IpAddr::V6(address) => address,
-        };
-        let map = self.ebpf.map_mut(maps::ANYCAST).expect("in the object");
-        let mut map: HashMap<&mut MapData, [u8; 16], u8> = map.try_into().expect("of this type");
-        map.insert(address.octets(), 1, 0).expect("room for it");
-    }
-
-    /// Sets how connection IDs of a config are read.
-    pub fn set_config(&mut self, config_id: u32, config: DecodeConfig) {
-        self.set(maps::DECODE_CONFIGS, config_id, config);
-    }
-
-    /// Sets what is known of a node.
-    pub fn set_node(&mut self, id: u16, node: Node) {
-        self.set(maps::NODES, u32::from(id), node);
-    }
-
-    /// Sets an encapsulation key.
-    pub fn set_key(&mut self, key_id: u32, key: EncapsulationKey) {
-        self.set(maps::ENCAPSULATION_KEYS, key_id, key);
-    }
-
-    fn set<T: aya::Pod>(&mut self, map: &str, index: u32, value: T) {
-        let mut array: Array<&mut MapData, T> =
-            self.ebpf.map_mut(map).expect("in the object").try_into().expect("of this type");
-        array.set(index, value, 0).expect("in bounds");
-    }
-
-    /// The sockets that `steer_worker` selects from.
-    ///
-    /// # Panics
-    /// Where the object has no such map.
-    pub fn workers(&mut self) -> ReusePortSockArray<&mut MapData> {
-        self.ebpf.map_mut(maps::WORKERS).expect("in the object").try_into().expect("sockets")
-    }
-
     /// Where aya-log's lines wait to be read.
     ///
     /// # Panics
@@ -203,7 +161,7 @@ impl Kernel {
 
 /// The counters that differ, and by how much.
 #[must_use]
-pub fn moved(before: &[u64], after: &[u64]) -> Vec<(Reason, u64)> {
+pub fn moved(before: &[u64], after: &[u64]) -> Counted {
     let each = Reason::ALL.iter().zip(before).zip(after);
     each.filter(|((_, before), after)| before != after)
         .map(|((reason, before), after)| (*reason, after - before))

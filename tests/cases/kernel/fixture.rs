@@ -6,6 +6,7 @@ use edge_wire::Reason;
 use edge_wire::admit::Limit;
 use edge_wire::cid::{Codec, DEFAULT_LEN, ServerId};
 use edge_wire::maps::{DecodeConfig, EncapsulationKey, Local, Node, NodeState, Path};
+use tests::kernel::idle::{self, Borrowed};
 use tests::kernel::{Action, Kernel};
 use tests::packet::Packet;
 
@@ -93,8 +94,8 @@ pub(super) fn check_on(kernel: &mut Kernel, fixtures: impl IntoIterator<Item = F
 }
 
 /// The programs on node 1 of the fleet above.
-pub(super) fn fleet() -> Kernel {
-    let mut kernel = Kernel::load();
+pub(super) fn fleet() -> Borrowed {
+    let mut kernel = idle::borrow();
     kernel.set_local(local());
     kernel.set_port(443);
     for (_, packet) in families() {

@@ -4,6 +4,7 @@ use aya::maps::RingBuf;
 use edge_wire::Reason;
 use edge_wire::maps::Local;
 use tests::kernel::Kernel;
+use tests::kernel::idle::Borrowed;
 use tests::packet::{Packet, short_header};
 
 use super::fixture::{LIVE, OURSELVES, families, fleet, id_of, local};
@@ -52,7 +53,7 @@ fn one_packet_in_so_many_is_traced() {
     assert!((5..200).contains(&lines), "{lines} of 1,000");
 }
 
-fn traced(trace_one_in: u32) -> Kernel {
+fn traced(trace_one_in: u32) -> Borrowed {
     let mut kernel = fleet();
     kernel.set_local(Local { trace_one_in, ..local() });
     kernel

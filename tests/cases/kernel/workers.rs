@@ -11,7 +11,8 @@ use edge_wire::maps;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn6, bind, setsockopt, socket, sockopt,
 };
-use tests::kernel::{Kernel, moved};
+use tests::kernel::idle::Borrowed;
+use tests::kernel::moved;
 use tests::packet::{filling, long_header, short_header};
 
 use super::fixture::{LIVE, OURSELVES, fleet, id_owned_by, local};
@@ -137,7 +138,7 @@ fn without_any_socket_to_choose_the_kernel_chooses() {
 
 /// A group of four sockets with the program attached.
 struct Group {
-    kernel: Kernel,
+    kernel: Borrowed,
     sockets: Vec<UdpSocket>,
     port: u16,
 }
