@@ -46,7 +46,8 @@ mod programs {
 
     #[xdp]
     pub(crate) fn steer_node(ctx: XdpContext) -> u32 {
-        steer::steer(&ctx)
+        let (_, action) = steer::steer(&ctx);
+        action
     }
 
     /// Never drops: what no worker was chosen for is left to the kernel's own hash.

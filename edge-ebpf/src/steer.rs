@@ -27,9 +27,10 @@ pub(crate) struct Datagram<'packet> {
     pub(crate) udp: Udp<'packet>,
 }
 
-/// What the driver is to do with the packet; why is counted, and shown to whoever watches.
+/// What the driver is to do with the packet, and why: that is counted, and shown to whoever
+/// watches.
 #[inline(always)]
-pub(crate) fn steer(ctx: &XdpContext) -> xdp_action::Type {
+pub(crate) fn steer(ctx: &XdpContext) -> (Reason, xdp_action::Type) {
     let (reason, action) = match decide(ctx) {
         Ok(decided) => decided,
         Err(reason) if reason.verdict() == Verdict::Drop => (reason, XDP_DROP),
@@ -37,7 +38,7 @@ pub(crate) fn steer(ctx: &XdpContext) -> xdp_action::Type {
     };
     maps::count(&NODE_REASONS, reason);
     trace::sample(ctx, reason);
-    action
+    (reason, action)
 }
 
 /// `Err` leaves the packet as it came.

@@ -15,6 +15,7 @@
 //! | [`tunnel`] | node-to-node encapsulation: header, tag, outer and inner addresses |
 //! | [`maps`] | names, keys and values of the kernel maps, sizes asserted |
 //! | [`reason`] | why a packet ended as it did |
+//! | [`bench`] | what the bench of the kernel programs says to them |
 #![no_std]
 #![deny(unsafe_code)] // one exception, in maps.rs, with its proof
 
@@ -23,6 +24,7 @@ extern crate std;
 
 pub mod admit;
 pub mod aes;
+pub mod bench;
 pub mod cid;
 pub mod cursor;
 pub mod dissect;

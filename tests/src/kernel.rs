@@ -10,15 +10,17 @@ mod tables;
 
 pub use tables::{Initials, Network};
 
-use std::time::Duration;
 
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::programs::{SkReuseport, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use edge_wire::{Reason, maps};
+use edge_wire::{Reason, bench, maps};
 
 /// The committed object, as edge-user embeds it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../edge-ebpf/object/landfast.o");
+
+/// The committed object of the bench.
+static BENCH: &[u8] = aya::include_bytes_aligned!("../../edge-ebpf/object/bench.o");
 
 /// Another object to test instead of the committed one: `build-ebpf --check` sets it.
 const OBJECT_VARIABLE: &str = "LANDFAST_EBPF_OBJECT";
@@ -78,14 +80,36 @@ impl Kernel {
         Self { ebpf }
     }
 
+    /// Loads the programs of the bench.
+    ///
+    /// # Panics
+    /// As [`Kernel::load`].
+    #[must_use]
+    pub fn load_bench() -> Self {
+        let mut ebpf = EbpfLoader::new().load(BENCH).expect("the object loads");
+        for name in [bench::PASS, bench::ADJUST_TWICE, bench::RESTORED, bench::ROTATED] {
+            let xdp: &mut Xdp = program(&mut ebpf, name);
+            xdp.load().expect("the verifier accepts the program");
+        }
+        Self { ebpf }
+    }
+
     /// Runs `steer_node` on a frame that came by the loopback device (index 1).
     ///
     /// # Panics
     /// Where the kernel refuses the test run: a frame shorter than an Ethernet header.
     pub fn run(&mut self, frame: &[u8]) -> Run {
+        self.run_program(maps::STEER_NODE, frame)
+    }
+
+    /// Runs an XDP program on a frame that came by the loopback device (index 1).
+    ///
+    /// # Panics
+    /// As [`Kernel::run`].
+    pub fn run_program(&mut self, name: &str, frame: &[u8]) -> Run {
         let before = self.counters(maps::NODE_REASONS);
         let mut bytes = vec![0; frame.len() + 256];
-        let result = self.test_run(frame, Some(&mut bytes), 1);
+        let result = self.test_run(name, frame, Some(&mut bytes), 1);
         bytes.truncate(result.0);
         let after = self.counters(maps::NODE_REASONS);
         let action = match result.1 {
@@ -98,27 +122,28 @@ impl Kernel {
         Run { action, bytes, counted: moved(&before, &after) }
     }
 
-    /// Nanoseconds a packet, over `repeat` runs of one that the program leaves as it is.
+    /// Runs an XDP program `times` on one packet, each time on what the run before it left.
     ///
     /// # Panics
     /// As [`Kernel::run`].
-    pub fn time(&mut self, frame: &[u8], repeat: u32) -> Duration {
-        self.test_run(frame, None, repeat).2
+    pub fn repeat(&mut self, name: &str, frame: &[u8], times: u32) {
+        self.test_run(name, frame, None, times);
     }
 
     fn test_run(
         &mut self,
+        name: &str,
         frame: &[u8],
         out: Option<&mut [u8]>,
         repeat: u32,
-    ) -> (usize, u32, Duration) {
-        let steer_node: &mut Xdp = program(&mut self.ebpf, maps::STEER_NODE);
+    ) -> (usize, u32) {
+        let xdp: &mut Xdp = program(&mut self.ebpf, name);
         let mut options = TestRunOptions::new();
         options.data_in = Some(frame);
         options.data_out = out;
         options.repeat = repeat;
-        let result = steer_node.test_run(options).expect("the kernel runs the packet");
-        (result.data_size_out as usize, result.return_value, result.duration)
+        let result = xdp.test_run(options).expect("the kernel runs the packet");
+        (result.data_size_out as usize, result.return_value)
     }
 
     /// How many instructions the verifier looked at in `steer_node` and `steer_worker`.

@@ -12,6 +12,7 @@
 //! | [`net`] | a seeded network in virtual time between a client and engines |
 //! | [`packet`] | builds packets byte by byte, independently of the code under test |
 //! | [`raw`] | HTTP/3 by hand |
+//! | [`steering_cost`] | what each path through the XDP program costs |
 //! | [`stickiness`] | how many connections survive route changes, with steering and without |
 
 pub mod credentials;
@@ -24,4 +25,5 @@ pub mod loopback;
 pub mod net;
 pub mod packet;
 pub mod raw;
+pub mod steering_cost;
 pub mod stickiness;

@@ -258,7 +258,8 @@ impl Encapsulation {
         #[allow(deprecated)] // reason: as above
         let mut hash = SipHasher::new_with_keys(key[0], key[1]);
         hash.write(&covered);
-        hash.write(&header);
+        hash.write(&header[..3]); // without the reserved byte
+        hash.write(&header[4..]);
         header.extend(hash.finish().to_le_bytes());
         [&header, inner].concat()
     }

@@ -7,8 +7,10 @@
 //! | module | measures |
 //! |---|---|
 //! | [`h3`] | processor time and memory of HTTP/3, against other servers |
+//! | [`xdp`] | nanoseconds a packet of the XDP program, against doing nothing |
 
 mod h3;
+mod xdp;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -33,6 +35,8 @@ pub(crate) struct Options {
 enum Name {
     /// HTTP/3: processor time a request, a handshake and a byte, memory an idle connection.
     H3,
+    /// The XDP program: each path of a packet, against floors. It needs root.
+    Xdp,
 }
 
 /// One figure of a bench.
@@ -61,6 +65,7 @@ struct Report<'a> {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let figures = match options.name {
         Name::H3 => h3::run(&options.only)?,
+        Name::Xdp => xdp::run()?,
     };
     eprint!("{}", table(&figures));
     if options.json {

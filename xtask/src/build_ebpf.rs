@@ -1,12 +1,12 @@
 //! `cargo xtask build-ebpf`: the kernel side from source to `edge-ebpf/object/`, the same bytes wherever the
 //! project lies.
 //!
-//! The object is committed, so that nobody else needs an eBPF toolchain; `--check` shows that it
-//! is what the source says.
+//! The objects are committed, so that nobody else needs an eBPF toolchain; `--check` shows that
+//! they are what the source says.
 
 mod toolchain;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{env, fs, io};
 
 use anyhow::{Context, Result, bail};
@@ -15,7 +15,17 @@ use crate::process;
 use toolchain::{Recorded, Toolchain};
 
 const TARGET: &str = "bpfel-unknown-none";
-const OBJECT: &str = "edge-ebpf/object/landfast.o";
+/// A binary of `edge-ebpf`, and the object that it becomes.
+struct Object {
+    binary: &'static str,
+    /// In the root of the repository.
+    file: &'static str,
+}
+
+const OBJECTS: [Object; 2] = [PRODUCT, BENCH];
+const PRODUCT: Object = Object { binary: "edge-ebpf", file: "edge-ebpf/object/landfast.o" };
+/// What `cargo xtask bench xdp` loads, and nothing else.
+const BENCH: Object = Object { binary: "edge-ebpf-bench", file: "edge-ebpf/object/bench.o" };
 const RECORD: &str = "edge-ebpf/object/toolchain.toml";
 /// The kernel ring tests this object where it is set, instead of the committed one.
 const OBJECT_VARIABLE: &str = "LANDFAST_EBPF_OBJECT";
@@ -41,26 +51,38 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let toolchain = Toolchain::find()?;
     eprintln!("building with {}", toolchain.versions);
-    let built = build(&toolchain)?;
+    build(&toolchain)?;
     if options.check {
-        return check(&toolchain.versions, &built);
+        return check(&toolchain.versions);
     }
-    let object = process::root().join(OBJECT);
-    fs::create_dir_all(object.parent().context("the object lies in a folder")?)?;
-    let length = fs::copy(&built, &object)?;
+    for object in OBJECTS {
+        let file = process::root().join(object.file);
+        fs::create_dir_all(file.parent().context("the object lies in a folder")?)?;
+        let length = fs::copy(object.built(), file)?;
+        eprintln!("{}: {length} bytes", object.file);
+    }
     fs::write(process::root().join(RECORD), toolchain.versions.to_toml()?)?;
-    eprintln!("{OBJECT}: {length} bytes");
     Ok(())
 }
 
-/// Compiles, links and strips. Returns the object, in the build's own folder.
-fn build(toolchain: &Toolchain) -> Result<PathBuf> {
-    let target_folder = process::root().join("target/ebpf");
+impl Object {
+    /// Where the build leaves it.
+    fn built(&self) -> PathBuf {
+        target_folder().join(self.binary).with_extension("o")
+    }
+}
+
+fn target_folder() -> PathBuf {
+    process::root().join("target/ebpf")
+}
+
+/// Compiles, links and strips.
+fn build(toolchain: &Toolchain) -> Result<()> {
     let mut cargo = process::command(&toolchain.cargo);
     cargo
         .args(["build", "--release", "--locked", "--package", "edge-ebpf"])
         .args(["-Z", "build-std=core", "--target", TARGET, "--target-dir"])
-        .arg(&target_folder)
+        .arg(target_folder())
         // rustup would put its own compiler in the place of the one asked for.
         .env_remove("RUSTUP_TOOLCHAIN")
         .env("RUSTC", &toolchain.rustc)
@@ -77,11 +99,12 @@ fn build(toolchain: &Toolchain) -> Result<PathBuf> {
         .env("CARGO_PROFILE_RELEASE_DEBUG", "2");
     process::complete(&mut cargo)?;
 
-    let linked = target_folder.join(TARGET).join("release/edge-ebpf");
-    let stripped = target_folder.join("landfast.o");
-    let mut strip = process::command(&toolchain.strip);
-    process::complete(strip.arg("-g").arg("-o").arg(&stripped).arg(&linked))?;
-    Ok(stripped)
+    for object in OBJECTS {
+        let linked = target_folder().join(TARGET).join("release").join(object.binary);
+        let mut strip = process::command(&toolchain.strip);
+        process::complete(strip.arg("-g").arg("-o").arg(object.built()).arg(linked))?;
+    }
+    Ok(())
 }
 
 fn flags(toolchain: &Toolchain) -> Result<Vec<String>> {
@@ -108,20 +131,23 @@ fn flags(toolchain: &Toolchain) -> Result<Vec<String>> {
     Ok(flags)
 }
 
-fn check(current: &Recorded, built: &Path) -> Result<()> {
+fn check(current: &Recorded) -> Result<()> {
     let record = fs::read_to_string(process::root().join(RECORD)).context(RECORD)?;
     let recorded = Recorded::from_toml(&record).context(RECORD)?;
     if recorded != *current {
-        eprintln!("the committed object was built by another toolchain: {recorded}");
+        eprintln!("the committed objects were built by another toolchain: {recorded}");
         eprintln!("so the kernel ring runs against the fresh build");
         let mut ring = process::cargo();
         ring.args(["test", "--package", "tests", "--test", "cases", "kernel::"]);
-        return process::complete(ring.env(OBJECT_VARIABLE, built));
+        return process::complete(ring.env(OBJECT_VARIABLE, PRODUCT.built()));
     }
-    if fs::read(process::root().join(OBJECT))? != fs::read(built)? {
-        bail!("{OBJECT} is not what the source gives: run `cargo xtask build-ebpf` and commit it");
+    for object in OBJECTS {
+        let file = object.file;
+        if fs::read(process::root().join(file))? != fs::read(object.built())? {
+            bail!("{file} is not what the source gives: run `cargo xtask build-ebpf`, commit it");
+        }
+        eprintln!("{file} is what the source gives, byte for byte");
     }
-    eprintln!("{OBJECT} is what the source gives, byte for byte");
     Ok(())
 }
 

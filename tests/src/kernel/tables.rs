@@ -135,7 +135,11 @@ impl Kernel {
         self.set(map, index, word | (1 << (port % 64)));
     }
 
-    fn set<T: aya::Pod>(&mut self, map: &str, index: u32, value: T) {
+    /// Sets an entry of an array.
+    ///
+    /// # Panics
+    /// Where the object has no such map, or the map no such entry.
+    pub fn set<T: aya::Pod>(&mut self, map: &str, index: u32, value: T) {
         self.map::<Array<_, T>>(map).set(index, value, 0).expect("in bounds");
     }
 

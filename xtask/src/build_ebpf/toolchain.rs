@@ -38,7 +38,7 @@ pub(super) struct Recorded {
 
 impl Recorded {
     pub(super) fn to_toml(&self) -> Result<String> {
-        let head = "# What built landfast.o; written by `cargo xtask build-ebpf`.\n";
+        let head = "# What built the objects; written by `cargo xtask build-ebpf`.\n";
         Ok(format!("{head}{}", toml::to_string(self)?))
     }
 
