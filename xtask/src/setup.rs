@@ -47,6 +47,30 @@ pub(crate) const CADDY: Package = Package {
     why: "the server that most will compare with (its package starts a service of its own)",
     present: || process::find("caddy").is_some(),
 };
+/// A machine for kernels that this host does not run.
+pub(crate) const QEMU: Package = Package {
+    name: "qemu-system-x86",
+    why: "a virtual machine for Debian's kernels",
+    present: || process::find("qemu-system-x86_64").is_some(),
+};
+/// The shell and `mount` of that machine, in one file without libraries.
+pub(crate) const BUSYBOX: Package = Package {
+    name: "busybox-static",
+    why: "the shell in that machine",
+    present: || process::find("busybox").is_some(),
+};
+/// Finds the modules that a module needs, and loads them.
+pub(crate) const KMOD: Package = Package {
+    name: "kmod",
+    why: "the modules of Debian's kernels",
+    present: || process::find("depmod").is_some(),
+};
+/// Packs a machine's first file system, as initramfs-tools does for every kernel of Debian's.
+pub(crate) const CPIO: Package = Package {
+    name: "cpio",
+    why: "the file system of that machine",
+    present: || process::find("cpio").is_some(),
+};
 /// Python's own environments: Debian splits them off.
 const PYTHON_VENV: Package = Package {
     name: "python3-venv",

@@ -5,6 +5,7 @@
 //! module is run by too many rings rather than by none.
 
 mod cargo_test;
+mod kernels;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,22 +17,26 @@ use cargo_test::Counts;
 
 /// The three rings of tests: pure and simulated, in the kernel, in network namespaces.
 ///
-/// Installs what they need and says so first. The last two rings need root: without it they are
-/// named as skipped and the exit status is not 0, unless `--rootless` asks for just that.
+/// With `--all` the kernel ring runs under Debian's kernels, too. Installs what they need and says
+/// so first. The last two rings need root: without it they are named as skipped and the exit status
+/// is not 0, unless `--rootless` asks for just that.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Run only what needs no root, and count that as success.
     #[arg(long)]
     rootless: bool,
-    /// More cases of every property, and the long matrices.
+    /// More cases of every property, the long matrices, and the kernel ring under Debian's kernels.
     #[arg(long)]
     all: bool,
+    /// Only the kernel ring under Debian's kernels, each booted in a virtual machine.
+    #[arg(long, conflicts_with_all = ["rootless", "all"])]
+    kernels: bool,
     /// Only tests whose path contains this, as `cargo test` has it.
     filter: Option<String>,
 }
 
 /// A ring of tests.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ring {
     /// Of one crate, or on a seeded network that is not there: no root, no clock.
     PureAndSimulated,
@@ -39,6 +44,9 @@ enum Ring {
     Kernel,
     /// Clients, a router and nodes in network namespaces.
     Namespaces,
+    /// The kernel ring, and devices that this host's kernel may lack, under kernels of Debian's in
+    /// virtual machines: long, and so on demand.
+    DebianKernels,
 }
 
 /// Modules of the binary `cases`, each the beginning of its tests' paths, with their ring.
@@ -49,9 +57,10 @@ const MODULES: [(&str, Ring); 4] = [
     ("netns::", Ring::Namespaces),
 ];
 
-/// What became of a ring.
+/// What became of a ring, or of a part of it.
 struct Outcome {
     ring: Ring,
+    name: String,
     counts: Counts,
     took: Duration,
 }
@@ -59,45 +68,52 @@ struct Outcome {
 /// # Errors
 /// Where a test fails, a ring cannot run, or is skipped without `--rootless`.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let rings = rings(options.rootless, process::is_root());
+    let mut rings = wanted(options);
+    rings.retain(|ring| process::is_root() || !ring.needs_root());
     setup::satisfy(needs(&rings))?;
-    // Before the tests, because those of the last ring start it.
+    // Before the tests, because those of the namespaces start it.
     let edge = process::build("edge-user", "landfast-edge", false)?;
 
-    let outcomes: Vec<_> = rings
-        .iter()
-        .map(|&ring| {
-            let start = Instant::now();
-            let counts = ring_counts(ring, options, &edge)?;
-            Ok(Outcome { ring, counts, took: start.elapsed() })
-        })
-        .collect::<Result<_>>()?;
+    let mut outcomes = Vec::new();
+    for ring in rings {
+        eprintln!("\n== {}", ring.name());
+        outcomes.extend(outcomes_of(ring, options, &edge)?);
+    }
     conclude(&outcomes, options)
 }
 
-fn rings(rootless: bool, root: bool) -> Vec<Ring> {
-    let mut rings = vec![Ring::PureAndSimulated];
-    if root && !rootless {
-        rings.extend([Ring::Kernel, Ring::Namespaces]);
-    }
-    rings
+/// The rings that are asked for.
+fn wanted(options: &Options) -> Vec<Ring> {
+    let asked_for = |ring: &Ring| match ring {
+        Ring::PureAndSimulated => !options.kernels,
+        Ring::Kernel | Ring::Namespaces => !options.kernels && !options.rootless,
+        Ring::DebianKernels => options.kernels || options.all,
+    };
+    Ring::ALL.into_iter().filter(asked_for).collect()
 }
 
 fn needs(rings: &[Ring]) -> setup::Needs {
     let namespaces = rings.contains(&Ring::Namespaces);
-    setup::Needs {
-        packages: match namespaces {
-            true => vec![setup::IPROUTE, setup::ETHTOOL, setup::GTLSCLIENT, setup::BIRD],
-            false => Vec::new(),
-        },
-        clients: namespaces,
-        bpf_file_system: rings.contains(&Ring::Kernel),
+    let debian_kernels = rings.contains(&Ring::DebianKernels);
+    let mut packages = Vec::new();
+    if namespaces || debian_kernels {
+        packages.push(setup::IPROUTE);
     }
+    if namespaces {
+        packages.extend([setup::ETHTOOL, setup::GTLSCLIENT, setup::BIRD]);
+    }
+    if debian_kernels {
+        packages.extend(kernels::PACKAGES);
+    }
+    setup::Needs { packages, clients: namespaces, bpf_file_system: rings.contains(&Ring::Kernel) }
 }
 
 /// Runs every test of a ring, also after one that failed.
-fn ring_counts(ring: Ring, options: &Options, edge: &Path) -> Result<Counts> {
-    eprintln!("\n== {}", ring.name());
+fn outcomes_of(ring: Ring, options: &Options, edge: &Path) -> Result<Vec<Outcome>> {
+    if ring == Ring::DebianKernels {
+        return kernels::run(options);
+    }
+    let start = Instant::now();
     let mut counts = Counts::default();
     if ring == Ring::PureAndSimulated {
         counts += cargo_test::run(&["--lib", "--bins"], &[], options, edge)?;
@@ -105,18 +121,23 @@ fn ring_counts(ring: Ring, options: &Options, edge: &Path) -> Result<Counts> {
         counts += cargo_test::run(&["--doc"], &[], options, edge)?;
     }
     counts += cargo_test::run(&["--test", "cases"], &ring.selection(), options, edge)?;
-    Ok(counts)
+    Ok(vec![Outcome { ring, name: ring.name().to_owned(), counts, took: start.elapsed() }])
 }
 
 fn conclude(outcomes: &[Outcome], options: &Options) -> Result<()> {
     eprintln!();
-    for Outcome { ring, counts, took } in outcomes {
-        eprintln!("{}: {counts}, {} s", ring.name(), took.as_secs());
+    for Outcome { name, counts, took, .. } in outcomes {
+        eprintln!("{name}: {counts}, {} s", took.as_secs());
     }
-    let skipped = Ring::ALL.iter().filter(|ring| outcomes.iter().all(|o| o.ring != **ring));
-    let skipped: Vec<_> = skipped.map(|ring| ring.name()).collect();
-    for ring in &skipped {
-        eprintln!("{ring}: skipped, needs root");
+    let wanted = wanted(options);
+    let not_run = |ring: &&Ring| outcomes.iter().all(|outcome| outcome.ring != **ring);
+    for ring in Ring::ALL.iter().filter(not_run) {
+        let why = match ring {
+            Ring::DebianKernels if !wanted.contains(ring) => "runs with --all or --kernels",
+            _ if options.kernels => "not asked for",
+            _ => "skipped, needs root",
+        };
+        eprintln!("{}: not run: {why}", ring.name());
     }
     let failed = outcomes.iter().any(|outcome| outcome.counts.failed());
     ensure!(!failed, "a ring has failures");
@@ -126,20 +147,26 @@ fn conclude(outcomes: &[Outcome], options: &Options) -> Result<()> {
         Some(filter) => ensure!(!outcomes.iter().all(empty), "no test's path contains {filter}"),
         None => ensure!(!outcomes.iter().any(empty), "a ring has no tests"),
     }
-    let accepted = skipped.is_empty() || options.rootless;
+    let accepted = !wanted.iter().any(|ring| not_run(&ring));
     ensure!(accepted, "rings were skipped; --rootless accepts that");
     Ok(())
 }
 
 impl Ring {
-    const ALL: [Self; 3] = [Self::PureAndSimulated, Self::Kernel, Self::Namespaces];
+    const ALL: [Self; 4] =
+        [Self::PureAndSimulated, Self::Kernel, Self::Namespaces, Self::DebianKernels];
 
     const fn name(self) -> &'static str {
         match self {
             Self::PureAndSimulated => "pure and simulated",
             Self::Kernel => "kernel",
             Self::Namespaces => "network namespaces",
+            Self::DebianKernels => "kernel, VLAN devices and bonds, under Debian's kernels",
         }
+    }
+
+    const fn needs_root(self) -> bool {
+        matches!(self, Self::Kernel | Self::Namespaces)
     }
 
     /// The test binary's arguments that leave out the other rings' modules.
@@ -158,38 +185,56 @@ impl Ring {
 mod tests {
     use super::*;
 
-    #[test]
-    fn without_root_only_the_first_ring_runs() {
-        assert_eq!(rings(false, false).len(), 1);
-        assert_eq!(rings(true, true).len(), 1);
-        assert_eq!(rings(false, true).len(), Ring::ALL.len());
+    fn options(rootless: bool, filter: Option<&str>) -> Options {
+        Options { rootless, all: false, kernels: false, filter: filter.map(str::to_owned) }
     }
 
     fn outcome(ring: Ring, result: &str) -> Outcome {
         let counts = Counts::of_line(&format!("test result: {result}; 0 ignored;"));
-        Outcome { ring, counts, took: Duration::ZERO }
+        Outcome { ring, name: ring.name().to_owned(), counts, took: Duration::ZERO }
     }
 
-    fn options(rootless: bool, filter: Option<&str>) -> Options {
-        Options { rootless, all: false, filter: filter.map(str::to_owned) }
+    fn passed(rings: &[Ring]) -> Vec<Outcome> {
+        rings.iter().map(|ring| outcome(*ring, "ok. 3 passed; 0 failed")).collect()
+    }
+
+    #[test]
+    fn each_option_asks_for_its_rings() {
+        let [pure, kernel, namespaces, debian] = Ring::ALL;
+        assert_eq!(wanted(&options(false, None)), [pure, kernel, namespaces]);
+        assert_eq!(wanted(&options(true, None)), [pure]);
+        assert_eq!(wanted(&Options { all: true, ..options(false, None) }), Ring::ALL);
+        assert_eq!(wanted(&Options { all: true, ..options(true, None) }), [pure, debian]);
+        assert_eq!(wanted(&Options { kernels: true, ..options(false, None) }), [debian]);
     }
 
     #[test]
     fn a_skipped_ring_is_an_error_unless_it_was_asked_for() {
-        let first = [outcome(Ring::PureAndSimulated, "ok. 3 passed; 0 failed")];
+        let first = passed(&[Ring::PureAndSimulated]);
         assert!(conclude(&first, &options(false, None)).is_err());
         assert!(conclude(&first, &options(true, None)).is_ok());
     }
 
     #[test]
+    fn debians_kernels_are_an_error_where_they_are_asked_for_and_missing() {
+        let [first, second, third, debian] = Ring::ALL;
+        let without = passed(&[first, second, third]);
+        assert!(conclude(&without, &options(false, None)).is_ok());
+        assert!(conclude(&without, &Options { all: true, ..options(false, None) }).is_err());
+        let only = Options { kernels: true, ..options(false, None) };
+        assert!(conclude(&without, &only).is_err());
+        assert!(conclude(&passed(&[debian]), &only).is_ok());
+    }
+
+    #[test]
     fn a_failure_in_any_ring_is_an_error() {
-        let [first, second, third] = Ring::ALL;
-        let all = [
-            outcome(first, "ok. 3 passed; 0 failed"),
-            outcome(second, "FAILED. 1 passed; 1 failed"),
-            outcome(third, "ok. 3 passed; 0 failed"),
-        ];
-        assert!(conclude(&all, &options(false, None)).is_err());
+        for failing in Ring::ALL {
+            let all = Ring::ALL.map(|ring| match ring == failing {
+                true => outcome(ring, "FAILED. 1 passed; 1 failed"),
+                false => outcome(ring, "ok. 3 passed; 0 failed"),
+            });
+            assert!(conclude(&all, &options(false, None)).is_err());
+        }
     }
 
     #[test]

@@ -29,6 +29,10 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    pub(super) const fn new(passed: u64, failed: u64, broken: u64) -> Self {
+        Self { passed, failed, broken }
+    }
+
     /// Whether anything is not as it should be.
     pub(super) const fn failed(self) -> bool {
         self.failed + self.broken > 0
