@@ -1,10 +1,10 @@
 //! A connection of HTTP/3 (RFC 9114): requests in, answers out, GOAWAY at the end.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h3::error::{Code, ConnectionError, StreamError};
@@ -15,6 +15,7 @@ use h3::stream::BufRecvStream;
 use http::{Request, Response};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::error::Elapsed;
 use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::Place;
@@ -127,12 +128,12 @@ impl Session {
         while let Poll::Ready(Some(_)) = self.requests.poll_join_next(cx) {}
         // When this fails the connection is lost, and h3 says how.
         while let Poll::Ready(Ok(stream)) = self.connection.poll_accept_request(cx) {
-            self.accept(stream);
+            self.accept(stream, cx);
         }
         Poll::Pending
     }
 
-    fn accept(&mut self, mut stream: Stream) {
+    fn accept(&mut self, mut stream: Stream, cx: &mut Context<'_>) {
         let id = stream.send_id().into_inner();
         if id >= self.refuse_from {
             stream.stop_sending(Code::H3_REQUEST_REJECTED.value());
@@ -142,10 +143,15 @@ impl Session {
         self.next = id + STREAM_ID_STEP;
         let resolver = self.control.create_resolver(FrameStream::new(BufRecvStream::new(stream)));
         let (connection, place) = (self.connection.clone(), self.place.clone());
-        self.requests.spawn_local(async move {
+        let mut request = Box::pin(async move {
             // A request that fails is the client's: reset, malformed or cut off.
             let _ = respond(resolver, &connection, &place).await;
         });
+        // Most are whole when they are seen, and their answers fit the client's window: these end
+        // here. A task, which costs as much as such an answer, is for those that have to wait.
+        if request.as_mut().poll(cx).is_pending() {
+            self.requests.spawn_local(request);
+        }
     }
 }
 
@@ -156,7 +162,7 @@ async fn respond(
     connection: &Connection,
     place: &Place,
 ) -> Result<(), StreamError> {
-    let head = timeout(limits::REQUEST_HEAD_WITHIN, resolver.resolve_request()).await;
+    let head = within(limits::REQUEST_HEAD_WITHIN, resolver.resolve_request()).await;
     let Ok(head) = head else { return Ok(()) };
     let (request, mut stream) = head?;
     place.requests.set(place.requests.get() + 1);
@@ -186,10 +192,19 @@ async fn send(
     mut body: Body,
 ) -> Result<bool, StreamError> {
     while let Some(chunk) = body.next_chunk() {
-        match timeout(limits::PROGRESS_WITHIN, stream.send_data(chunk)).await {
+        match within(limits::PROGRESS_WITHIN, stream.send_data(chunk)).await {
             Ok(sent) => sent?,
             Err(_) => return Ok(false),
         }
     }
     Ok(true)
+}
+
+/// A timeout that reads no clock and takes no timer where the future is ready at once, as most are.
+async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        Poll::Ready(output) => Ok(output),
+        Poll::Pending => timeout(limit, future).await,
+    }
 }

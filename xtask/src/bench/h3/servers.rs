@@ -111,7 +111,7 @@ impl Site {
     fn edge(&self, address: SocketAddr) -> Result<Command> {
         let config = self.folder.join("edge.toml");
         let folder = self.folder.display();
-        let port = address.port();
+        let (port, admin) = (address.port(), free_port()?);
         fs::write(
             &config,
             format!(
@@ -122,7 +122,7 @@ drain_seconds = 1
 listen = {{ anycast = ["127.0.0.1"], port = {port}, workers = 1 }}
 tls = {{ certificate = "{folder}/cert.pem", key = "{folder}/key.pem" }}
 steering = {{ mode = "off" }}
-admin = {{ socket = "{folder}/admin.sock" }}
+admin = {{ listen = "127.0.0.1:{admin}", socket = "{folder}/admin.sock" }}
 nodes = [{{ id = 1, name = "here", site = "local", ipv4 = "127.0.0.2" }}]
 "#
             ),
