@@ -99,6 +99,10 @@ pub struct FleetOptions {
     pub retry_threshold: u32,
     /// How long a stop waits for requests.
     pub drain: Duration,
+    /// Nodes that have an address of IPv4 only, for packets between nodes.
+    pub ipv4_only: Vec<&'static str>,
+    /// The same, of IPv6.
+    pub ipv6_only: Vec<&'static str>,
     /// Nodes of which the others don't know how they fare.
     pub unknown: Vec<&'static str>,
     /// Whether connection IDs show their owner to everybody.
@@ -116,6 +120,8 @@ impl Default for FleetOptions {
             uneven_workers: Vec::new(),
             retry_threshold: 1000,
             drain: Duration::from_secs(5),
+            ipv4_only: Vec::new(),
+            ipv6_only: Vec::new(),
             unknown: Vec::new(),
             plain_ids: false,
             rotated: Vec::new(),

@@ -95,7 +95,11 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     ),
     ("198.51.100.2", "127.0.0.2", &["127.0.0.2 is a loopback address, in a fleet of several"]),
     ("ipv4 = \"198.51.100.2\"\n", "", &["the node fra1 has no address", "neither ipv4 nor ipv6"]),
-    ("ipv6 = \"2001:db8:1::1\"\n", "", &["this node has no ipv6 address, but anycast uses it"]),
+    (
+        "ipv4 = \"198.51.100.1\"\n",
+        "",
+        &["no packet can cross between fra1 and this node", "has no address of the same family"],
+    ),
     ("\"192.0.2.1\", \"2001:db8::1\"", "", &["`anycast` has 0 addresses"]),
     ("\"2001:db8::1\"]", "\"192.0.2.1\"]", &["the anycast address 192.0.2.1 is there twice"]),
     ("192.0.2.1", "0.0.0.0", &["0.0.0.0 is unspecified"]),

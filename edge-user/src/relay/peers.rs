@@ -44,7 +44,20 @@ impl Peers {
         self.keys.get(usize::from(key_id))?.as_ref()
     }
 
-    /// Another node's address of the family, to which we send and from which alone we accept.
+    /// Another node's address to send to what a client of this family sent: of the same family
+    /// where both ends have an address of it, else of the other.
+    pub(super) fn way(&self, node: u16, like: IpAddr) -> Option<IpAddr> {
+        let ours = self.addresses.get(&self.node)?;
+        let of = |ipv6: bool| {
+            let any =
+                if ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+            let have = if ipv6 { ours.1.is_some() } else { ours.0.is_some() };
+            self.address(node, any).filter(|_| have)
+        };
+        of(like.is_ipv6()).or_else(|| of(like.is_ipv4()))
+    }
+
+    /// Another node's address of the family, from which alone we accept.
     pub(super) fn address(&self, node: u16, like: IpAddr) -> Option<IpAddr> {
         if node == self.node {
             return None;

@@ -116,6 +116,28 @@ fn a_node_without_an_address_of_the_family_has_no_next_hop() {
 }
 
 #[test]
+fn a_node_with_one_family_is_reached_by_it_whatever_the_client_has() {
+    let mut config = config(1, 7842);
+    config.nodes[1].ipv4 = None;
+    let peers_of_one = Peers::new(&config, &samples::secrets());
+    config.node = 2;
+    let its_own = Peers::new(&config, &samples::secrets());
+    for ipv6 in [false, true] {
+        let sent = datagram(ipv6, b"hello", None);
+        let mut out = Vec::new();
+        let target = wrap(&peers_of_one, 2, &sent, &mut out).expect("wrapped");
+        assert!(target.is_ipv6());
+        let got = unwrap(&its_own, sender(true), &out).expect("honest");
+        assert_eq!((got.client, &got.payload[..]), (sent.client, &b"hello"[..]));
+    }
+    // Without a family in common there is no way.
+    config.nodes[0].ipv6 = None;
+    let apart = Peers::new(&config, &samples::secrets());
+    let sent = datagram(true, b"x", None);
+    assert_eq!(wrap(&apart, 1, &sent, &mut Vec::new()), Err(Reason::NoNextHop));
+}
+
+#[test]
 fn more_than_an_ip_packet_holds_is_too_big() {
     let datagram = datagram(false, &[0; 65_500], None);
     assert_eq!(wrap(&peers(1), 2, &datagram, &mut Vec::new()), Err(Reason::TooBig));

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::BytesMut;
 use edge_wire::Reason;
 use edge_wire::cursor::Cursor;
-use edge_wire::dissect::{self, Addresses, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Udp};
+use edge_wire::dissect::{self, Addresses, Family, Udp};
 use edge_wire::tunnel::{self, Header};
 use quinn_udp::EcnCodepoint;
 
@@ -32,14 +32,14 @@ pub(super) fn unwrap(peers: &Peers, sender: IpAddr, bytes: &[u8]) -> Result<Data
     if header.expected_tag(key, &tunnel::covered_of(inner)) != header.tag {
         return Err(Reason::EncapsulationForged);
     }
-    client_datagram(peers, sender, inner).ok_or(Reason::EncapsulationMalformed)
+    client_datagram(peers, inner).ok_or(Reason::EncapsulationMalformed)
 }
 
-/// Reads the inner packet. `None`: it is not a UDP datagram to us, of the outer packet's family.
-fn client_datagram(peers: &Peers, sender: IpAddr, inner: &[u8]) -> Option<Datagram> {
+/// Reads the inner packet, of either family. `None`: it is not a UDP datagram to us.
+fn client_datagram(peers: &Peers, inner: &[u8]) -> Option<Datagram> {
     let mut cursor = inner;
-    let ethertype = if sender.is_ipv4() { ETHERTYPE_IPV4 } else { ETHERTYPE_IPV6 };
-    let udp = dissect::udp(&mut cursor, ethertype).ok()?;
+    let family = Family::of(*inner.first()?)?;
+    let udp = dissect::udp(&mut cursor, family.ethertype()).ok()?;
     let (client, destination) = endpoints(&udp);
     if usize::from(udp.ip_len) != inner.len()
         || destination.port() != peers.port

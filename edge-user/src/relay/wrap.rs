@@ -26,7 +26,7 @@ pub(super) fn wrap(
         return Err(Reason::OwnerElsewhere);
     }
     let client = canonical(datagram.client);
-    let address = peers.address(node, client.ip()).ok_or(Reason::NoNextHop)?;
+    let address = peers.way(node, client.ip()).ok_or(Reason::NoNextHop)?;
     let key = peers.key(peers.key_id).ok_or(Reason::EncapsulationKey)?;
     out.clear();
     out.resize(tunnel::LEN, 0);

@@ -135,13 +135,15 @@ idle_timeout_seconds = 60
         for place in PLACES {
             write!(
                 config,
-                "[[nodes]]\nid = {}\nname = \"{}\"\nsite = \"{}\"\nipv4 = \"{}\"\nipv6 = \"{}\"\n",
-                place.id,
-                place.name,
-                place.site,
-                place.ipv4(),
-                place.ipv6()
+                "[[nodes]]\nid = {}\nname = \"{}\"\nsite = \"{}\"\n",
+                place.id, place.name, place.site
             )?;
+            if !options.ipv6_only.contains(&place.name) {
+                writeln!(config, "ipv4 = \"{}\"", place.ipv4())?;
+            }
+            if !options.ipv4_only.contains(&place.name) {
+                writeln!(config, "ipv6 = \"{}\"", place.ipv6())?;
+            }
             if options.unknown.contains(&place.name) && place != self.place {
                 config += "liveness = \"unknown\"\n";
             }

@@ -37,7 +37,7 @@ impl Check {
         let nodes: Vec<_> = list.get_ref().iter().map(|node| self.node(node)).collect();
         let mut nodes = nodes.into_iter().collect::<Option<Vec<_>>>();
         if let Some((id, place)) = ours {
-            self.ours(id, place, list.get_ref(), anycast.get_ref());
+            self.ours(id, place, list.get_ref());
             // A file that says dead of the node that reads it is one for the others, too.
             for node in nodes.iter_mut().flatten().filter(|node| node.id == id) {
                 node.liveness = Liveness::Live;
@@ -149,10 +149,10 @@ impl Check {
         }
     }
 
-    /// Our own entry is there, and has every family that clients use: a packet is encapsulated in
-    /// its own family, so that without an address of it nothing could be forwarded to us.
-    fn ours(&mut self, id: u16, place: Range<usize>, nodes: &[file::Node], anycast: &[Text]) {
-        let Some(node) = nodes.iter().find(|node| *node.id.get_ref() == i64::from(id)) else {
+    /// Our own entry is there, and shares a family with each other node: packets of clients cross
+    /// in whichever family two nodes have in common.
+    fn ours(&mut self, id: u16, place: Range<usize>, nodes: &[file::Node]) {
+        let Some(ours) = nodes.iter().find(|node| *node.id.get_ref() == i64::from(id)) else {
             self.refuse(
                 Problem::new(format!("no node in `nodes` has our ID, {id}"))
                     .at(place, "this node")
@@ -160,21 +160,17 @@ impl Check {
             );
             return;
         };
-        if nodes.len() == 1 {
-            return;
-        }
-        for text in anycast {
-            let Ok(address) = text.get_ref().parse::<IpAddr>() else { continue };
-            let (family, missing) = match address {
-                IpAddr::V4(_) => ("ipv4", node.ipv4.is_none()),
-                IpAddr::V6(_) => ("ipv6", node.ipv6.is_none()),
-            };
-            if missing {
+        let has_address = |node: &&file::Node| addresses_of(node).next().is_some();
+        for other in nodes.iter().filter(has_address) {
+            let ipv4 = ours.ipv4.is_some() && other.ipv4.is_some();
+            let ipv6 = ours.ipv6.is_some() && other.ipv6.is_some();
+            if !ipv4 && !ipv6 && has_address(&ours) {
+                let name = other.name.get_ref();
                 self.refuse(
-                    Problem::new(format!("this node has no {family} address, but anycast uses it"))
-                        .at(text.span(), "clients come by this")
-                        .at(node.id.span(), format!("no {family} here"))
-                        .help(format!("give the node an {family} address: packets are forwarded in the family they came in")),
+                    Problem::new(format!("no packet can cross between {name} and this node"))
+                        .at(ours.id.span(), "this node")
+                        .at(other.id.span(), "has no address of the same family")
+                        .help("give one of them an address of the other's family"),
                 );
                 return;
             }
