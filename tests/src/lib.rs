@@ -24,6 +24,8 @@ pub mod load;
 pub mod loopback;
 pub mod net;
 pub mod packet;
+#[cfg(test)]
+mod proof;
 pub mod raw;
 pub mod steering_cost;
 pub mod stickiness;
