@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use edge_user::config::{self, Config, Host};
 use edge_user::fleet::{self, IdMode};
 use edge_user::serve::{self, Inputs};
+use edge_wire::cid::{DEFAULT_LEN, MAX_LEN, MIN_LEN};
 
 /// Nothing went wrong.
 const DONE: u8 = 0;
@@ -84,6 +85,11 @@ enum Fleet {
         /// Connection IDs in clear, to look at packets. Outsiders can then link and forge them.
         #[arg(long)]
         plain: bool,
+        /// Bytes of a connection ID. 17 is decoded fastest; others where a balancer of somebody
+        /// else's asks for them.
+        #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_LEN as u8)]
+        #[arg(value_parser = clap::value_parser!(u8).range(MIN_LEN as i64..=MAX_LEN as i64))]
+        length: u8,
         /// Replace a file that is there. Its keys are lost: every node needs the new one.
         #[arg(long)]
         force: bool,
@@ -150,7 +156,9 @@ pub(crate) fn run() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Serve(path) => serve(&path.config),
         Command::CheckConfig { config, no_host } => check_config(&config.config, no_host),
-        Command::Fleet(Fleet::Init { path, plain, force }) => fleet_init(&path, plain, force),
+        Command::Fleet(Fleet::Init { path, plain, length, force }) => {
+            fleet_init(&path, plain, length, force)
+        }
         Command::Node(command) => ask::node(command),
         Command::Status { edge, json } => ask::status(&edge, json),
         Command::Drain { edge } => ask::drain(&edge),
@@ -208,9 +216,9 @@ fn load(path: &Path, host: &Host) -> Result<Config, Ended> {
     })
 }
 
-fn fleet_init(path: &Path, plain: bool, force: bool) -> Outcome {
-    let mode = if plain { IdMode::Plain } else { IdMode::SinglePass };
-    fleet::init(path, mode, force).map_err(|error| ended(FAILED, &error))?;
+fn fleet_init(path: &Path, plain: bool, length: u8, force: bool) -> Outcome {
+    let mode = if plain { IdMode::Plain } else { IdMode::Encrypted };
+    fleet::init(path, mode, length.into(), force).map_err(|error| ended(FAILED, &error))?;
     say(&format!("{} written: copy it to every node, mode 0600", path.display()))
 }
 

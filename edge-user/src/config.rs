@@ -147,6 +147,9 @@ pub struct QuicConfig {
     pub retry_threshold: u32,
     /// A connection without packets ends after this (RFC 9000 section 10.1).
     pub idle_timeout: Duration,
+    /// How long a connection ID is used before the client is asked to take another one (RFC 9000
+    /// section 5.1.2), which is made under the config that mints by then.
+    pub connection_id_lifetime: Duration,
 }
 
 /// What the check compares the file with.

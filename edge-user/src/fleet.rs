@@ -13,7 +13,7 @@ use std::fs::File;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use edge_wire::cid::{self, DecodeConfig};
+use edge_wire::cid::DecodeConfig;
 
 pub use write::init;
 
@@ -41,7 +41,10 @@ pub struct Secrets {
 pub struct ConnectionIdConfig {
     /// 0 to 6, the first three bits of the ID.
     pub config_id: u8,
-    /// Single pass under this key; without one, in clear.
+    /// Bytes of the whole ID, [`edge_wire::cid::MIN_LEN`] to [`edge_wire::cid::MAX_LEN`].
+    pub length: usize,
+    /// Encrypted under this key, in a single pass or in four as the length has it; without one,
+    /// in clear.
     pub key: Option<[u8; 16]>,
     /// Key of stateless reset tokens for IDs of this config (RFC 9000 section 10.3.2).
     pub reset_key: [u8; 32],
@@ -70,8 +73,8 @@ pub struct Rotating {
 /// Whether connection IDs show their owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdMode {
-    /// Encrypted in a single pass: outsiders can neither link IDs nor aim at a worker.
-    SinglePass,
+    /// Encrypted: outsiders can neither link IDs nor aim at a worker.
+    Encrypted,
     /// In clear: for looking at packets, not for service.
     Plain,
 }
@@ -132,7 +135,7 @@ impl Secrets {
         let mut configs = [DecodeConfig::ABSENT; 8];
         for secret in &self.connection_ids {
             if let Some(entry) = configs[..7].get_mut(usize::from(secret.config_id)) {
-                *entry = DecodeConfig::new(cid::DEFAULT_LEN, secret.key.as_ref());
+                *entry = DecodeConfig::new(secret.length, secret.key.as_ref());
             }
         }
         configs
@@ -175,18 +178,34 @@ impl Secrets {
         })
     }
 
-    /// Fresh secrets from the operating system's random numbers.
+    /// The config under which new connection IDs are made.
+    ///
+    /// # Panics
+    /// Where `mint` is not the ID of one of `connection_ids`.
+    #[must_use]
+    pub fn minting(&self) -> &ConnectionIdConfig {
+        let minting = self.connection_ids.iter().find(|config| config.config_id == self.mint);
+        minting.expect("one of them mints")
+    }
+
+    /// Fresh secrets from the operating system's random numbers, for connection IDs of `length`
+    /// bytes, [`edge_wire::cid::MIN_LEN`] to [`edge_wire::cid::MAX_LEN`].
     ///
     /// # Errors
     /// [`FleetError::Random`].
-    pub fn generate(mode: IdMode) -> Result<Self, FleetError> {
+    pub fn generate(mode: IdMode, length: usize) -> Result<Self, FleetError> {
         let key = match mode {
-            IdMode::SinglePass => Some(random()?),
+            IdMode::Encrypted => Some(random()?),
             IdMode::Plain => None,
         };
         let rotating = || Ok(Rotating { current: random()?, previous: None, next: None });
         Ok(Self {
-            connection_ids: vec![ConnectionIdConfig { config_id: 0, key, reset_key: random()? }],
+            connection_ids: vec![ConnectionIdConfig {
+                config_id: 0,
+                length,
+                key,
+                reset_key: random()?,
+            }],
             mint: 0,
             encapsulation_keys: vec![EncapsulationSecret { key_id: 0, key: random()? }],
             encapsulate_with: 0,
@@ -225,6 +244,7 @@ impl fmt::Debug for ConnectionIdConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectionIdConfig")
             .field("config_id", &self.config_id)
+            .field("length", &self.length)
             .field("encrypted", &self.key.is_some())
             .finish_non_exhaustive()
     }

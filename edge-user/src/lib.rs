@@ -10,6 +10,7 @@
 //! | [`limits`] | every bound, with its why |
 //! | [`fleet`] | the secrets that every node of the fleet shares |
 //! | [`nodes`] | the liveness of every node |
+//! | [`current`] | a value that is replaced as a whole while others hold it |
 //! | [`tls`] | the certificate and the session tickets |
 //! | [`steering`] | the programs in the kernel: load, attach, fill maps, detach, counters |
 //! | [`next_hop`], [`netlink`] | the way to each node, kept up to date |
@@ -22,6 +23,7 @@
 
 pub mod admin;
 pub mod config;
+pub mod current;
 pub mod fleet;
 pub mod http;
 pub mod limits;

@@ -39,6 +39,14 @@ pub const DEFAULT_RETRY_THRESHOLD: u32 = 1_000;
 pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most that `quic.idle_timeout_seconds` may be: middleboxes have forgotten a flow by then.
 pub const MAX_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How often a fleet is meant to mint connection IDs under another config. A day: what a key that
+/// leaks tells of is one day's routing, and an operator can follow six steps a day with a look.
+pub const CONNECTION_ID_ROTATION: Duration = Duration::from_secs(24 * 3600);
+/// `quic.connection_id_lifetime_seconds` where the file names none: a sixth of the rotation. A
+/// connection leaves an old config within two lifetimes, so that a third of the way to the next
+/// rotation nobody needs it any more, and a frame in four hours costs nothing.
+pub const DEFAULT_CONNECTION_ID_LIFETIME: Duration =
+    Duration::from_secs(CONNECTION_ID_ROTATION.as_secs() / 6);
 /// `drain_seconds` where the file names none. Most responses end within this; systemd waits 90 s
 /// by default before it kills.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
@@ -142,6 +150,9 @@ pub const ADDRESS_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 pub const RESET_BURST: u32 = 20_000;
 /// Stateless resets a worker sends each second afterwards.
 pub const RESETS_PER_SECOND: u32 = 20_000;
+/// Random IDs looked at for one whose hash names this worker, where nonces have run out. Of 255
+/// workers one in 255 does; after so many the chance that none did is one in a million.
+pub const UNROUTABLE_ID_TRIES: usize = 4096;
 /// Answers without a connection (Retry, refusal, reset) that wait for the socket. More are
 /// dropped: their askers ask again.
 pub const MAX_PENDING_ANSWERS: usize = 1024;

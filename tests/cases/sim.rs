@@ -44,4 +44,5 @@ const AMPLE: QuicConfig = QuicConfig {
     max_connections: 1000,
     retry_threshold: 1000,
     idle_timeout: Duration::from_secs(30),
+    connection_id_lifetime: Duration::from_secs(3600),
 };

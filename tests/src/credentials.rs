@@ -6,7 +6,7 @@ use edge_user::config::NodeConfig;
 use edge_user::fleet::{ConnectionIdConfig, EncapsulationSecret, Rotating, Secrets};
 use edge_user::nodes::{Liveness, NodeTable};
 use edge_user::quic::cid::Owners;
-use edge_wire::cid::ServerId;
+use edge_wire::cid::{DEFAULT_LEN, ServerId};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// The name in the certificate.
@@ -65,8 +65,8 @@ pub fn secrets(mint: u8) -> Secrets {
     let rotating = |seed| Rotating { current: [seed; 32], previous: None, next: None };
     Secrets {
         connection_ids: vec![
-            ConnectionIdConfig { config_id: 1, key: None, reset_key: [0x11; 32] },
-            ConnectionIdConfig { config_id: 2, key: Some([0x42; 16]), reset_key: [0x22; 32] },
+            id_config(1, DEFAULT_LEN, None),
+            id_config(2, DEFAULT_LEN, Some([0x42; 16])),
         ],
         mint,
         encapsulation_keys: vec![EncapsulationSecret { key_id: 0, key: [0x33; 16] }],
@@ -75,6 +75,12 @@ pub fn secrets(mint: u8) -> Secrets {
         tokens: rotating(0x55),
         worker_hash: [0x66; 16],
     }
+}
+
+/// A config of connection IDs, with a reset key of its own.
+#[must_use]
+pub fn id_config(config_id: u8, length: usize, key: Option<[u8; 16]>) -> ConnectionIdConfig {
+    ConnectionIdConfig { config_id, length, key, reset_key: [0x11 * config_id; 32] }
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {

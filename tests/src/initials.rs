@@ -110,6 +110,7 @@ mod tests {
             max_connections: 10,
             retry_threshold: 10,
             idle_timeout: std::time::Duration::from_secs(30),
+            connection_id_lifetime: std::time::Duration::from_secs(3600),
         };
         let mut host = Host::new(&fleet, own, 1, quic, 1);
         let datagram = Datagram {

@@ -52,6 +52,7 @@ impl Node {
                     max_connections: 1000,
                     retry_threshold: 1000,
                     idle_timeout: Duration::from_secs(10),
+                    connection_id_lifetime: Duration::from_secs(3600),
                 },
             })
             .expect("a worker")

@@ -270,10 +270,18 @@ impl Check {
             1,
             limits::MAX_IDLE_TIMEOUT,
         );
+        let connection_id_lifetime = self.seconds(
+            &quic.connection_id_lifetime_seconds,
+            "connection_id_lifetime_seconds",
+            limits::DEFAULT_CONNECTION_ID_LIFETIME,
+            1,
+            limits::CONNECTION_ID_ROTATION,
+        );
         Some(QuicConfig {
             max_connections: max_connections?,
             retry_threshold: retry_threshold?,
             idle_timeout: idle_timeout?,
+            connection_id_lifetime: connection_id_lifetime?,
         })
     }
 

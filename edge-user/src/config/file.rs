@@ -73,6 +73,7 @@ pub(super) struct Quic {
     pub(super) max_connections: Option<Number>,
     pub(super) retry_threshold: Option<Number>,
     pub(super) idle_timeout_seconds: Option<Number>,
+    pub(super) connection_id_lifetime_seconds: Option<Number>,
 }
 
 #[derive(Deserialize)]

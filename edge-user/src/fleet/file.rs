@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use edge_wire::cid;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
@@ -55,6 +56,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct ConnectionId {
     config_id: Spanned<i64>,
+    length: Option<Spanned<i64>>,
     mode: Spanned<String>,
     key: Option<Key<16>>,
     reset_key: Key<32>,
@@ -153,22 +155,32 @@ impl Reader<'_> {
 
     fn connection_id(&self, entry: ConnectionId) -> Result<ConnectionIdConfig, Refused> {
         let place = entry.config_id.span();
-        let Some(config_id) = below(*entry.config_id.get_ref(), edge_wire::cid::CONFIGS) else {
+        let Some(config_id) = below(*entry.config_id.get_ref(), cid::CONFIGS) else {
             return Err(self.refused(place, "`config_id` must be 0 to 6"));
         };
         let key = match (entry.mode.get_ref().as_str(), entry.key) {
-            ("single-pass", Some(key)) => Some(key.0),
+            ("encrypted", Some(key)) => Some(key.0),
             ("plain", None) => None,
-            ("single-pass", None) => {
-                return Err(self.refused(place, "mode \"single-pass\" needs a `key`"));
+            ("encrypted", None) => {
+                return Err(self.refused(place, "mode \"encrypted\" needs a `key`"));
             }
             ("plain", Some(_)) => return Err(self.refused(place, "mode \"plain\" has no `key`")),
             _ => {
-                let reason = "`mode` must be \"single-pass\" or \"plain\"";
+                let reason = "`mode` must be \"encrypted\" or \"plain\"";
                 return Err(self.refused(entry.mode.span(), reason));
             }
         };
-        Ok(ConnectionIdConfig { config_id, key, reset_key: entry.reset_key.0 })
+        let length = self.id_length(entry.length)?;
+        Ok(ConnectionIdConfig { config_id, length, key, reset_key: entry.reset_key.0 })
+    }
+
+    fn id_length(&self, length: Option<Spanned<i64>>) -> Result<usize, Refused> {
+        let Some(length) = length else { return Ok(cid::DEFAULT_LEN) };
+        let bytes = usize::try_from(*length.get_ref()).ok();
+        bytes.filter(|bytes| (cid::MIN_LEN..=cid::MAX_LEN).contains(bytes)).ok_or_else(|| {
+            let reason = format!("`length` must be {} to {}", cid::MIN_LEN, cid::MAX_LEN);
+            self.refused(length.span(), &reason)
+        })
     }
 
     fn encapsulation_key(&self, entry: EncapsulationEntry) -> Result<EncapsulationSecret, Refused> {
@@ -205,8 +217,9 @@ pub(super) fn write(secrets: &Secrets) -> String {
     );
     for config in &secrets.connection_ids {
         text += &format!("\n[[connection_ids]]\nconfig_id = {}\n", config.config_id);
+        text += &format!("length = {}\n", config.length);
         text += &match &config.key {
-            Some(key) => format!("mode = \"single-pass\"\nkey = \"{}\"\n", hex(key)),
+            Some(key) => format!("mode = \"encrypted\"\nkey = \"{}\"\n", hex(key)),
             None => "mode = \"plain\"\n".to_owned(),
         };
         text += &format!("reset_key = \"{}\"\n", hex(&config.reset_key));

@@ -1,5 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 
+use edge_wire::cid::{Candidate, Codec, DEFAULT_LEN, ServerId};
+
 use super::*;
 
 /// A directory of this test's own, removed at its end.
@@ -30,12 +32,13 @@ fn refusal(text: &str) -> String {
 #[test]
 fn what_init_writes_is_read_back_and_ours_alone() {
     let directory = Directory::new("fleet-init");
-    for (mode, force) in [(IdMode::SinglePass, false), (IdMode::Plain, true)] {
-        init(&directory.file(), mode, force).expect("written");
+    for (mode, length, force) in [(IdMode::Encrypted, 17, false), (IdMode::Plain, 9, true)] {
+        init(&directory.file(), mode, length, force).expect("written");
         let metadata = std::fs::metadata(directory.file()).expect("there");
         assert_eq!(metadata.permissions().mode() & 0o7777, 0o600);
         let secrets = Secrets::load(&directory.file()).expect("read");
-        assert_eq!(secrets.connection_ids[0].key.is_some(), mode == IdMode::SinglePass);
+        assert_eq!(secrets.connection_ids[0].key.is_some(), mode == IdMode::Encrypted);
+        assert_eq!(secrets.connection_ids[0].length, length);
         assert_eq!((secrets.mint, secrets.encapsulate_with), (0, 0));
         assert_ne!(secrets.tickets.current, secrets.tokens.current);
     }
@@ -45,19 +48,19 @@ fn what_init_writes_is_read_back_and_ours_alone() {
 #[test]
 fn init_keeps_the_keys_that_are_there() {
     let directory = Directory::new("fleet-keep");
-    init(&directory.file(), IdMode::SinglePass, false).expect("written");
+    init(&directory.file(), IdMode::Encrypted, DEFAULT_LEN, false).expect("written");
     let before = Secrets::load(&directory.file()).expect("read");
-    let error = init(&directory.file(), IdMode::SinglePass, false).expect_err("exists");
+    let error = init(&directory.file(), IdMode::Encrypted, DEFAULT_LEN, false).expect_err("exists");
     assert!(matches!(error, FleetError::Exists(_)) && error.to_string().contains("--force"));
     assert_eq!(Secrets::load(&directory.file()).expect("read"), before);
-    init(&directory.file(), IdMode::SinglePass, true).expect("replaced");
+    init(&directory.file(), IdMode::Encrypted, DEFAULT_LEN, true).expect("replaced");
     assert_ne!(Secrets::load(&directory.file()).expect("read"), before);
 }
 
 #[test]
 fn a_file_that_others_may_read_is_refused_with_the_cure() {
     let directory = Directory::new("fleet-mode");
-    init(&directory.file(), IdMode::SinglePass, false).expect("written");
+    init(&directory.file(), IdMode::Encrypted, DEFAULT_LEN, false).expect("written");
     for mode in [0o640, 0o604, 0o660, 0o644] {
         let permissions = std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(directory.file(), permissions).expect("ours");
@@ -82,8 +85,13 @@ fn only_a_regular_file_is_read() {
 
 #[test]
 fn several_configs_and_rotating_keys_survive_the_file() {
-    let mut secrets = Secrets::generate(IdMode::SinglePass).expect("random");
-    secrets.connection_ids.push(ConnectionIdConfig { config_id: 6, key: None, reset_key: [6; 32] });
+    let mut secrets = Secrets::generate(IdMode::Encrypted, DEFAULT_LEN).expect("random");
+    secrets.connection_ids.push(ConnectionIdConfig {
+        config_id: 6,
+        length: 20,
+        key: None,
+        reset_key: [6; 32],
+    });
     secrets.mint = 6;
     secrets.encapsulation_keys.push(EncapsulationSecret { key_id: 3, key: [3; 16] });
     secrets.encapsulate_with = 3;
@@ -95,7 +103,7 @@ fn several_configs_and_rotating_keys_survive_the_file() {
 
 #[test]
 fn no_key_is_shown_by_debug_or_by_any_message() {
-    let mut secrets = Secrets::generate(IdMode::SinglePass).expect("random");
+    let mut secrets = Secrets::generate(IdMode::Encrypted, DEFAULT_LEN).expect("random");
     secrets.tickets.previous = secrets.tokens.previous;
     let text = file::write(&secrets);
     let keys: Vec<&str> = text.split('"').filter(|word| word.len() >= 32).collect();
@@ -122,7 +130,7 @@ fn no_key_is_shown_by_debug_or_by_any_message() {
 
 #[test]
 fn each_mistake_is_refused_with_its_line() {
-    let good = file::write(&Secrets::generate(IdMode::SinglePass).expect("random"));
+    let good = file::write(&Secrets::generate(IdMode::Encrypted, DEFAULT_LEN).expect("random"));
     let line = |start: &str| {
         let found = good.lines().position(|line| line.starts_with(start));
         found.expect("there") + 1
@@ -132,14 +140,17 @@ fn each_mistake_is_refused_with_its_line() {
         ("mint = 0", "mint = 1", "`mint` is no `config_id`"),
         ("send_with = 0", "send_with = 2", "`send_with` is no `key_id`"),
         ("key_id = 0", "key_id = 4", "`key_id` must be 0 to 3"),
-        ("mode = \"single-pass\"", "mode = \"four-pass\"", "`mode` must be"),
+        ("mode = \"encrypted\"", "mode = \"four-pass\"", "`mode` must be"),
+        ("length = 17", "length = 8", "`length` must be 9 to 20"),
+        ("length = 17", "length = 21", "`length` must be 9 to 20"),
+        ("length = 17", "length = -1", "`length` must be 9 to 20"),
     ];
     for (from, to, reason) in cases {
         let message = refusal(&good.replacen(from, to, 1));
         let place = format!("fleet.toml, line {}: {reason}", line(from));
         assert!(message.contains(&place), "{message}");
     }
-    assert!(refusal(&good.replacen("\"single-pass\"", "\"plain\"", 1)).contains("has no `key`"));
+    assert!(refusal(&good.replacen("\"encrypted\"", "\"plain\"", 1)).contains("has no `key`"));
     assert!(
         refusal(&good.replacen("worker_hash = \"", "worker_hash = \"0", 1))
             .contains("32 hexadecimal")
@@ -149,4 +160,40 @@ fn each_mistake_is_refused_with_its_line() {
     let end = good.find("[encapsulation]").expect("there");
     let twice = good.replacen(&good[start..end], &good[start..end].repeat(2), 1);
     assert!(refusal(&twice).contains("this `config_id` is there twice"));
+}
+
+/// Files of before lengths could be chosen name none.
+#[test]
+fn a_config_without_length_has_ids_of_17_bytes() {
+    let text = file::write(&Secrets::generate(IdMode::Encrypted, DEFAULT_LEN).expect("random"));
+    let secrets = Secrets::parse("fleet.toml".as_ref(), &text.replacen("length = 17\n", "", 1));
+    assert_eq!(secrets.expect("read").connection_ids[0].length, 17);
+}
+
+/// Seven at once, each of its own length: all that three bits can tell apart.
+#[test]
+fn each_config_decodes_ids_of_its_own_length_and_no_others() {
+    let mut secrets = Secrets::generate(IdMode::Encrypted, DEFAULT_LEN).expect("random");
+    secrets.connection_ids = (0..7)
+        .map(|config_id| ConnectionIdConfig {
+            config_id,
+            length: [9, 20, 17, 16, 18, 10, 17][usize::from(config_id)],
+            key: (config_id < 6).then_some([config_id; 16]),
+            reset_key: [config_id; 32],
+        })
+        .collect();
+    let text = file::write(&secrets);
+    let secrets = Secrets::parse("fleet.toml".as_ref(), &text).expect("read");
+    let owner = ServerId { node: 300, worker: 4, generation: 5 };
+    for ConnectionIdConfig { config_id, length, key, .. } in &secrets.connection_ids {
+        let codec = Codec::landfast(*config_id, *length, key.as_ref()).expect("valid");
+        let id = codec.encode(&owner.to_bytes(), &vec![7; codec.nonce_len()]);
+        let candidate = Candidate::of_id(id.as_slice()).expect("at most 20 bytes");
+        for (index, config) in (0..).zip(secrets.decode_configs()) {
+            let decoded = config.owner(&candidate);
+            assert_eq!(decoded == Some(owner), index == *config_id, "{config_id} read by {index}");
+        }
+    }
+    let eighth = text.replacen("config_id = 6", "config_id = 7", 1);
+    assert!(refusal(&eighth).contains("`config_id` must be 0 to 6"));
 }

@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 
 use super::{FleetError, IdMode, Secrets, file};
 
-/// Writes a fleet file with fresh keys at `path`, mode 0600. A crash leaves either nothing or the
+/// Writes a fleet file with fresh keys at `path`, mode 0600, for connection IDs of `length` bytes. A crash leaves either nothing or the
 /// whole file there. With `force` an older file is replaced, its keys are gone.
 ///
 /// # Errors
 /// [`FleetError::Exists`] without `force`, otherwise where it cannot be written.
-pub fn init(path: &Path, mode: IdMode, force: bool) -> Result<(), FleetError> {
+pub fn init(path: &Path, mode: IdMode, length: usize, force: bool) -> Result<(), FleetError> {
     if !force && path.exists() {
         return Err(FleetError::Exists(path.to_owned()));
     }
-    let text = file::write(&Secrets::generate(mode)?);
+    let text = file::write(&Secrets::generate(mode, length)?);
     match place(path, &text, force) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && !force => {
             Err(FleetError::Exists(path.to_owned()))

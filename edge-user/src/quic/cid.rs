@@ -1,17 +1,24 @@
 //! Connection IDs: minted so that they name their owner, and read back.
+//!
+//! | module | job |
+//! |---|---|
+//! | `mint` | makes them |
+//! | `nonces` | what makes each differ |
+
+mod mint;
+mod nonces;
 
 use std::sync::Arc;
 
-use aws_lc_rs::rand;
 use edge_wire::Reason;
-use edge_wire::cid::{Candidate, Codec, CodecError, DEFAULT_LEN, SERVER_ID_LEN, ServerId};
+use edge_wire::cid::{Candidate, ServerId};
 use edge_wire::dissect;
 use edge_wire::maps::DecodeConfig;
-use quinn_proto::{ConnectionId, ConnectionIdGenerator, InvalidCid};
 
 use crate::fleet::Secrets;
 use crate::nodes::{Liveness, NodeTable};
 use crate::quic::Via;
+pub use mint::{Mint, MintError};
 
 /// Whose connection a datagram belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +89,12 @@ impl Owners {
         Self { configs: Arc::new(secrets.decode_configs()), own, workers, nodes }
     }
 
+    /// The same by other secrets.
+    #[must_use]
+    pub fn with_secrets(&self, secrets: &Secrets) -> Self {
+        Self { configs: Arc::new(secrets.decode_configs()), ..self.clone() }
+    }
+
     /// The same for another worker of the process.
     #[must_use]
     pub fn for_worker(&self, worker: u8) -> Self {
@@ -146,110 +159,6 @@ impl Owners {
 
 fn is_long(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|first| first & 0x80 != 0)
-}
-
-/// Mints this worker's connection IDs. Each engine has its own.
-pub struct Mint {
-    codec: Codec,
-    server_id: [u8; SERVER_ID_LEN],
-    nonce: Nonce,
-    owners: Owners,
-}
-
-/// Where nonces come from. Never the same one twice under a key, and nothing an outsider could
-/// link connection IDs by.
-enum Nonce {
-    /// Encrypted with the rest: a counter from a random start will do.
-    Counter(u128),
-    /// In clear: 96 random bits.
-    Random,
-}
-
-impl Mint {
-    /// Mints for `owners.own()` under the config that mints.
-    ///
-    /// # Errors
-    /// Where the config ID is above 6.
-    pub fn new(secrets: &Secrets, owners: Owners) -> Result<Self, CodecError> {
-        let key = secrets
-            .connection_ids
-            .iter()
-            .find(|config| config.config_id == secrets.mint)
-            .and_then(|config| config.key.as_ref());
-        Ok(Self {
-            codec: Codec::landfast(secrets.mint, DEFAULT_LEN, key)?,
-            server_id: owners.own.to_bytes(),
-            nonce: if key.is_some() { Nonce::counter() } else { Nonce::Random },
-            owners,
-        })
-    }
-
-    /// The same with nonces of its own.
-    #[must_use]
-    pub fn fresh(&self) -> Self {
-        Self {
-            codec: self.codec.clone(),
-            server_id: self.server_id,
-            nonce: match self.nonce {
-                Nonce::Counter(_) => Nonce::counter(),
-                Nonce::Random => Nonce::Random,
-            },
-            owners: self.owners.clone(),
-        }
-    }
-}
-
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    rand::fill(&mut bytes).expect("the operating system gives randomness");
-    bytes
-}
-
-impl Nonce {
-    fn counter() -> Self {
-        Self::Counter(u128::from_be_bytes(random()))
-    }
-
-    /// As many of the last bytes as a nonce has may be used.
-    fn next(&mut self) -> [u8; 16] {
-        match self {
-            Self::Random => random(),
-            Self::Counter(last) => {
-                *last = last.wrapping_add(1);
-                last.to_be_bytes()
-            }
-        }
-    }
-}
-
-impl ConnectionIdGenerator for Mint {
-    fn generate_cid(&mut self) -> ConnectionId {
-        let nonce = self.nonce.next();
-        let nonce = &nonce[nonce.len() - self.codec.nonce_len()..];
-        ConnectionId::new(self.codec.encode(&self.server_id, nonce).as_slice())
-    }
-
-    /// Whether a datagram of an unknown connection with this ID may draw a stateless reset: only
-    /// where nobody else could still hold the connection (RFC 9000 section 21.11).
-    fn validate(&self, id: &ConnectionId) -> Result<(), InvalidCid> {
-        match self.owners.of_id(id) {
-            Owner::ThisWorker | Owner::Gone | Owner::DeadNode(_) => Ok(()),
-            Owner::OtherWorker(_)
-            | Owner::OtherNode(_)
-            | Owner::Unknown
-            | Owner::NewConnection
-            | Owner::NotQuic => Err(InvalidCid),
-        }
-    }
-
-    fn cid_len(&self) -> usize {
-        self.codec.id_len()
-    }
-
-    /// Without end for now: the config that mints changes only with the process.
-    fn cid_lifetime(&self) -> Option<std::time::Duration> {
-        None
-    }
 }
 
 #[cfg(test)]

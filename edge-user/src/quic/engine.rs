@@ -5,6 +5,7 @@
 //! `handle_*` and after every operation on a stream; [`Engine::register`] says when there is
 //! something again.
 
+mod another_length;
 mod operations;
 mod reset_budget;
 
@@ -23,7 +24,8 @@ use quinn_proto::{
 use crate::config::QuicConfig;
 use crate::fleet::Secrets;
 use crate::limits;
-use crate::quic::cid::Owners;
+use crate::quic::cid::{MintError, Owners};
+use crate::quic::keys::EngineKeys;
 use crate::quic::transport::{self, SetupError};
 use crate::quic::{Datagram, socket};
 
@@ -71,6 +73,7 @@ pub struct Counters {
 pub struct Engine {
     endpoint: Endpoint,
     own: ServerId,
+    keys: EngineKeys,
     bounds: QuicConfig,
     resets: ResetBudget,
     /// By quinn's handle, which it reuses.
@@ -96,12 +99,15 @@ impl Engine {
     /// # Errors
     /// Where secrets, TLS or bounds are not fit for QUIC.
     pub fn new(setup: EngineSetup<'_>) -> Result<Self, SetupError> {
-        let endpoint = transport::endpoint(setup.secrets, setup.owners)?;
-        let server = transport::server(setup.secrets, setup.tls, &setup.quic)?;
+        let lifetime = setup.quic.connection_id_lifetime;
+        let keys = EngineKeys::new(setup.secrets, setup.owners, lifetime)?;
+        let endpoint = transport::endpoint(&keys);
+        let server = transport::server(&keys, setup.tls, &setup.quic)?;
         Ok(Self {
             // Sockets of ours never fragment: path MTU discovery may be relied on.
             endpoint: Endpoint::new(Arc::new(endpoint), Some(Arc::new(server)), true, setup.seed),
             own: setup.owners.own(),
+            keys,
             bounds: setup.quic,
             resets: ResetBudget::default(),
             connections: Vec::new(),
@@ -128,10 +134,22 @@ impl Engine {
         self.counters
     }
 
+    /// Puts the fleet's secrets in force as they are by now, and who owns what by them.
+    ///
+    /// # Errors
+    /// Where the config that mints makes IDs of another length; nothing is changed then.
+    pub fn change_secrets(&self, secrets: &Secrets, owners: &Owners) -> Result<(), MintError> {
+        self.keys.change(secrets, owners)
+    }
+
     /// Takes a datagram in, and says what became of it.
     pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Reason {
         let Datagram { client, destination, ecn, payload, via: _ } = datagram;
         let short = payload.first().is_some_and(|first| first & 0x80 == 0);
+        if short && let Some(reason) = self.reset_another_length(now, client, destination, &payload)
+        {
+            return reason;
+        }
         let mut answer = Vec::new();
         let ecn = ecn.map(socket::ecn_in);
         let local = Some(destination.ip());

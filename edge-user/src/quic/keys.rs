@@ -2,39 +2,84 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use aws_lc_rs::{aead, hkdf, hmac};
 use quinn_proto::crypto::{AeadKey, CryptoError, HandshakeTokenKey, HmacKey};
 use rustls::server::ProducesTickets;
 
+use crate::current::Current;
 use crate::fleet::{Rotating, Secrets};
+use crate::quic::cid::{Mint, MintError, Owners};
+
+/// What of the fleet's secrets is in an engine. quinn holds the other end of each, so that they
+/// change while connections live.
+pub(crate) struct EngineKeys {
+    /// Makes connection IDs.
+    pub(crate) mint: Mint,
+    /// Makes stateless-reset tokens.
+    pub(crate) resets: Arc<ResetKey>,
+    /// Seals and opens tokens.
+    pub(crate) tokens: Arc<TokenKey>,
+}
+
+impl EngineKeys {
+    /// For the worker `owners.own()`, whose connection IDs are used for `lifetime`.
+    pub(crate) fn new(
+        secrets: &Secrets,
+        owners: &Owners,
+        lifetime: Duration,
+    ) -> Result<Self, MintError> {
+        Ok(Self {
+            mint: Mint::new(secrets, owners.clone(), lifetime)?,
+            resets: Arc::new(ResetKey::new(secrets)),
+            tokens: Arc::new(TokenKey::new(&secrets.tokens)),
+        })
+    }
+
+    /// Puts all of `secrets` in force. On an error nothing is changed.
+    pub(crate) fn change(&self, secrets: &Secrets, owners: &Owners) -> Result<(), MintError> {
+        self.mint.change(secrets, owners.clone())?;
+        self.resets.change(secrets);
+        self.tokens.change(&secrets.tokens);
+        Ok(())
+    }
+}
 
 /// Seals Retry and NEW_TOKEN tokens (RFC 9000 section 8.1) under the current key, and opens
 /// what was sealed under the previous or the next one too.
 pub struct TokenKey {
     /// The current key first.
-    keys: Arc<[hkdf::Prk]>,
+    keys: Current<Vec<hkdf::Prk>>,
 }
 
 impl TokenKey {
     /// From the fleet's secrets.
     #[must_use]
     pub fn new(tokens: &Rotating) -> Self {
-        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"landfast address tokens");
-        let keys = [Some(tokens.current), tokens.previous, tokens.next];
-        Self { keys: keys.iter().flatten().map(|key| salt.extract(key)).collect() }
+        Self { keys: Current::new(token_keys(tokens)) }
     }
+
+    /// Puts other keys in force, also for tokens of connections that are there already.
+    pub fn change(&self, tokens: &Rotating) {
+        self.keys.replace(token_keys(tokens));
+    }
+}
+
+fn token_keys(tokens: &Rotating) -> Vec<hkdf::Prk> {
+    let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"landfast address tokens");
+    tokens.all().map(|key| salt.extract(key)).collect()
 }
 
 impl HandshakeTokenKey for TokenKey {
     fn aead_from_hkdf(&self, random: &[u8]) -> Box<dyn AeadKey> {
-        Box::new(TokenAead { keys: self.keys.clone(), random: random.into() })
+        Box::new(TokenAead { keys: self.keys.load(), random: random.into() })
     }
 }
 
 /// The keys for one token, made from its own random bytes.
 struct TokenAead {
-    keys: Arc<[hkdf::Prk]>,
+    keys: Arc<Vec<hkdf::Prk>>,
     random: Vec<u8>,
 }
 
@@ -80,7 +125,11 @@ impl AeadKey for TokenAead {
 /// node has forgotten. The config of the connection ID chooses the key, so that keys can rotate
 /// while connections live.
 pub struct ResetKey {
-    keys: [Option<hmac::Key>; 8],
+    keys: Current<ResetKeys>,
+}
+
+struct ResetKeys {
+    by_config: [Option<hmac::Key>; 8],
     /// For IDs of no config: nobody minted them, so nobody knows their token.
     other: hmac::Key,
 }
@@ -89,17 +138,38 @@ impl ResetKey {
     /// From the fleet's secrets.
     #[must_use]
     pub fn new(secrets: &Secrets) -> Self {
-        let mut keys = [const { None }; 8];
-        for config in &secrets.connection_ids {
-            keys[usize::from(config.config_id & 7)] = Some(reset_key(&config.reset_key));
-        }
-        let other = keys.iter().flatten().next().cloned();
-        Self { other: other.unwrap_or_else(|| reset_key(&secrets.tokens.current)), keys }
+        Self { keys: Current::new(ResetKeys::new(secrets)) }
     }
 
-    fn key(&self, id: &[u8]) -> &hmac::Key {
+    /// Puts other keys in force.
+    pub fn change(&self, secrets: &Secrets) {
+        self.keys.replace(ResetKeys::new(secrets));
+    }
+
+    /// The token of `id`.
+    #[must_use]
+    pub fn token(&self, id: &[u8]) -> [u8; RESET_TOKEN_LEN] {
+        let tag = hmac::sign(self.keys.load().of(id), id);
+        *tag.as_ref().first_chunk().expect("SHA-256 gives 32 bytes")
+    }
+}
+
+/// The length of a stateless-reset token (RFC 9000 section 10.3).
+pub const RESET_TOKEN_LEN: usize = 16;
+
+impl ResetKeys {
+    fn new(secrets: &Secrets) -> Self {
+        let mut by_config = [const { None }; 8];
+        for config in &secrets.connection_ids {
+            by_config[usize::from(config.config_id & 7)] = Some(reset_key(&config.reset_key));
+        }
+        let other = by_config.iter().flatten().next().cloned();
+        Self { other: other.unwrap_or_else(|| reset_key(&secrets.tokens.current)), by_config }
+    }
+
+    fn of(&self, id: &[u8]) -> &hmac::Key {
         let config = id.first().map_or(7, |first| edge_wire::cid::config_id(*first));
-        self.keys[config as usize].as_ref().unwrap_or(&self.other)
+        self.by_config[config as usize].as_ref().unwrap_or(&self.other)
     }
 }
 
@@ -115,7 +185,7 @@ fn reset_key(secret: &[u8; 32]) -> hmac::Key {
 
 impl HmacKey for ResetKey {
     fn sign(&self, id: &[u8], signature: &mut [u8]) {
-        signature.copy_from_slice(hmac::sign(self.key(id), id).as_ref());
+        signature.copy_from_slice(hmac::sign(self.keys.load().of(id), id).as_ref());
     }
 
     fn signature_len(&self) -> usize {
@@ -123,7 +193,7 @@ impl HmacKey for ResetKey {
     }
 
     fn verify(&self, id: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
-        Ok(hmac::verify(self.key(id), id, signature)?)
+        Ok(hmac::verify(self.keys.load().of(id), id, signature)?)
     }
 }
 

@@ -10,17 +10,16 @@ use quinn_proto::{
 };
 
 use crate::config::QuicConfig;
-use crate::fleet::Secrets;
 use crate::limits;
-use crate::quic::cid::{Mint, Owners};
-use crate::quic::keys::{ResetKey, TokenKey};
+use crate::quic::cid::MintError;
+use crate::quic::keys::EngineKeys;
 
 /// Why an engine cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The config that mints is not one.
     #[error("connection IDs cannot be minted: {0}")]
-    ConnectionId(#[from] edge_wire::cid::CodecError),
+    ConnectionId(#[from] MintError),
     /// TLS without the cipher suite of Initial packets (RFC 9001 section 5.2).
     #[error("TLS for QUIC: {0}")]
     Tls(#[from] NoInitialCipherSuite),
@@ -29,26 +28,25 @@ pub enum SetupError {
     IdleTimeout,
 }
 
-pub(crate) fn endpoint(secrets: &Secrets, owners: &Owners) -> Result<EndpointConfig, SetupError> {
-    // Made once here, so that the factory below cannot fail.
-    let mint = Mint::new(secrets, owners.clone())?;
-    let mut config = EndpointConfig::new(Arc::new(ResetKey::new(secrets)));
+pub(crate) fn endpoint(keys: &EngineKeys) -> EndpointConfig {
+    let mint = keys.mint.clone();
+    let mut config = EndpointConfig::new(keys.resets.clone());
     config
-        .cid_generator(move || Box::new(mint.fresh()))
+        .cid_generator(move || Box::new(mint.clone()))
         // Resets have a budget of our own: this interval would be one for the whole engine.
         .min_reset_interval(Duration::ZERO)
         .max_udp_payload_size(limits::MAX_UDP_PAYLOAD_BYTES)
         .expect("between 1200 and 65527");
-    Ok(config)
+    config
 }
 
 pub(crate) fn server(
-    secrets: &Secrets,
+    keys: &EngineKeys,
     tls: Arc<rustls::ServerConfig>,
     quic: &QuicConfig,
 ) -> Result<ServerConfig, SetupError> {
     let crypto = Arc::new(QuicServerConfig::try_from(tls)?);
-    let mut config = ServerConfig::new(crypto, Arc::new(TokenKey::new(&secrets.tokens)));
+    let mut config = ServerConfig::new(crypto, keys.tokens.clone());
     let mut tokens = ValidationTokenConfig::default();
     tokens.lifetime(limits::ADDRESS_TOKEN_LIFETIME);
     config

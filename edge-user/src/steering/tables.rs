@@ -215,6 +215,7 @@ pub(crate) mod samples {
                 max_connections: 100,
                 retry_threshold: 10,
                 idle_timeout: Duration::from_secs(30),
+                connection_id_lifetime: Duration::from_secs(3600),
             },
         }
     }
@@ -225,6 +226,7 @@ pub(crate) mod samples {
         Secrets {
             connection_ids: vec![ConnectionIdConfig {
                 config_id: 2,
+                length: edge_wire::cid::DEFAULT_LEN,
                 key: Some([3; 16]),
                 reset_key: [4; 32],
             }],

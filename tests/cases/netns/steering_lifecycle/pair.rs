@@ -11,11 +11,13 @@ use edge_user::config::{
     Admin, Config, Listen, Liveness, Log, LogFormat, NodeConfig, QuicConfig, SteeringConfig,
     SteeringMode, TlsFiles,
 };
-use edge_user::fleet::{ConnectionIdConfig, EncapsulationSecret, Rotating, Secrets};
+use edge_user::fleet::{EncapsulationSecret, Rotating, Secrets};
 use edge_user::netlink::{self, XdpProgram};
+use edge_wire::cid::DEFAULT_LEN;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use tests::credentials::id_config;
 
 pub(super) const NEAR_IPV4: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
 pub(super) const FAR_IPV4: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
@@ -124,6 +126,7 @@ impl Pair {
                 max_connections: 100,
                 retry_threshold: 10,
                 idle_timeout: Duration::from_secs(30),
+                connection_id_lifetime: Duration::from_secs(3600),
             },
         }
     }
@@ -143,7 +146,7 @@ impl Drop for Pair {
 pub(super) fn secrets() -> Secrets {
     let rotating = Rotating { current: [1; 32], previous: None, next: None };
     Secrets {
-        connection_ids: vec![ConnectionIdConfig { config_id: 2, key: None, reset_key: [4; 32] }],
+        connection_ids: vec![id_config(2, DEFAULT_LEN, None)],
         mint: 2,
         encapsulation_keys: vec![EncapsulationSecret { key_id: 0, key: [5; 16] }],
         encapsulate_with: 0,
