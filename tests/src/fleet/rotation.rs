@@ -18,7 +18,7 @@ const NEXT: [(&str, &str); 2] = [
 /// Where it is not such a file.
 pub(super) fn in_the_middle(init: &str) -> Result<[String; 2]> {
     let new_id = format!(
-        "[[connection_ids]]\nconfig_id = 1\nmode = \"single-pass\"\nkey = \"{CONNECTION_ID_KEY}\"\n\
+        "[[connection_ids]]\nconfig_id = 1\nmode = \"encrypted\"\nkey = \"{CONNECTION_ID_KEY}\"\n\
          reset_key = \"{RESET_KEY}\"\n\n[encapsulation]\n"
     );
     let new_key =
