@@ -10,8 +10,10 @@
 //! | [`http`] | the listener of `/metrics`, `/healthz`, `/readyz` |
 //! | [`protocol`] | the lines of the admin socket |
 //! | [`socket`] | the admin socket |
+//! | `blocklist` | the list of networks whose packets are dropped, live |
 //! | [`client`] | the other end of it, for the command line |
 
+mod blocklist;
 pub mod client;
 pub mod control;
 pub mod http;

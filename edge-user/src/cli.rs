@@ -57,6 +57,9 @@ enum Command {
     /// How a running edge sees the nodes of the fleet.
     #[command(subcommand)]
     Node(Node),
+    /// The blocklist of a running edge.
+    #[command(subcommand)]
+    Blocklist(Blocklist),
     /// How a running edge fares.
     Status {
         #[command(flatten)]
@@ -114,6 +117,26 @@ enum Node {
     },
 }
 
+#[derive(Subcommand)]
+enum Blocklist {
+    /// Print its networks, one a line.
+    List {
+        #[command(flatten)]
+        edge: Edge,
+        /// One line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read its file anew and apply what has changed. A file with a mistake changes nothing.
+    Reload {
+        #[command(flatten)]
+        edge: Edge,
+        /// One line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 #[derive(Args)]
 struct NodeId {
     /// The node's ID in the configuration.
@@ -160,6 +183,7 @@ pub(crate) fn run() -> ExitCode {
             fleet_init(&path, plain, length, force)
         }
         Command::Node(command) => ask::node(command),
+        Command::Blocklist(command) => ask::blocklist(command),
         Command::Status { edge, json } => ask::status(&edge, json),
         Command::Drain { edge } => ask::drain(&edge),
     };

@@ -8,6 +8,7 @@ mod check;
 mod file;
 mod problem;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub struct Config {
     pub log: Log,
     /// Bounds of the engine.
     pub quic: QuicConfig,
+    /// Early drops and budgets.
+    pub admission: AdmissionConfig,
 }
 
 /// A node of the fleet. At least one of the addresses is there, and neither is anycast.
@@ -101,6 +104,14 @@ pub enum SteeringMode {
     Off,
 }
 
+impl SteeringMode {
+    /// Whether packets go through `steer_node`.
+    #[must_use]
+    pub const fn has_xdp(self) -> bool {
+        matches!(self, Self::Native | Self::Generic)
+    }
+}
+
 /// PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -150,6 +161,38 @@ pub struct QuicConfig {
     /// How long a connection ID is used before the client is asked to take another one (RFC 9000
     /// section 5.1.2), which is made under the config that mints by then.
     pub connection_id_lifetime: Duration,
+}
+
+/// What is dropped before anything is decoded, and budgets. The default is that of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdmissionConfig {
+    /// UDP ports whose packets are dropped, because only amplifiers send from them (RFC 9308
+    /// section 8.1). Empty where that is switched off.
+    pub amplifier_ports: BTreeSet<u16>,
+    /// Initials in datagrams under 1,200 bytes are dropped (RFC 9000 section 14.1).
+    pub small_initials: bool,
+    /// Initials a second of one /24 or /56, enforced while handshakes in progress are above
+    /// [`QuicConfig::retry_threshold`]. 0: no limit.
+    pub initials_per_second: u64,
+    /// How many of them at once: at least a hundredth of `initials_per_second`.
+    pub initials_burst: u64,
+    /// Packets a second that are forwarded to one node. 0: no limit.
+    pub forwards_per_second: u64,
+    /// A text file of networks whose packets are dropped.
+    pub blocklist: Option<PathBuf>,
+}
+
+impl Default for AdmissionConfig {
+    fn default() -> Self {
+        Self {
+            amplifier_ports: limits::AMPLIFIER_PORTS.into(),
+            small_initials: true,
+            initials_per_second: limits::DEFAULT_INITIALS_PER_SECOND,
+            initials_burst: limits::DEFAULT_INITIALS_BURST,
+            forwards_per_second: limits::DEFAULT_FORWARDS_PER_SECOND,
+            blocklist: None,
+        }
+    }
 }
 
 /// What the check compares the file with.

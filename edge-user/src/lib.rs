@@ -9,6 +9,7 @@
 //! | [`config`] | TOML -> [`config::Config`], after which nothing is unchecked |
 //! | [`limits`] | every bound, with its why |
 //! | [`fleet`] | the secrets that every node of the fleet shares |
+//! | [`admission`] | early drops and budgets: who is let in, and the blocklist |
 //! | [`nodes`] | the liveness of every node |
 //! | [`current`] | a value that is replaced as a whole while others hold it |
 //! | [`tls`] | the certificate and the session tickets |
@@ -22,6 +23,7 @@
 //! | [`serve`] | start-up order, signals, graceful stop |
 
 pub mod admin;
+pub mod admission;
 pub mod config;
 pub mod current;
 pub mod fleet;

@@ -53,6 +53,49 @@ pub const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 /// The most that `drain_seconds` may be: an hour, for long downloads.
 pub const MAX_DRAIN: Duration = Duration::from_secs(3600);
 
+// Admission.
+
+/// `admission.amplifier_ports` where the file names none: ports from which only the answers of
+/// misused servers come, whose load a QUIC server must not bear (RFC 9308 section 8.1 names 53,
+/// 123, 1900, 5353 and 11211). Below 1024, which neither clients nor address translators use for
+/// clients (RFC 4787 section 4.2.1): echo 7, quote of the day 17, character generator 19, DNS 53,
+/// portmap 111, NTP 123, NetBIOS 137, SNMP 161, connectionless LDAP 389 and RIP 520. Above it only
+/// the ones most misused: SSDP 1900, Apple Remote Desktop 3283, WS-Discovery 3702, mDNS 5353,
+/// memcached 11211; an address translator that gives one of these to a client (five of 64,512)
+/// costs that client a try. TFTP (69) answers from another port.
+pub const AMPLIFIER_PORTS: [u16; 15] =
+    [7, 17, 19, 53, 111, 123, 137, 161, 389, 520, 1900, 3283, 3702, 5353, 11211];
+/// `admission.initials_per_second` where the file names none, for each /24 and /56. A connection
+/// takes up to five Initials, with a Retry and a large ClientHello, so that 200 clients a second of
+/// one carrier's address translator still get through while a flood is on.
+pub const DEFAULT_INITIALS_PER_SECOND: u64 = 1_000;
+/// `admission.initials_burst` where the file names none: two seconds' worth, for the rush that
+/// follows a route change or a dead node.
+pub const DEFAULT_INITIALS_BURST: u64 = 2_000;
+/// A burst is at least one part in so many of a second's rate: the kernel's coarse clock, with
+/// which budgets are kept, moves every 10 ms at the slowest, and what a burst cannot hold is lost.
+pub const BURST_PARTS_PER_SECOND: u64 = 100;
+/// `admission.forwards_per_second` where the file names none, for each node. A node that forwards
+/// a million packets a second to one other loses its whole traffic to a wrong route; below that,
+/// losing nothing comes before sparing the owner.
+pub const DEFAULT_FORWARDS_PER_SECOND: u64 = 1_000_000;
+/// What may be forwarded at once: one part in so many of a second's rate.
+pub const FORWARDS_BURST_PARTS_PER_SECOND: u64 = 10;
+/// What may be forwarded at once at least: what a driver takes from its queue in one go.
+pub const FORWARDS_BURST_MIN: u64 = 64;
+/// The most that a rate of `[admission]` may be: a cost of one nanosecond a packet.
+pub const MAX_PACKETS_PER_SECOND: u64 = 1_000_000_000;
+/// Bytes of the blocklist's file: 65,536 IPv6 prefixes, with 24 bytes of comment a line.
+pub const MAX_BLOCKLIST_BYTES: u64 = 4 << 20;
+/// Networks whose Initials a worker without XDP keeps budgets of: 16 bytes each. When they are
+/// more, those that are within their budgets again are forgotten, and else all.
+pub const MAX_INITIAL_BUDGETS: usize = 16_384;
+/// How long handshakes in progress must stay below the threshold before budgets of Initials end: a
+/// flood in waves is one flood, and one line of the log.
+pub const PRESSURE_ENDS_AFTER: Duration = Duration::from_secs(5);
+/// A worker is below the threshold again at this many hundredths of it.
+pub const PRESSURE_ENDS_AT_PERCENT: u32 = 75;
+
 // TLS.
 
 /// Bytes of a certificate or key file: a chain of ten RSA-4096 certificates is 20 kB.
@@ -83,8 +126,9 @@ pub const ADMIN_HEAD_BYTES: usize = 8192;
 pub const ADMIN_HEADERS: usize = 64;
 /// Connections to the admin socket at one time: operators and their scripts.
 pub const MAX_ADMIN_SOCKET_CONNECTIONS: usize = 16;
-/// Bytes of a line on the admin socket. The list of 4,096 nodes is the longest.
-pub const MAX_ADMIN_LINE_BYTES: usize = 1 << 20;
+/// Bytes of a line on the admin socket. A blocklist of 65,536 IPv6 prefixes is the longest, with
+/// 3 MB.
+pub const MAX_ADMIN_LINE_BYTES: usize = 4 << 20;
 /// How long the admin socket waits for a line, and a command for its answer.
 pub const ADMIN_LINE_WITHIN: Duration = Duration::from_secs(10);
 /// How long an admin listener waits after it could not take a connection.

@@ -13,14 +13,18 @@ mod tests;
 mod unwrap;
 mod wrap;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
+use edge_wire::admit::{Budget, Limit};
 use edge_wire::{Reason, siphash};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::admission;
 use crate::config::Config;
 use crate::fleet::Secrets;
 use crate::limits;
@@ -58,6 +62,7 @@ pub struct RelayHandle {
 pub struct Relay {
     peers: Peers,
     choice: WorkerChoice,
+    forwards: Limit,
     sockets: [Option<std::net::UdpSocket>; 2],
     inbox: mpsc::Receiver<ToRelay>,
     reports: mpsc::Receiver<oneshot::Sender<RelayReport>>,
@@ -91,7 +96,8 @@ impl Relay {
             hash_key: siphash::key(secrets.worker_hash),
         };
         let peers = Peers::new(config, secrets);
-        let relay = Self { peers, choice, sockets: [ipv4, ipv6], inbox, reports };
+        let forwards = admission::forwards(&config.admission, 1);
+        let relay = Self { peers, choice, forwards, sockets: [ipv4, ipv6], inbox, reports };
         Ok((relay, RelayHandle { inbox: to_relay, reports: to_reports }))
     }
 
@@ -100,13 +106,17 @@ impl Relay {
     /// # Errors
     /// Where the runtime cannot watch the sockets.
     pub async fn run(self, workers: Vec<mpsc::Sender<ToWorker>>) -> io::Result<()> {
-        let Self { peers, choice, sockets: [ipv4, ipv6], mut inbox, mut reports } = self;
+        let Self { peers, choice, forwards, sockets, mut inbox, mut reports } = self;
+        let [ipv4, ipv6] = sockets;
         let watch = |socket: Option<std::net::UdpSocket>| socket.map(UdpSocket::from_std);
         let (ipv4, ipv6) = (watch(ipv4).transpose()?, watch(ipv6).transpose()?);
         let mut running = Running {
             peers,
             choice,
             workers,
+            forwards,
+            budgets: HashMap::new(),
+            started: Instant::now(),
             counts: [0; Reason::COUNT as usize],
             received: vec![0; limits::RELAY_DATAGRAM_BYTES],
             wrapped: Vec::new(),
@@ -142,6 +152,10 @@ struct Running {
     peers: Peers,
     choice: WorkerChoice,
     workers: Vec<mpsc::Sender<ToWorker>>,
+    forwards: Limit,
+    /// By node, of which there are as many as the configuration names.
+    budgets: HashMap<u16, Budget>,
+    started: Instant,
     counts: [u64; Reason::COUNT as usize],
     received: Vec<u8>,
     wrapped: Vec<u8>,
@@ -177,9 +191,18 @@ impl Running {
         }
     }
 
+    /// `steer_node` passes what is beyond a node's budget, to be dropped by the engine; here it ends.
+    fn is_within_budget(&mut self, node: u16) -> bool {
+        let now_ns = self.started.elapsed().as_nanos() as u64;
+        self.budgets.entry(node).or_default().spend(&self.forwards, now_ns)
+    }
+
     /// Sends, and waits while the socket's buffer is full: then the inbox fills, and the workers
     /// count what no longer fits.
     async fn send(&mut self, order: &ToRelay, ipv4: Option<&UdpSocket>, ipv6: Option<&UdpSocket>) {
+        if !self.is_within_budget(order.node) {
+            return self.count(Reason::ForwardLimited);
+        }
         let wrapped = wrap::wrap(&self.peers, order.node, &order.datagram, &mut self.wrapped);
         let reason = match wrapped {
             Err(reason) => reason,

@@ -9,6 +9,7 @@
 //! requests in progress end, and only when they are done are the programs detached.
 
 mod notify;
+mod pressure;
 mod start;
 mod state;
 mod workers;
@@ -24,6 +25,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub use state::StateError;
 
 use crate::admin::control::{Control, Phase, mode_name};
+use crate::admission::Rules;
+use crate::admission::blocklist::BlocklistError;
 use crate::config::Config;
 use crate::fleet::{FleetError, Secrets};
 use crate::limits;
@@ -37,6 +40,7 @@ pub struct Inputs {
     config: Arc<Config>,
     secrets: Arc<Secrets>,
     tls: Arc<tls::ServerConfig>,
+    rules: Rules,
 }
 
 /// A file that the configuration names cannot be used.
@@ -48,6 +52,9 @@ pub enum InputError {
     /// Certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The blocklist.
+    #[error(transparent)]
+    Blocklist(#[from] BlocklistError),
 }
 
 impl Inputs {
@@ -58,7 +65,8 @@ impl Inputs {
     pub fn load(config: Config) -> Result<Self, InputError> {
         let secrets = Secrets::load(&config.fleet_file)?;
         let tls = tls::server_config(&config.tls, &secrets.tickets)?;
-        Ok(Self { config: Arc::new(config), secrets: Arc::new(secrets), tls })
+        let rules = Rules::load(&config)?;
+        Ok(Self { config: Arc::new(config), secrets: Arc::new(secrets), tls, rules })
     }
 }
 
@@ -159,6 +167,7 @@ async fn serve(edge: Edge, signals: &mut Signals) -> Result<(), ServeError> {
     let commands = edge.socket.serve(Arc::clone(&control));
     let next_hops = start::follow_next_hops(Arc::clone(&control), Arc::clone(&edge.nodes));
     let watchdog = watchdog(Arc::clone(&control));
+    let pressure = pressure::follow(Arc::clone(&control), edge.workers.loads());
 
     control.advance(Phase::Serving);
     let config = &edge.inputs.config;
@@ -172,7 +181,7 @@ async fn serve(edge: Edge, signals: &mut Signals) -> Result<(), ServeError> {
 
     // Polled until the process ends: they observe and command the stop too.
     let background = async {
-        let (never, (), ()) = tokio::join!(commands, next_hops, watchdog);
+        let (never, (), (), _) = tokio::join!(commands, next_hops, watchdog, pressure);
         match never {}
     };
     let life = async {

@@ -9,18 +9,20 @@
 //! | module | job |
 //! |---|---|
 //! | [`tables`] | what goes into the maps; pure |
+//! | `admission` | early drops and budgets while the process runs |
 //! | [`link`] | one interface's XDP link: attach, take over, detach |
 //! | [`pins`] | the directory of pinned links |
 //! | [`trace`] | sampled verdicts |
 //! | [`error`] | why steering cannot start |
 
+mod admission;
 mod error;
 mod link;
 mod pins;
 pub(crate) mod tables;
 mod trace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::UdpSocket;
 use std::path::Path as FilePath;
 
@@ -30,6 +32,8 @@ use aya::programs::{ProgramError, SkReuseport, Xdp, XdpMode};
 use edge_wire::Reason;
 use edge_wire::maps::{self, Local, Node, NodeState, Path};
 
+use crate::admission::blocklist::Network;
+use crate::admission::port_words;
 use crate::config::{Config, SteeringMode};
 use crate::fleet::Secrets;
 use crate::netlink;
@@ -48,6 +52,8 @@ pub struct Steering {
     ebpf: Ebpf,
     local: Local,
     nodes: BTreeMap<u16, Node>,
+    /// As the map has it.
+    blocked: BTreeSet<Network>,
     attached: Vec<Attached>,
 }
 
@@ -76,6 +82,7 @@ impl Steering {
         workers: u8,
     ) -> Result<Self, SteeringError> {
         let mut tables = Tables::new(config, secrets, generation, workers);
+        tables.share_forwards(config, admission::cpus());
         let Some(mode) = xdp_mode(config.steering.mode) else {
             let steering = Self::load(&tables)?;
             remove_other_links(config, &[])?;
@@ -109,7 +116,8 @@ impl Steering {
     fn load(tables: &Tables) -> Result<Self, SteeringError> {
         let ebpf = Ebpf::load(OBJECT).map_err(|error| SteeringError::load("the object", error))?;
         let (local, nodes) = (tables.local, tables.nodes.clone());
-        let mut steering = Self { ebpf, local, nodes, attached: Vec::new() };
+        let mut steering =
+            Self { ebpf, local, nodes, blocked: BTreeSet::new(), attached: Vec::new() };
         steering.fill(tables)?;
         let xdp = steering.xdp().and_then(Xdp::load);
         xdp.map_err(|error| SteeringError::load(maps::STEER_NODE, error))?;
@@ -120,7 +128,8 @@ impl Steering {
 
     fn fill(&mut self, tables: &Tables) -> Result<(), SteeringError> {
         self.write(maps::LOCAL, [(0, tables.local)])?;
-        self.write(maps::PORTS, tables.port_words())?;
+        self.write(maps::PORTS, port_words(&tables.ports))?;
+        self.write(maps::AMPLIFIER_PORTS, port_words(&tables.amplifier_ports))?;
         let mut anycast: HashMap<&mut MapData, [u8; 16], u8> = self.map(maps::ANYCAST)?;
         for address in &tables.anycast {
             let written = anycast.insert(address, 1, 0);

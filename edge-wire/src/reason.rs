@@ -72,7 +72,7 @@ reasons! {
     OtherPort = "other_port", Pass,
         "Nothing: other services of this host. All of your traffic here: `listen.port` is not the port that clients use.";
 
-    // Early drops, each with a switch (steer_node).
+    // Early drops, each with a switch (steer_node, the edge without XDP).
     /// From an address in the blocklist.
     Blocklisted = "blocklisted", Drop,
         "The blocklist works. A complaint from a client: look for its address with `landfast-edge blocklist list`.";

@@ -46,6 +46,7 @@ impl Node {
                 secrets: fleet.secrets.clone(),
                 tls: fleet.server_tls.clone(),
                 relay: None,
+                door: None,
                 name: "ams1".into(),
                 site: "ams".into(),
                 config: QuicConfig {

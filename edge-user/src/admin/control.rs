@@ -8,12 +8,13 @@ use tokio::time::timeout;
 
 use super::metrics::Snapshot;
 use super::protocol::{Answer, NodeStatus, Request, Status, WorkerStatus};
+use crate::admission::Rules;
 use crate::config::{Config, SteeringMode};
 use crate::limits;
 use crate::nodes::{Liveness, NodeTable, UnknownNode};
 use crate::quic::driver::{ToWorker, WorkerReport};
 use crate::relay::{RelayHandle, RelayReport};
-use crate::steering::Steering;
+use crate::steering::{Steering, SteeringError};
 
 /// How far the process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct Parts {
     pub workers: Vec<mpsc::Sender<ToWorker>>,
     /// Where packets of nodes are wrapped and unwrapped in user space.
     pub relay: Option<RelayHandle>,
+    /// Early drops and budgets.
+    pub rules: watch::Sender<Rules>,
     /// The process among those of its node.
     pub generation: u8,
 }
@@ -61,6 +64,7 @@ pub struct Control {
     steering: Mutex<Option<Steering>>,
     workers: Vec<mpsc::Sender<ToWorker>>,
     relay: Option<RelayHandle>,
+    rules: watch::Sender<Rules>,
     generation: u8,
     phase: watch::Sender<Phase>,
     started: Instant,
@@ -70,13 +74,14 @@ impl Control {
     /// Takes the parts over; the phase is [`Phase::Starting`].
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, nodes, steering, workers, relay, generation } = parts;
+        let Parts { config, nodes, steering, workers, relay, rules, generation } = parts;
         Self {
             config,
             nodes,
             steering: Mutex::new(steering),
             workers,
             relay,
+            rules,
             generation,
             phase: watch::Sender::new(Phase::Starting),
             started: Instant::now(),
@@ -111,6 +116,24 @@ impl Control {
         let mut phase = self.phase.subscribe();
         // `self` holds the sender, so the wait can only end by the phase.
         let _ = phase.wait_for(|phase| *phase == Phase::Draining).await;
+    }
+
+    /// Early drops and budgets as they are now.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        self.rules.borrow().clone()
+    }
+
+    /// Changes early drops and budgets, in the kernel and for the workers.
+    ///
+    /// # Errors
+    /// Where the kernel refuses: then the workers keep what they had, too.
+    pub fn set_rules(&self, rules: Rules) -> Result<(), SteeringError> {
+        if let Some(steering) = self.steering().as_mut() {
+            steering.set_admission(&rules)?;
+        }
+        self.rules.send_replace(rules);
+        Ok(())
     }
 
     /// Asks every worker at once. `None` stands for one that does not answer within
@@ -149,6 +172,7 @@ impl Control {
             steering,
             nodes: self.config.nodes.iter().map(liveness).collect(),
             mode: self.config.steering.mode,
+            rules: self.rules(),
         }
     }
 
@@ -184,6 +208,11 @@ impl Control {
             },
             Request::Nodes {} => Answer::Nodes(self.node_list()),
             Request::Status {} => Answer::Status(self.status().await),
+            Request::Blocklist {} => Answer::Blocklist(self.blocklist()),
+            Request::BlocklistReload {} => match self.reload_blocklist() {
+                Ok(change) => Answer::Change(change),
+                Err(error) => Answer::Error(error.to_string()),
+            },
             Request::Drain {} => {
                 tracing::info!("told to drain by the admin socket");
                 self.advance(Phase::Draining);

@@ -8,6 +8,7 @@ use prometheus::core::Collector;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::control::mode_name;
+use crate::admission::Rules;
 use crate::config::SteeringMode;
 use crate::nodes::Liveness;
 use crate::quic::driver::WorkerReport;
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub nodes: Vec<(u16, Liveness)>,
     /// By which means packets find their owner.
     pub mode: SteeringMode,
+    /// Early drops and budgets.
+    pub rules: Rules,
 }
 
 /// The content type of [`render`].
@@ -43,6 +46,7 @@ pub fn render(snapshot: &Snapshot) -> Result<String> {
     packets(&registry, snapshot)?;
     workers(&registry, snapshot)?;
     fleet(&registry, snapshot)?;
+    admission(&registry, snapshot)?;
     TextEncoder::new().encode_to_string(&registry.gather())
 }
 
@@ -146,6 +150,25 @@ fn fleet(registry: &Registry, snapshot: &Snapshot) -> Result<()> {
     let build =
         gauge(registry, "landfast_build_info", "1 for the version that runs", &["version"])?;
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    Ok(())
+}
+
+fn admission(registry: &Registry, snapshot: &Snapshot) -> Result<()> {
+    let pressure = gauge(
+        registry,
+        "landfast_pressure",
+        "1 while handshakes are so many that budgets of Initials are enforced",
+        &[],
+    )?;
+    pressure.with_label_values::<&str>(&[]).set(snapshot.rules.pressure().into());
+    let blocklist = gauge(
+        registry,
+        "landfast_blocklist_networks",
+        "Networks in the blocklist, whose packets are dropped",
+        &[],
+    )?;
+    let networks = snapshot.rules.blocklist().networks().len();
+    blocklist.with_label_values::<&str>(&[]).set(networks as i64);
     Ok(())
 }
 

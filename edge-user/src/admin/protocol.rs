@@ -4,6 +4,8 @@
 //! {"command":"node","id":2,"liveness":"dead"}   {"done":{}}
 //! {"command":"nodes"}                           {"nodes":[{"id":1,"name":"ams1",...}]}
 //! {"command":"status"}                          {"status":{...}}
+//! {"command":"blocklist"}                       {"blocklist":["192.0.2.0/24",...]}
+//! {"command":"blocklist-reload"}                {"change":{"networks":1,"added":1,"removed":0}}
 //! {"command":"drain"}                           {"done":{}}
 //! ```
 //! What cannot be done is answered by `{"error":"why"}`.
@@ -28,6 +30,11 @@ pub enum Request {
     Nodes {},
     /// Say how this process fares.
     Status {},
+    /// List the networks of the blocklist.
+    Blocklist {},
+    /// Read the blocklist's file anew, and apply what has changed.
+    #[serde(rename = "blocklist-reload")]
+    BlocklistReload {},
     /// Stop gracefully, as on SIGTERM.
     Drain {},
 }
@@ -42,8 +49,23 @@ pub enum Answer {
     Nodes(Vec<NodeStatus>),
     /// To [`Request::Status`].
     Status(Status),
+    /// To [`Request::Blocklist`]: prefixes, in order.
+    Blocklist(Vec<String>),
+    /// To [`Request::BlocklistReload`].
+    Change(BlocklistChange),
     /// Why it cannot be done.
     Error(String),
+}
+
+/// What a new reading of the blocklist changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlocklistChange {
+    /// There are now.
+    pub networks: usize,
+    /// Were not there before.
+    pub added: usize,
+    /// Are no longer there.
+    pub removed: usize,
 }
 
 /// A node and how it fares.
@@ -130,6 +152,8 @@ mod tests {
             (r#"{"command":"node","id":2,"liveness":"dead"}"#, node),
             (r#"{"command":"nodes"}"#, Request::Nodes {}),
             (r#"{"command":"status"}"#, Request::Status {}),
+            (r#"{"command":"blocklist"}"#, Request::Blocklist {}),
+            (r#"{"command":"blocklist-reload"}"#, Request::BlocklistReload {}),
             (r#"{"command":"drain"}"#, Request::Drain {}),
         ];
         for (line, request) in lines {

@@ -8,12 +8,13 @@ use std::time::Duration;
 use edge_wire::Reason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::client::{self, ClientError};
 use super::control::{Control, Parts, Phase};
 use super::protocol::{Answer, Request};
 use super::socket::AdminSocket;
+use crate::admission::Rules;
 use crate::config::{self, Config, Host};
 use crate::nodes::{Liveness, NodeTable};
 use crate::quic::driver::{ToWorker, WorkerReport};
@@ -75,6 +76,7 @@ fn stuck() -> mpsc::Sender<ToWorker> {
 fn control(workers: Vec<mpsc::Sender<ToWorker>>) -> Arc<Control> {
     let config = config();
     let nodes = Arc::new(NodeTable::new(&config.nodes));
+    let rules = watch::Sender::new(Rules::load(&config).expect("no blocklist"));
     let generation = 3;
     Arc::new(Control::new(Parts {
         config,
@@ -82,6 +84,7 @@ fn control(workers: Vec<mpsc::Sender<ToWorker>>) -> Arc<Control> {
         steering: None,
         workers,
         relay: None,
+        rules,
         generation,
     }))
 }
@@ -116,6 +119,8 @@ async fn every_reason_of_every_program_is_in_the_metrics() {
         "landfast_datagrams_total{direction=\"received\",worker=\"1\"} 0\n",
         "landfast_node_live{node=\"2\"} 1\n",
         "landfast_steering_mode{mode=\"off\"} 1\n",
+        "landfast_pressure 0\n",
+        "landfast_blocklist_networks 0\n",
         "landfast_worker_up{worker=\"0\"} 1\n",
         "landfast_frames_refused_total{worker=\"1\"} 4\n",
         concat!("landfast_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n"),

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use edge_user::admin::client;
-use edge_user::admin::protocol::{Answer, NodeStatus, Request, Status, word};
+use edge_user::admin::protocol::{Answer, BlocklistChange, NodeStatus, Request, Status, word};
 use edge_user::config::Host;
 use edge_user::nodes::Liveness;
 use serde::Serialize;
 
-use super::{Edge, Ended, FAILED, Node, NodeId, Outcome, ended, load, say};
+use super::{Blocklist, Edge, Ended, FAILED, Node, NodeId, Outcome, ended, load, say};
 
 pub(super) fn node(command: Node) -> Outcome {
     let (NodeId { id, edge }, liveness) = match command {
@@ -29,6 +29,24 @@ fn list(edge: &Edge, json: bool) -> Outcome {
     match ask(&path, &Request::Nodes {})? {
         Answer::Nodes(nodes) if json => say(&compact(&nodes)),
         Answer::Nodes(nodes) => say(&table(&nodes)),
+        other => Err(unexpected(&path, &other)),
+    }
+}
+
+pub(super) fn blocklist(command: Blocklist) -> Outcome {
+    let (edge, json, request) = match command {
+        Blocklist::List { edge, json } => (edge, json, Request::Blocklist {}),
+        Blocklist::Reload { edge, json } => (edge, json, Request::BlocklistReload {}),
+    };
+    let path = socket(&edge)?;
+    match ask(&path, &request)? {
+        Answer::Blocklist(networks) if json => say(&compact(&networks)),
+        Answer::Blocklist(networks) if networks.is_empty() => Ok(()),
+        Answer::Blocklist(networks) => say(&networks.join("\n")),
+        Answer::Change(change) if json => say(&compact(&change)),
+        Answer::Change(BlocklistChange { networks, added, removed }) => {
+            say(&format!("{networks} networks: {added} added, {removed} removed"))
+        }
         other => Err(unexpected(&path, &other)),
     }
 }

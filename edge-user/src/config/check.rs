@@ -1,6 +1,7 @@
 //! From what the file says to what may be relied on. Every mistake is noted, none ends the check.
 
 mod addresses;
+mod admission;
 mod nodes;
 
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
     let admin = check.admin(&file.admin);
     let log = check.log(&file.log);
     let quic = check.quic(&file.quic);
+    let admission = check.admission(&file.admission);
     let drain = check.seconds(
         &file.drain_seconds,
         "drain_seconds",
@@ -63,6 +65,7 @@ pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
             drain: drain?,
             log: log?,
             quic: quic?,
+            admission: admission?,
         })
     };
     match whole() {

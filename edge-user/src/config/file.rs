@@ -26,6 +26,8 @@ pub(super) struct File {
     pub(super) log: Log,
     #[serde(default)]
     pub(super) quic: Quic,
+    #[serde(default)]
+    pub(super) admission: Admission,
     pub(super) nodes: Spanned<Vec<Node>>,
 }
 
@@ -74,6 +76,18 @@ pub(super) struct Quic {
     pub(super) retry_threshold: Option<Number>,
     pub(super) idle_timeout_seconds: Option<Number>,
     pub(super) connection_id_lifetime_seconds: Option<Number>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Admission {
+    /// A switch, or the ports.
+    pub(super) amplifier_ports: Option<Spanned<toml::Value>>,
+    pub(super) small_initials: Option<bool>,
+    pub(super) initials_per_second: Option<Number>,
+    pub(super) initials_burst: Option<Number>,
+    pub(super) forwards_per_second: Option<Number>,
+    pub(super) blocklist: Option<Text>,
 }
 
 #[derive(Deserialize)]

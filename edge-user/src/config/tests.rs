@@ -61,6 +61,7 @@ fn a_good_file_gives_every_setting_or_its_default() {
     assert_eq!(config.state_directory, PathBuf::from("/var/lib/landfast"));
     assert_eq!(config.drain, Duration::from_secs(30));
     assert_eq!(config.quic.retry_threshold, 1000);
+    assert_eq!(config.admission, AdmissionConfig::default());
     let liveness: Vec<_> = config.nodes.iter().map(|node| node.liveness).collect();
     assert_eq!(liveness, [Liveness::Live, Liveness::Dead]);
 }
@@ -127,6 +128,19 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     ("[tls]", "[admin]\nlisten = \"127.0.0.1:0\"\n[tls]", &["port 0 is no port to listen on"]),
     ("[tls]", "[admin]\nlisten = \"9443\"\n[tls]", &["`9443` is not an address with a port"]),
     ("[tls]", "[log]\nlevel = \"notice\"\n[tls]", &["`level` cannot be `notice`"]),
+    (
+        "[tls]",
+        "[admission]\namplifier_ports = \"yes\"\n[tls]",
+        &["neither a switch nor a list of ports", "true for the usual ones", "[edge.toml:8:19]"],
+    ),
+    ("[tls]", "[admission]\namplifier_ports = [70000]\n[tls]", &["nor a list of ports"]),
+    (
+        "[tls]",
+        "[admission]\ninitials_per_second = 100000\ninitials_burst = 500\n[tls]",
+        &["`initials_burst` is 500: it must be 1000 to 1000000000"],
+    ),
+    ("[tls]", "[admission]\nforwards_per_second = -1\n[tls]", &["`forwards_per_second` is -1"]),
+    ("[tls]", "[admission]\nblocklist = \"list\"\n[tls]", &["`blocklist` is not an absolute path"]),
     (
         "[tls]",
         "[quic]\nidle_timeout_seconds = 0\n[tls]",
@@ -247,4 +261,19 @@ fn this_host_has_interfaces_and_cores() {
     let host = Host::read().expect("the kernel tells");
     assert!(host.cores >= 1);
     assert!(host.interfaces.expect("read").contains(&"lo".to_owned()));
+}
+
+#[test]
+fn amplifier_ports_are_switched_off_or_named_and_a_burst_follows_its_rate() {
+    let admission = |text: &str| {
+        let file = with("[tls]", &format!("[admission]\n{text}\n[tls]"));
+        parse(&file).map_err(|error| render(&error)).expect("good").admission
+    };
+    assert!(admission("amplifier_ports = false").amplifier_ports.is_empty());
+    assert_eq!(admission("amplifier_ports = true"), AdmissionConfig::default());
+    let ports = admission("amplifier_ports = [19, 11211, 19]").amplifier_ports;
+    assert_eq!(ports.into_iter().collect::<Vec<_>>(), [19, 11211]);
+    let rate = admission("initials_per_second = 1000000");
+    assert_eq!((rate.initials_per_second, rate.initials_burst), (1_000_000, 10_000));
+    assert_eq!(admission("forwards_per_second = 0").forwards_per_second, 0);
 }

@@ -20,6 +20,8 @@ use nix::unistd::Pid;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
+use crate::admission::door::Door;
+use crate::admission::pressure::{Gauge, Load};
 use crate::config::QuicConfig;
 use crate::fleet::Secrets;
 use crate::http::Place;
@@ -52,6 +54,8 @@ pub enum ToWorker {
 pub struct WorkerHandle {
     /// What it is told; bounded by [`limits::INBOX_MESSAGES`].
     pub inbox: mpsc::Sender<ToWorker>,
+    /// Whether its handshakes in progress are above its share of the threshold of Retry.
+    pub load: watch::Receiver<Load>,
     /// Ends after a drain, with the last report.
     pub thread: JoinHandle<WorkerReport>,
 }
@@ -105,6 +109,8 @@ pub struct WorkerSetup {
     pub tls: Arc<rustls::ServerConfig>,
     /// Forwards to other nodes in user space; only without XDP.
     pub relay: Option<mpsc::Sender<ToRelay>>,
+    /// Early drops; only without XDP.
+    pub door: Option<Door>,
     /// The node's name.
     pub name: Arc<str>,
     /// The node's site.
@@ -150,7 +156,8 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
         Socket::new(socket)?
     };
     let own_inbox = peers[usize::from(worker)].clone();
-    let (name, site) = (setup.name, setup.site);
+    let (name, site, door) = (setup.name, setup.site, setup.door);
+    let (gauge, load) = Gauge::new(quic.retry_threshold);
     let thread = thread::Builder::new().name(format!("worker-{worker}")).spawn(move || {
         pin(worker);
         let own = owners.own();
@@ -158,12 +165,13 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
         let requests = Rc::new(Cell::new(0));
         let place = Rc::new(Place { own, name, site, requests: requests.clone() });
         let driver = Driver {
-            arrivals: Arrivals::new(engine.clone(), owners, peers, relay),
+            arrivals: Arrivals::new(engine.clone(), owners, peers, relay, door),
             engine,
             socket,
             inbox,
             place,
             tickets,
+            gauge,
             timer: None,
             blocked: None,
             buffer: Vec::new(),
@@ -172,7 +180,7 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
         };
         LocalSet::new().block_on(&runtime, driver)
     })?;
-    Ok(WorkerHandle { inbox: own_inbox, thread })
+    Ok(WorkerHandle { inbox: own_inbox, load, thread })
 }
 
 /// A worker's part of the bounds that the process has.

@@ -4,6 +4,7 @@ use std::net::{TcpListener as StdListener, UdpSocket};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::state::State;
 use super::workers::{Inboxes, Workers};
@@ -51,9 +52,10 @@ pub(super) fn start(inputs: Inputs) -> Result<Edge, ServeError> {
     let inboxes = Inboxes::new(config.listen.workers);
     let senders = inboxes.senders.clone();
     let relay = relay(&config, &inputs.secrets, generation, &inboxes)?;
-    let steering = steer(&config, &inputs.secrets, generation, &sockets)?;
+    let steering = steer(&inputs, generation, &sockets)?;
+    let rules = watch::Sender::new(inputs.rules.clone());
     let to_relay = relay.as_ref().map(|relay| &relay.inbox);
-    let started = Workers::start(&inputs, generation, &nodes, sockets, inboxes, to_relay);
+    let started = Workers::start(&inputs, generation, &nodes, sockets, inboxes, to_relay, &rules);
     let workers = match started {
         Ok(workers) => workers,
         Err(error) => {
@@ -70,6 +72,7 @@ pub(super) fn start(inputs: Inputs) -> Result<Edge, ServeError> {
         steering,
         workers: senders,
         relay: relay.clone(),
+        rules,
         generation,
     }));
     Ok(Edge { inputs, control, nodes, workers, relay, listener, socket, _state: state })
@@ -111,14 +114,15 @@ fn admin_listener(config: &Config) -> Result<TcpListener, ServeError> {
 /// Attaches what the mode asks for. Without XDP the reuseport program is still tried: a kernel or
 /// a user that does not allow it costs hand-overs between workers, nothing else.
 fn steer(
-    config: &Config,
-    secrets: &Secrets,
+    inputs: &Inputs,
     generation: u8,
     sockets: &[UdpSocket],
 ) -> Result<Option<Steering>, ServeError> {
+    let Inputs { config, secrets, rules, .. } = inputs;
     let attach = || {
         let mut steering = Steering::attach(config, secrets, generation, config.listen.workers)?;
-        match attach_workers(&mut steering, sockets) {
+        let admission = steering.set_admission(rules);
+        match admission.and_then(|()| attach_workers(&mut steering, sockets)) {
             Ok(()) => Ok(steering),
             Err(error) => {
                 detach_now(steering);

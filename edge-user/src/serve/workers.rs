@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use edge_wire::cid::ServerId;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::{Inputs, ServeError};
+use crate::admission::Rules;
+use crate::admission::door::Door;
+use crate::admission::pressure::Load;
 use crate::limits;
 use crate::nodes::NodeTable;
 use crate::quic::cid::Owners;
@@ -42,6 +45,7 @@ impl Workers {
         sockets: Vec<UdpSocket>,
         inboxes: Inboxes,
         relay: Option<&mpsc::Sender<ToRelay>>,
+        rules: &watch::Sender<Rules>,
     ) -> Result<Self, ServeError> {
         let config = &inputs.config;
         let own = ServerId { node: config.node, worker: 0, generation };
@@ -59,6 +63,9 @@ impl Workers {
                 secrets: Arc::clone(&inputs.secrets),
                 tls: Arc::clone(&inputs.tls),
                 relay: relay.cloned(),
+                // With XDP the kernel has judged already.
+                door: (!config.steering.mode.has_xdp())
+                    .then(|| Door::new(rules.subscribe(), config.listen.workers, Instant::now())),
                 name: Arc::clone(&name),
                 site: Arc::clone(&site),
                 config: config.quic,
@@ -68,6 +75,11 @@ impl Workers {
         }
         tracing::info!(workers = handles.len(), "workers run");
         Ok(Self { handles })
+    }
+
+    /// What each tells of its handshakes in progress.
+    pub(super) fn loads(&self) -> Vec<watch::Receiver<Load>> {
+        self.handles.iter().map(|worker| worker.load.clone()).collect()
     }
 
     /// Waits until one of them has ended, by a panic or of its own accord.

@@ -1,16 +1,18 @@
 //! What goes into the kernel's maps, worked out from configuration and secrets. No map is touched
 //! here, so that all of it can be tested without privilege.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use edge_wire::admit::Limit;
 use edge_wire::cid::DecodeConfig;
 use edge_wire::maps::{
-    EncapsulationKey, Local, MAX_ENCAPSULATION_KEYS, MAX_NODES, Node, NodeState, PORT_WORDS, Path,
+    EncapsulationKey, Local, MAX_ENCAPSULATION_KEYS, MAX_NODES, Node, NodeState, Path,
 };
 use edge_wire::siphash;
 
+use crate::admission::blocklist::Blocklist;
+use crate::admission::{self, Rules};
 use crate::config::{Config, NodeConfig};
 use crate::fleet::Secrets;
 
@@ -19,6 +21,8 @@ use crate::fleet::Secrets;
 pub(super) struct Tables {
     pub(super) local: Local,
     pub(super) ports: Vec<u16>,
+    /// Of senders whose packets are dropped.
+    pub(super) amplifier_ports: BTreeSet<u16>,
     /// IPv4-mapped where they are IPv4.
     pub(super) anycast: Vec<[u8; 16]>,
     pub(super) decode: [DecodeConfig; 8],
@@ -36,9 +40,11 @@ impl Tables {
                 *entry = EncapsulationKey { key: siphash::key(secret.key), present: 1 };
             }
         }
+        // Without a blocklist: it is a file, whose contents come later.
+        let rules = Rules::new(config.admission.clone(), Blocklist::default(), false);
         let local = Local {
-            initials: Limit::NONE,
-            forwards: Limit::NONE,
+            initials: admission::initials(&config.admission),
+            forwards: admission::forwards(&config.admission, 1),
             hash_key: siphash::key(secrets.worker_hash),
             ipv4: own.and_then(|own| own.ipv4).map_or([0; 4], |address| address.octets()),
             ipv6: own.and_then(|own| own.ipv6).map_or([0; 16], |address| address.octets()),
@@ -48,11 +54,12 @@ impl Tables {
             encapsulation_key: secrets.encapsulate_with,
             workers,
             generation,
-            admission: 0,
+            admission: rules.switches(),
         };
         Self {
             local,
             ports: vec![config.listen.port],
+            amplifier_ports: config.admission.amplifier_ports.clone(),
             anycast: config.listen.anycast.iter().map(mapped).collect(),
             decode: secrets.decode_configs(),
             nodes: nodes(config),
@@ -80,6 +87,7 @@ impl Tables {
         Self {
             local,
             ports: vec![port],
+            amplifier_ports: BTreeSet::new(),
             anycast: Vec::new(),
             decode: [DecodeConfig::ABSENT; 8],
             nodes: BTreeMap::new(),
@@ -96,14 +104,9 @@ impl Tables {
         }
     }
 
-    /// The bitmap of [`edge_wire::maps::PORTS`], only the words that are not zero.
-    pub(super) fn port_words(&self) -> BTreeMap<u32, u64> {
-        let mut words = BTreeMap::new();
-        for port in &self.ports {
-            *words.entry(u32::from(port / 64)).or_default() |= 1u64 << (port % 64);
-        }
-        debug_assert!(words.keys().all(|index| *index < PORT_WORDS));
-        words
+    /// Has each of so many CPUs forward its even share.
+    pub(super) fn share_forwards(&mut self, config: &Config, cpus: u64) {
+        self.local.forwards = admission::forwards(&config.admission, cpus);
     }
 }
 
@@ -160,8 +163,8 @@ pub(crate) mod samples {
     use std::time::Duration;
 
     use crate::config::{
-        Admin, Config, Listen, Liveness, Log, LogFormat, NodeConfig, QuicConfig, SteeringConfig,
-        SteeringMode, TlsFiles,
+        Admin, AdmissionConfig, Config, Listen, Liveness, Log, LogFormat, NodeConfig, QuicConfig,
+        SteeringConfig, SteeringMode, TlsFiles,
     };
     use crate::fleet::{ConnectionIdConfig, EncapsulationSecret, Rotating, Secrets};
 
@@ -217,6 +220,7 @@ pub(crate) mod samples {
                 idle_timeout: Duration::from_secs(30),
                 connection_id_lifetime: Duration::from_secs(3600),
             },
+            admission: AdmissionConfig::default(),
         }
     }
 
@@ -251,9 +255,7 @@ mod tests {
 
     #[test]
     fn a_port_is_one_bit_of_the_bitmap() {
-        let mut tables = tables();
-        tables.ports = vec![443, 448, 65_535, 0];
-        let words = tables.port_words();
+        let words = admission::port_words(&[443, 448, 65_535, 0]);
         assert_eq!(
             words.into_iter().collect::<Vec<_>>(),
             [(0, 1), (6, 1 << 59), (7, 1), (1023, 1 << 63)]
@@ -297,6 +299,6 @@ mod tests {
         let tables = Tables::observing(4433);
         assert!(tables.nodes.is_empty());
         assert!(tables.keys.iter().all(|key| *key == EncapsulationKey::ABSENT));
-        assert_eq!(tables.port_words().into_iter().collect::<Vec<_>>(), [(69, 1 << 17)]);
+        assert_eq!((tables.ports, tables.local.admission), (vec![4433], 0));
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::ToWorker;
+use crate::admission::door::Door;
 use crate::quic::cid::{Owner, Owners, Route};
 use crate::quic::socket::{Train, canonical};
 use crate::quic::streams::SharedEngine;
@@ -20,6 +21,7 @@ pub(super) struct Arrivals {
     owners: Owners,
     peers: Vec<mpsc::Sender<ToWorker>>,
     relay: Option<mpsc::Sender<ToRelay>>,
+    door: Option<Door>,
     /// The connection ID before, and its owner: a train mostly has one.
     last: Option<([u8; cid::MAX_LEN], Owner)>,
     pub(super) reasons: [u64; Reason::COUNT as usize],
@@ -33,12 +35,14 @@ impl Arrivals {
         owners: Owners,
         peers: Vec<mpsc::Sender<ToWorker>>,
         relay: Option<mpsc::Sender<ToRelay>>,
+        door: Option<Door>,
     ) -> Self {
         Self {
             engine,
             owners,
             peers,
             relay,
+            door,
             last: None,
             reasons: [0; Reason::COUNT as usize],
             bytes: 0,
@@ -46,9 +50,13 @@ impl Arrivals {
         }
     }
 
-    /// Forgets the last owner: what is known of nodes may have changed since.
+    /// Forgets the last owner, and looks at the rules anew: what is known of nodes, and who is let
+    /// in, may have changed since.
     pub(super) fn new_turn(&mut self) {
         self.last = None;
+        if let Some(door) = &mut self.door {
+            door.new_turn();
+        }
     }
 
     /// Takes in a train from the socket, which is bound to `port`.
@@ -68,6 +76,12 @@ impl Arrivals {
 
     /// Takes in one datagram, from wherever.
     pub(super) fn datagram(&mut self, now: Instant, datagram: Datagram) {
+        if let Some(door) = &mut self.door
+            && let Err(reason) = door.admit(now, &datagram)
+        {
+            self.reasons[reason as usize] += 1;
+            return;
+        }
         let owner = self.owner(&datagram.payload);
         let reason = match owner.route(datagram.via, self.relay.is_some()) {
             Route::Engine => match self.engine.borrow_mut().handle_datagram(now, datagram) {

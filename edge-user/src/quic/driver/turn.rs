@@ -13,6 +13,7 @@ use tokio::time::Sleep;
 
 use super::arrivals::Arrivals;
 use super::{ToWorker, WorkerReport};
+use crate::admission::pressure::Gauge;
 use crate::http::{self, Place};
 use crate::limits;
 use crate::quic::keys::CountedTickets;
@@ -34,6 +35,7 @@ pub(super) struct Driver {
     pub(super) inbox: mpsc::Receiver<ToWorker>,
     pub(super) place: Rc<Place>,
     pub(super) tickets: Option<std::sync::Arc<CountedTickets>>,
+    pub(super) gauge: Gauge,
     pub(super) timer: Option<Pin<Box<Sleep>>>,
     /// The one send that the kernel had no room for; its bytes are in `buffer`. All else waits
     /// in the engine.
@@ -55,6 +57,7 @@ impl Future for Driver {
         let writable = this.send(now, cx);
         let more = this.take_messages(now, cx) | this.receive(now, cx);
         this.serve_established();
+        this.gauge.note(this.engine.borrow().counters().handshakes_in_progress);
         if this.is_done(now) {
             return Poll::Ready(this.report());
         }

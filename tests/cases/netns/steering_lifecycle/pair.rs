@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use edge_user::config::{
-    Admin, Config, Listen, Liveness, Log, LogFormat, NodeConfig, QuicConfig, SteeringConfig,
-    SteeringMode, TlsFiles,
+    Admin, AdmissionConfig, Config, Listen, Liveness, Log, LogFormat, NodeConfig, QuicConfig,
+    SteeringConfig, SteeringMode, TlsFiles,
 };
 use edge_user::fleet::{EncapsulationSecret, Rotating, Secrets};
 use edge_user::netlink::{self, XdpProgram};
@@ -128,6 +128,7 @@ impl Pair {
                 idle_timeout: Duration::from_secs(30),
                 connection_id_lifetime: Duration::from_secs(3600),
             },
+            admission: AdmissionConfig::default(),
         }
     }
 }
