@@ -1,6 +1,7 @@
 //! The netns ring: a fleet with real XDP in network namespaces, and clients nobody here wrote.
 
 mod addresses;
+mod admission;
 mod bed;
 mod bgp;
 mod clean_stop;

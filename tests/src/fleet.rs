@@ -109,6 +109,8 @@ pub struct FleetOptions {
     pub plain_ids: bool,
     /// Nodes that use a next key of each sort, which the others only know.
     pub rotated: Vec<&'static str>,
+    /// Lines for `[admission]`, without the blocklist, which every node has, empty at first.
+    pub admission: &'static str,
 }
 
 impl Default for FleetOptions {
@@ -125,6 +127,7 @@ impl Default for FleetOptions {
             unknown: Vec::new(),
             plain_ids: false,
             rotated: Vec::new(),
+            admission: "",
         }
     }
 }

@@ -10,7 +10,6 @@ mod tables;
 
 pub use tables::{Initials, Network};
 
-
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::programs::{SkReuseport, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};

@@ -53,6 +53,7 @@ impl Node {
             process: Mutex::new(None),
             directory,
         };
+        fs::write(node.blocklist(), "")?;
         let config = node.config(options, credentials, fleet_file)?;
         fs::write(node.config_file(), config)?;
         Ok(node)
@@ -82,6 +83,12 @@ impl Node {
 
     fn log_file(&self) -> PathBuf {
         self.directory.join("log")
+    }
+
+    /// The file of networks whose packets it drops.
+    #[must_use]
+    pub fn blocklist(&self) -> PathBuf {
+        self.directory.join("blocklist")
     }
 
     fn admin_socket(&self) -> PathBuf {
@@ -117,6 +124,9 @@ socket = "{socket}"
 [quic]
 retry_threshold = {retry}
 idle_timeout_seconds = 60
+[admission]
+blocklist = "{blocklist}"
+{admission}
 "#,
             fleet = fleet_file.display(),
             state = self.directory.join("state").display(),
@@ -131,6 +141,8 @@ idle_timeout_seconds = 60
             pins = self.pin_directory.display(),
             socket = self.admin_socket().display(),
             retry = options.retry_threshold,
+            blocklist = self.blocklist().display(),
+            admission = options.admission,
         );
         for place in PLACES {
             write!(
@@ -268,10 +280,18 @@ idle_timeout_seconds = 60
     /// # Errors
     /// Where it does not succeed.
     pub fn admin(&self, arguments: &[&str]) -> Result<String> {
+        self.ask(&[&["node"], arguments].concat())
+    }
+
+    /// Runs `landfast-edge` against this node, for instance `["blocklist", "list"]`.
+    ///
+    /// # Errors
+    /// Where it does not succeed, with what it says.
+    pub fn ask(&self, arguments: &[&str]) -> Result<String> {
         let socket = self.admin_socket();
         let socket = socket.to_str().context("the path is UTF-8")?;
         let edge = programs::edge().to_str().context("the path is UTF-8")?;
-        let command = [&["node"], arguments, &["--socket", socket]].concat();
+        let command = [arguments, &["--socket", socket]].concat();
         self.namespace.output(edge, &command)
     }
 
