@@ -11,7 +11,7 @@ mod tables;
 pub use tables::{Initials, Network};
 
 use aya::maps::{MapData, PerCpuArray, RingBuf};
-use aya::programs::{SkReuseport, TestRun as _, TestRunOptions, Xdp};
+use aya::programs::{ProgramError, SkReuseport, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use edge_wire::{Reason, bench, maps};
 
@@ -106,19 +106,42 @@ impl Kernel {
     /// # Panics
     /// As [`Kernel::run`].
     pub fn run_program(&mut self, name: &str, frame: &[u8]) -> Run {
+        self.run_behind(0, name, frame).expect("the kernel runs the packet")
+    }
+
+    /// As [`Kernel::run_program`], of a frame in front of which the driver put this many bytes of
+    /// metadata: that much less room is there.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the test run; as it does, before 6.9, with more than 32 bytes of
+    /// metadata.
+    pub fn run_behind(
+        &mut self,
+        metadata_len: usize,
+        name: &str,
+        frame: &[u8],
+    ) -> Result<Run, ProgramError> {
         let before = self.counters(maps::NODE_REASONS);
-        let mut bytes = vec![0; frame.len() + 256];
-        let result = self.test_run(name, frame, Some(&mut bytes), 1);
-        bytes.truncate(result.0);
+        let data = [&vec![0; metadata_len], frame].concat();
+        let ends = [metadata_len, data.len(), 0, 0, 0, 0]; // data, data_end, ..., of xdp_md
+        let context: Vec<u8> = ends.iter().flat_map(|end| (*end as u32).to_ne_bytes()).collect();
+        let mut bytes = vec![0; data.len() + 256];
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&data);
+        options.data_out = Some(&mut bytes);
+        options.ctx_in = (metadata_len != 0).then_some(&context);
+        let result = self.xdp(name).test_run(options)?;
+        bytes.truncate(result.data_size_out as usize);
+        bytes.drain(..metadata_len);
         let after = self.counters(maps::NODE_REASONS);
-        let action = match result.1 {
+        let action = match result.return_value {
             1 => Action::Drop,
             2 => Action::Pass,
             3 => Action::Tx,
             4 => Action::Redirect,
             other => panic!("verdict {other}"),
         };
-        Run { action, bytes, counted: moved(&before, &after) }
+        Ok(Run { action, bytes, counted: moved(&before, &after) })
     }
 
     /// Runs an XDP program `times` on one packet, each time on what the run before it left.
@@ -126,23 +149,14 @@ impl Kernel {
     /// # Panics
     /// As [`Kernel::run`].
     pub fn repeat(&mut self, name: &str, frame: &[u8], times: u32) {
-        self.test_run(name, frame, None, times);
-    }
-
-    fn test_run(
-        &mut self,
-        name: &str,
-        frame: &[u8],
-        out: Option<&mut [u8]>,
-        repeat: u32,
-    ) -> (usize, u32) {
-        let xdp: &mut Xdp = program(&mut self.ebpf, name);
         let mut options = TestRunOptions::new();
         options.data_in = Some(frame);
-        options.data_out = out;
-        options.repeat = repeat;
-        let result = xdp.test_run(options).expect("the kernel runs the packet");
-        (result.data_size_out as usize, result.return_value)
+        options.repeat = times;
+        self.xdp(name).test_run(options).expect("the kernel runs the packet");
+    }
+
+    fn xdp(&mut self, name: &str) -> &mut Xdp {
+        program(&mut self.ebpf, name)
     }
 
     /// How many instructions the verifier looked at in `steer_node` and `steer_worker`.
@@ -150,8 +164,8 @@ impl Kernel {
     /// # Panics
     /// On a kernel older than 5.16, which does not say.
     pub fn verified_instructions(&mut self) -> [u32; 2] {
-        let steer_node: &mut Xdp = program(&mut self.ebpf, maps::STEER_NODE);
-        let node = steer_node.info().expect("program info").verified_instruction_count();
+        let node =
+            self.xdp(maps::STEER_NODE).info().expect("program info").verified_instruction_count();
         let steer_worker: &mut SkReuseport = program(&mut self.ebpf, maps::STEER_WORKER);
         let worker = steer_worker.info().expect("program info").verified_instruction_count();
         [node, worker].map(|count| count.expect("a kernel from 5.16 on"))
@@ -194,7 +208,7 @@ pub fn moved(before: &[u64], after: &[u64]) -> Counted {
 
 fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut T
 where
-    &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = aya::programs::ProgramError>,
+    &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
 {
     ebpf.program_mut(name).expect("in the object").try_into().expect("of this type")
 }

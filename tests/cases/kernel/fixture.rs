@@ -1,219 +1,165 @@
-//! The fleet that the fixtures speak of, and how a fixture is run.
-
-use std::net::{IpAddr, SocketAddr};
+//! What a fixture is, and how it is run.
 
 use edge_wire::Reason;
-use edge_wire::admit::Limit;
-use edge_wire::cid::{Codec, DEFAULT_LEN, ServerId};
-use edge_wire::maps::{DecodeConfig, EncapsulationKey, Local, Node, NodeState, Path};
-use tests::kernel::idle::{self, Borrowed};
+use edge_wire::maps::STEER_NODE;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use tests::kernel::{Action, Kernel};
-use tests::packet::Packet;
 
-/// The port of the encapsulation.
-pub(super) const PORT: u16 = 7842;
-/// The node that the program runs on.
-pub(super) const OURSELVES: u16 = 1;
-/// Live, by the device that test packets come by.
-pub(super) const LIVE: u16 = 2;
-/// Live, as [`LIVE`], in VLAN [`VLAN_ID`].
-pub(super) const LIVE_IN_VLAN: u16 = 3;
-/// Live, by another device.
-pub(super) const LIVE_ELSEWHERE: u16 = 4;
-/// Agreed dead.
-pub(super) const DEAD: u16 = 5;
-/// Of the fleet, but nobody knows how it fares.
-pub(super) const UNKNOWN: u16 = 6;
-/// Live, the next hop not known, and no route either.
-pub(super) const WITHOUT_NEXT_HOP: u16 = 7;
-/// Live, without an address.
-pub(super) const WITHOUT_ADDRESS: u16 = 8;
-/// Live, reached in IPv4 alone.
-pub(super) const ONLY_IPV4: u16 = 9;
-/// Live, reached in IPv6 alone.
-pub(super) const ONLY_IPV6: u16 = 10;
-/// The last ID that a node can have; live, as [`LIVE`].
-pub(super) const LAST: u16 = 4095;
-
-/// The VLAN of [`LIVE_IN_VLAN`].
-pub(super) const VLAN_ID: u16 = 77;
-/// Largest IP packet on every way.
-pub(super) const MTU: u16 = 1500;
-/// Key IDs: 0 is the previous key, 1 the current one, the others are free.
-pub(super) const KEYS: [[u64; 2]; 2] = [[11, 12], [21, 22]];
-/// The key ID that we send with.
-pub(super) const CURRENT: u8 = 1;
-
-/// The device that test packets come by: the loopback device.
-const INGRESS: u32 = 1;
-
-/// Key of a decode config; `None` is in clear. Config 5 is absent.
-pub(super) fn config_key(config: u8) -> Option<[u8; 16]> {
-    config.is_multiple_of(2).then_some([0x40 + config; 16])
-}
+use super::fleet::fleet;
 
 /// A packet, and what becomes of it.
 pub(super) struct Fixture {
-    /// What it shows.
+    /// What it shows. Fixtures are counted by it.
     pub(super) sentence: String,
+    /// One of the families, lengths, configs and the like over which the sentence is repeated.
+    pub(super) variant: String,
+    /// Bytes of metadata that the driver put in front of the frame: nearly always none.
+    pub(super) metadata_len: usize,
     /// The frame that comes in.
     pub(super) frame: Vec<u8>,
     /// The verdict.
     pub(super) action: Action,
     /// The frame afterwards.
     pub(super) out: Vec<u8>,
-    /// The one counter that moves.
+    /// The one counter that moves, by one.
     pub(super) reason: Reason,
 }
 
 /// A packet that is passed as it came.
-pub(super) fn passed(sentence: impl Into<String>, frame: Vec<u8>, reason: Reason) -> Fixture {
-    let out = frame.clone();
-    Fixture { sentence: sentence.into(), frame, action: Action::Pass, out, reason }
+pub(super) fn passed(
+    sentence: impl Into<String>,
+    variant: impl Into<String>,
+    frame: Vec<u8>,
+    reason: Reason,
+) -> Fixture {
+    untouched(sentence.into(), variant.into(), frame, Action::Pass, reason)
 }
 
 /// A packet that is dropped.
-pub(super) fn dropped(sentence: impl Into<String>, frame: Vec<u8>, reason: Reason) -> Fixture {
+pub(super) fn dropped(
+    sentence: impl Into<String>,
+    variant: impl Into<String>,
+    frame: Vec<u8>,
+    reason: Reason,
+) -> Fixture {
+    untouched(sentence.into(), variant.into(), frame, Action::Drop, reason)
+}
+
+fn untouched(
+    sentence: String,
+    variant: String,
+    frame: Vec<u8>,
+    action: Action,
+    reason: Reason,
+) -> Fixture {
     let out = frame.clone();
-    Fixture { sentence: sentence.into(), frame, action: Action::Drop, out, reason }
+    Fixture { sentence, variant, metadata_len: 0, frame, action, out, reason }
 }
 
-/// Runs each fixture on the fleet.
-pub(super) fn check(fixtures: impl IntoIterator<Item = Fixture>) {
-    check_on(&mut fleet(), fixtures);
+/// Fixtures in their order, and what changes in the maps between them.
+#[derive(Default)]
+pub(super) struct Case {
+    steps: Vec<Step>,
 }
 
-/// Runs each fixture.
-pub(super) fn check_on(kernel: &mut Kernel, fixtures: impl IntoIterator<Item = Fixture>) {
-    for Fixture { sentence, frame, action, out, reason } in fixtures {
-        let run = kernel.run(&frame);
-        assert_eq!(run.counted, [(reason, 1)], "{sentence}: counters");
-        assert_eq!(run.action, action, "{sentence}: verdict");
-        assert_eq!(run.bytes, out, "{sentence}: bytes");
-    }
+enum Step {
+    Change(Box<dyn FnOnce(&mut Kernel)>),
+    Packet(Fixture),
 }
 
-/// The programs on node 1 of the fleet above.
-pub(super) fn fleet() -> Borrowed {
-    let mut kernel = idle::borrow();
-    kernel.set_local(local());
-    kernel.set_port(443);
-    for (_, packet) in families() {
-        kernel.set_anycast(packet.destination.ip());
+impl Case {
+    /// Packets that meet the fleet as it is.
+    pub(super) fn of(fixtures: impl IntoIterator<Item = Fixture>) -> Self {
+        Self { steps: fixtures.into_iter().map(Step::Packet).collect() }
     }
-    for config in (0..7).filter(|config| *config != 5) {
-        let key = config_key(config);
-        kernel.set_config(u32::from(config), DecodeConfig::new(DEFAULT_LEN, key.as_ref()));
-    }
-    for (key_id, key) in KEYS.into_iter().enumerate() {
-        kernel.set_key(key_id as u32, EncapsulationKey { key, present: 1 });
-    }
-    for id in [OURSELVES, LIVE, LIVE_IN_VLAN, LIVE_ELSEWHERE, DEAD, UNKNOWN, WITHOUT_NEXT_HOP, LAST]
-    {
-        kernel.set_node(id, node(id));
-    }
-    kernel.set_node(ONLY_IPV4, Node { ipv6: Path::UNKNOWN, ..node(ONLY_IPV4) });
-    kernel.set_node(ONLY_IPV6, Node { ipv4: Path::UNKNOWN, ..node(ONLY_IPV6) });
-    let without_address = Node { state: NodeState::Live as u32, ..Node::UNKNOWN };
-    kernel.set_node(WITHOUT_ADDRESS, without_address);
-    kernel
-}
 
-/// What node 1 knows of itself.
-pub(super) fn local() -> Local {
-    Local {
-        initials: Limit::NONE,
-        forwards: Limit::NONE,
-        hash_key: [1, 2],
-        ipv4: ipv4_of(OURSELVES),
-        ipv6: ipv6_of(OURSELVES),
-        node: OURSELVES,
-        encapsulation_port: PORT,
-        trace_one_in: 0,
-        encapsulation_key: CURRENT,
-        workers: 4,
-        generation: 3,
-        admission: 0,
+    /// One more packet.
+    pub(super) fn add(&mut self, fixture: Fixture) {
+        self.steps.push(Step::Packet(fixture));
+    }
+
+    /// Changes the maps before the next packet.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Kernel) + 'static) {
+        self.steps.push(Step::Change(Box::new(change)));
+    }
+
+    /// The packets, without the changes between them.
+    pub(super) fn into_fixtures(self) -> impl Iterator<Item = Fixture> {
+        self.steps.into_iter().filter_map(|step| match step {
+            Step::Packet(fixture) => Some(fixture),
+            Step::Change(_) => None,
+        })
+    }
+
+    /// Runs it on the fleet.
+    pub(super) fn check(self) {
+        let _pinned = Pinned::to_one_cpu();
+        let mut kernel = fleet();
+        for step in self.steps {
+            match step {
+                Step::Change(change) => change(&mut kernel),
+                Step::Packet(fixture) => fixture.check(&mut kernel),
+            }
+        }
     }
 }
 
-/// A node of the fleet by its ID.
-pub(super) fn node(id: u16) -> Node {
-    let state = match id {
-        DEAD => NodeState::Dead,
-        UNKNOWN => NodeState::Unknown,
-        _ => NodeState::Live,
+/// Keeps the calling thread on one CPU for as long as it lives: some budgets are each CPU's own.
+pub(super) struct Pinned {
+    before: CpuSet,
+}
+
+impl Pinned {
+    pub(super) fn to_one_cpu() -> Self {
+        let thread = Pid::from_raw(0);
+        let before = sched_getaffinity(thread).expect("the CPUs that we may run on");
+        let first = (0..CpuSet::count()).find(|cpu| before.is_set(*cpu) == Ok(true));
+        let mut one = CpuSet::new();
+        one.set(first.expect("we run on one")).expect("in bounds");
+        sched_setaffinity(thread, &one).expect("one of those that we may run on");
+        Self { before }
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        sched_setaffinity(Pid::from_raw(0), &self.before).expect("as it was");
+    }
+}
+
+impl Fixture {
+    fn check(self, kernel: &mut Kernel) {
+        let Self { sentence, variant, metadata_len, frame, action, out, reason } = self;
+        let run = match kernel.run_behind(metadata_len, STEER_NODE, &frame) {
+            Ok(run) => run,
+            Err(error) if metadata_len > 32 => {
+                println!("{sentence} ({variant}): not on this kernel: {error}");
+                return;
+            }
+            Err(error) => panic!("{sentence} ({variant}): {error}"),
+        };
+        assert_eq!(run.counted, [(reason, 1)], "{sentence} ({variant}): counters");
+        assert_eq!(run.action, action, "{sentence} ({variant}): verdict");
+        assert_eq!(run.bytes, out, "{sentence} ({variant}): bytes");
+    }
+}
+
+/// Makes a test of each function that gives a [`Case`], and a list of them, `CASES`, so that
+/// their fixtures can be counted. One that is forgotten here is dead code to the compiler.
+macro_rules! cases {
+    ($($name:ident),+ $(,)?) => {
+        /// By name.
+        pub(super) const CASES: &[(&str, fn() -> $crate::kernel::fixture::Case)] =
+            &[$((stringify!($name), $name)),+];
+
+        mod case {
+            $(#[test]
+            fn $name() {
+                super::$name().check();
+            })+
+        }
     };
-    let path = |source, destination| Path {
-        source,
-        destination,
-        interface: match id {
-            WITHOUT_NEXT_HOP => 0,
-            LIVE_ELSEWHERE => INGRESS + 1,
-            _ => INGRESS,
-        },
-        source_mac: SOURCE_MAC,
-        next_hop_mac: next_hop_mac(id),
-        vlan: if id == LIVE_IN_VLAN { VLAN_ID } else { 0 },
-        mtu: MTU,
-    };
-    Node {
-        state: state as u32,
-        ipv4: path(padded(ipv4_of(OURSELVES)), padded(ipv4_of(id))),
-        ipv6: path(ipv6_of(OURSELVES), ipv6_of(id)),
-    }
 }
 
-/// The MAC address that we send from.
-pub(super) const SOURCE_MAC: [u8; 6] = [2, 0, 0, 0, 1, 1];
-
-/// The MAC address on the way to a node.
-pub(super) fn next_hop_mac(id: u16) -> [u8; 6] {
-    [2, 0, 0, 0, 2, id as u8]
-}
-
-/// A node's own address.
-pub(super) fn ipv4_of(id: u16) -> [u8; 4] {
-    [198, 51, 100, id as u8]
-}
-
-/// See [`ipv4_of`].
-pub(super) fn ipv6_of(id: u16) -> [u8; 16] {
-    let [high, low] = id.to_be_bytes();
-    [0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, high, low]
-}
-
-/// A node's own address, of the packet's family.
-pub(super) fn address_of(id: u16, family_of: &Packet, port: u16) -> SocketAddr {
-    let address: IpAddr = match family_of.source {
-        SocketAddr::V4(_) => ipv4_of(id).into(),
-        SocketAddr::V6(_) => ipv6_of(id).into(),
-    };
-    SocketAddr::new(address, port)
-}
-
-fn padded([a, b, c, d]: [u8; 4]) -> [u8; 16] {
-    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-}
-
-/// A connection ID of config 0 that names this node.
-pub(super) fn id_of(node: u16) -> Vec<u8> {
-    id(0, node)
-}
-
-/// A connection ID of a config that names this node, and a worker and generation that it has not.
-pub(super) fn id(config: u8, node: u16) -> Vec<u8> {
-    id_owned_by(config, ServerId { node, worker: 9, generation: 200 })
-}
-
-/// A connection ID of a config that names this owner.
-pub(super) fn id_owned_by(config: u8, owner: ServerId) -> Vec<u8> {
-    let key = config_key(config);
-    let codec = Codec::landfast(config, DEFAULT_LEN, key.as_ref()).expect("a config ID");
-    codec.encode(&owner.to_bytes(), &vec![0x5a; codec.nonce_len()]).as_slice().to_vec()
-}
-
-/// Both families, with their names.
-pub(super) fn families() -> [(&'static str, Packet); 2] {
-    [("IPv4", Packet::ipv4()), ("IPv6", Packet::ipv6())]
-}
+pub(super) use cases;

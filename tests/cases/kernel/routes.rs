@@ -8,7 +8,7 @@ use nix::sched::{CloneFlags, unshare};
 use tests::kernel::{Action, Kernel};
 use tests::packet::{Packet, short_header};
 
-use super::fixture::{WITHOUT_NEXT_HOP, families, fleet, id_of};
+use super::fleet::{WITHOUT_NEXT_HOP, families, fleet, id_of};
 
 const OWN_MAC: [u8; 6] = [2, 0, 0, 0, 3, 1];
 const NEIGHBOUR_MAC: [u8; 6] = [2, 0, 0, 0, 3, 2];

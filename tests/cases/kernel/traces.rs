@@ -7,7 +7,7 @@ use tests::kernel::Kernel;
 use tests::kernel::idle::Borrowed;
 use tests::packet::{Packet, short_header};
 
-use super::fixture::{LIVE, OURSELVES, families, fleet, id_of, local};
+use super::fleet::{LIVE, OURSELVES, families, fleet, id_of, local};
 
 #[test]
 fn a_trace_names_reason_client_and_destination() {

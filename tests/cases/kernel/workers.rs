@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use edge_wire::Reason::{self, WorkerFallback, WorkerHash, WorkerNone, WorkerOwner};
-use edge_wire::cid::{DEFAULT_LEN, MAX_LEN, ServerId, worker_by_hash};
+use edge_wire::cid::{DEFAULT_LEN, MAX_LEN, MIN_LEN, ServerId, worker_by_hash};
 use edge_wire::maps;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn6, bind, setsockopt, socket, sockopt,
@@ -15,125 +15,234 @@ use tests::kernel::idle::Borrowed;
 use tests::kernel::moved;
 use tests::packet::{filling, long_header, short_header};
 
-use super::fixture::{LIVE, OURSELVES, fleet, id_owned_by, local};
+use super::fleet::{LIVE, OURSELVES, fleet, id_owned_by, local};
+use super::ids::Form;
 
 const WORKERS: u8 = 4;
 /// How long a datagram may take over the loopback device before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-#[test]
-fn the_connection_id_names_the_worker() {
-    let mut group = Group::new();
-    for worker in 0..WORKERS {
-        for config in [0, 1, 2, 3, 4, 6] {
-            let id = id_owned_by(config, ours(worker));
-            for client in clients() {
-                let case = format!("worker {worker}, config {config}, {client:?}");
-                let short = group.send(&client, &short_header(&id, 30));
-                assert_eq!(short, (worker, WorkerOwner), "{case}, short header");
-                let bare = group.send(&client, &short_header(&id, 3));
-                assert_eq!(bare, (worker, WorkerOwner), "{case}, as short as can be");
-                let long = group.send(&client, &long_header(0xe0, 1, &id, 1000));
-                assert_eq!(long, (worker, WorkerOwner), "{case}, long header");
-            }
-        }
+/// A datagram, and which worker gets it; by IPv4 and by IPv6.
+pub(super) struct Delivery {
+    /// What it shows.
+    sentence: String,
+    /// A config that the kernel is told of first, besides the fleet's.
+    form: Option<Form>,
+    /// Workers without a socket.
+    missing: Vec<u8>,
+    /// What is sent, or a train of it.
+    datagram: Vec<u8>,
+    /// How many of it the sender's kernel is given at once.
+    train: usize,
+    /// Who gets it; `None` where the kernel chooses.
+    to: Option<u8>,
+    /// The one counter that moves.
+    pub(super) reason: Reason,
+}
+
+impl Delivery {
+    /// To the worker that the ID names.
+    fn to_owner(sentence: String, worker: u8, datagram: Vec<u8>) -> Self {
+        Self::to(sentence, worker, WorkerOwner, datagram)
+    }
+
+    /// To the worker by the hash of `id`.
+    fn by_hash(sentence: String, id: &[u8], datagram: Vec<u8>) -> Self {
+        Self::to(sentence, by_hash(id), WorkerHash, datagram)
+    }
+
+    fn to(sentence: String, worker: u8, reason: Reason, datagram: Vec<u8>) -> Self {
+        let (form, missing) = (None, Vec::new());
+        Self { sentence, form, missing, datagram, train: 1, to: Some(worker), reason }
     }
 }
 
-#[test]
-fn an_id_that_names_no_worker_here_goes_by_its_hash() {
+/// Makes a test of each function that gives deliveries, and a list of them, `DELIVERIES`, so that
+/// their Reasons can be looked through.
+macro_rules! deliveries {
+    ($($name:ident),+ $(,)?) => {
+        /// By name.
+        pub(super) const DELIVERIES: &[(&str, fn() -> Vec<Delivery>)] =
+            &[$((stringify!($name), $name)),+];
+
+        mod case {
+            $(#[test]
+            fn $name() {
+                super::check(super::$name());
+            })+
+        }
+    };
+}
+
+deliveries![
+    the_connection_id_names_the_worker,
+    ids_of_every_form_and_length_name_the_worker,
+    an_id_that_names_no_worker_here_goes_by_its_hash,
+    a_new_connection_goes_by_the_hash_of_its_id_alone,
+    what_is_no_quic_packet_goes_by_what_there_is,
+    a_train_with_its_payload_in_fragments_goes_to_its_owner,
+    a_worker_without_a_socket_is_replaced_by_the_first_that_has_one,
+    without_any_socket_to_choose_the_kernel_chooses,
+];
+
+fn check(deliveries: Vec<Delivery>) {
     let mut group = Group::new();
-    for (name, owner) in [
+    for delivery in deliveries {
+        group.deliver(&delivery);
+    }
+}
+
+fn the_connection_id_names_the_worker() -> Vec<Delivery> {
+    let mut deliveries = Vec::new();
+    for (worker, config) in workers().flat_map(|worker| CONFIGS.map(|config| (worker, config))) {
+        let id = id_owned_by(config, ours(worker));
+        let mut add = |header: &str, datagram| {
+            let sentence = format!("worker {worker}, config {config}, {header}");
+            deliveries.push(Delivery::to_owner(sentence, worker, datagram));
+        };
+        add("short header", short_header(&id, 30));
+        add("as short as can be", short_header(&id, 3));
+        add("long header", long_header(0xe0, 1, &id, 1000));
+        add("long header, unknown version", long_header(0xff, 0xfa0a_0a0a, &id, 1000));
+        add("greased fixed bit", [&[0x03], &id[..], &filling(40)].concat());
+    }
+    deliveries
+}
+
+const CONFIGS: [u8; 6] = [0, 1, 2, 3, 4, 6];
+
+/// Each form is told to the kernel in the place of config 5, beside the fleet's own six.
+fn ids_of_every_form_and_length_name_the_worker() -> Vec<Delivery> {
+    let mut deliveries = Vec::new();
+    for (length, key) in
+        (MIN_LEN..=MAX_LEN).flat_map(|length| [None, Some([0x61; 16])].map(|key| (length, key)))
+    {
+        let form = Form { config: 5, length, key };
+        let name = form.name();
+        let id = form.id_of(ours(2));
+        let room = MAX_LEN - length;
+        let elsewhere = form.id_of(ServerId { node: LIVE, ..ours(2) });
+        for delivery in [
+            Delivery::to_owner(format!("{length}, {name}, short"), 2, short_header(&id, 30)),
+            Delivery::to_owner(format!("{length}, {name}, just"), 2, short_header(&id, room)),
+            Delivery::to_owner(format!("{length}, {name}, long"), 2, long_header(0xe0, 1, &id, 90)),
+            Delivery::by_hash(
+                format!("{length}, {name}, another node's"),
+                &elsewhere,
+                short_header(&elsewhere, 30),
+            ),
+            Delivery::by_hash(format!("{length}, {name}, declared as another length"), &id[..8], {
+                let mut datagram = long_header(0xe0, 1, &id, 90);
+                datagram[5] = 8;
+                datagram
+            }),
+        ] {
+            deliveries.push(Delivery { form: Some(form), ..delivery });
+        }
+    }
+    deliveries
+}
+
+fn an_id_that_names_no_worker_here_goes_by_its_hash() -> Vec<Delivery> {
+    let mut deliveries = Vec::new();
+    for (sentence, owner) in [
         ("another node's", ServerId { node: LIVE, ..ours(1) }),
         ("an older generation's", ServerId { generation: 2, ..ours(1) }),
+        ("a newer generation's", ServerId { generation: 4, ..ours(1) }),
         ("a worker's that we have not", ours(WORKERS)),
         ("the last worker's that can be written", ours(u8::MAX)),
     ] {
-        let id = id_owned_by(0, owner);
-        for client in clients() {
-            let short = group.send(&client, &short_header(&id, 30));
-            assert_eq!(short, (by_hash(&id), WorkerHash), "{name}, {client:?}, short header");
-            let long = group.send(&client, &long_header(0xe0, 1, &id, 30));
-            assert_eq!(long, (by_hash(&id), WorkerHash), "{name}, {client:?}, long header");
+        for config in CONFIGS {
+            let id = id_owned_by(config, owner);
+            let name = format!("{sentence}, config {config}");
+            let short = short_header(&id, 30);
+            deliveries.push(Delivery::by_hash(format!("{name}, short header"), &id, short));
+            let long = long_header(0xe0, 1, &id, 30);
+            deliveries.push(Delivery::by_hash(format!("{name}, long header"), &id, long));
         }
     }
+    deliveries
 }
 
 /// A ClientHello of two Initials: both go one way, whatever way they came.
-#[test]
-fn a_new_connection_goes_by_the_hash_of_its_id_alone() {
-    let mut group = Group::new();
-    let mut reached = [false; WORKERS as usize];
+fn a_new_connection_goes_by_the_hash_of_its_id_alone() -> Vec<Delivery> {
+    let mut deliveries = Vec::new();
     for first in 0..60 {
         let random: Vec<u8> =
             filling(MAX_LEN).iter().map(|byte| byte.wrapping_mul(first)).collect();
         for length in [0, 1, 8, DEFAULT_LEN, MAX_LEN] {
             let id = &random[..length];
-            for client in clients() {
-                let to = group.send(&client, &long_header(0xc3, 1, id, 1170));
-                let case = format!("ID of {length} bytes, number {first}, {client:?}");
-                assert_eq!(to, (by_hash(id), WorkerHash), "{case}");
-                reached[usize::from(to.0)] = true;
-            }
+            let datagram = long_header(0xc3, 1, id, 1170);
+            let sentence = format!("ID of {length} bytes, number {first}");
+            deliveries.push(Delivery::by_hash(sentence, id, datagram));
         }
     }
-    assert_eq!(reached, [true; WORKERS as usize], "every worker gets new connections");
+    let reached: std::collections::BTreeSet<_> = deliveries.iter().map(|it| it.to).collect();
+    assert_eq!(reached.len(), usize::from(WORKERS), "every worker gets new connections");
+    deliveries
 }
 
-#[test]
-fn what_is_no_quic_packet_goes_by_what_there_is() {
-    let mut group = Group::new();
+fn what_is_no_quic_packet_goes_by_what_there_is() -> Vec<Delivery> {
     let whole = long_header(0xc3, 1, &[0x77; 8], 0);
-    for length in 0..whole.len() {
-        let id = whole.get(6..length).unwrap_or_default();
-        let expected = (by_hash(&id[..id.len().min(8)]), WorkerHash);
-        let client = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        assert_eq!(group.send(&client, &whole[..length]), expected, "{length} bytes");
-    }
-    let client = UdpSocket::bind("[::1]:0").expect("a port");
+    let mut deliveries: Vec<_> = (0..whole.len())
+        .map(|length| {
+            let id = whole.get(6..length).unwrap_or_default();
+            let sentence = format!("{length} bytes of a long header");
+            Delivery::by_hash(sentence, &id[..id.len().min(8)], whole[..length].to_vec())
+        })
+        .collect();
     let long_id = long_header(0xc3, 0xfa0a_0a0a, &[9; 255], 100);
-    assert_eq!(group.send(&client, &long_id), (by_hash(&[9; MAX_LEN]), WorkerHash), "255 bytes");
+    deliveries.push(Delivery::by_hash("an ID of 255 bytes".into(), &[9; MAX_LEN], long_id));
+    deliveries
 }
 
 /// Segmentation offload leaves the payload of a train in fragments, outside of what a program
 /// can read by pointers.
-#[test]
-fn a_train_with_its_payload_in_fragments_goes_to_its_owner() {
-    let mut group = Group::new();
-    for worker in 0..WORKERS {
-        for client in clients() {
-            let datagram = short_header(&id_owned_by(0, ours(worker)), 1182);
-            setsockopt(&client, sockopt::UdpGsoSegment, &1200).expect("segmentation offload");
-            let train = datagram.repeat(10);
-            assert_eq!(group.send(&client, &train), (worker, WorkerOwner), "{client:?}");
+fn a_train_with_its_payload_in_fragments_goes_to_its_owner() -> Vec<Delivery> {
+    let mut deliveries = Vec::new();
+    for worker in workers() {
+        let of_ours = short_header(&id_owned_by(0, ours(worker)), 1182);
+        let sentence = format!("worker {worker}, ID of 17 bytes");
+        deliveries.push(Delivery::to_owner(sentence, worker, of_ours));
+        for length in [9, 14, 20] {
+            let form = Form { config: 5, length, key: Some([0x61; 16]) };
+            let datagram = short_header(&form.id_of(ours(worker)), 1199 - length);
+            let sentence = format!("worker {worker}, ID of {length} bytes");
+            let delivery = Delivery::to_owner(sentence, worker, datagram);
+            deliveries.push(Delivery { form: Some(form), ..delivery });
         }
     }
+    deliveries.into_iter().map(|delivery| Delivery { train: 10, ..delivery }).collect()
 }
 
-#[test]
-fn a_worker_without_a_socket_is_replaced_by_the_first_that_has_one() {
-    let mut group = Group::new();
-    let client = UdpSocket::bind("127.0.0.1:0").expect("a port");
+fn a_worker_without_a_socket_is_replaced_by_the_first_that_has_one() -> Vec<Delivery> {
     let to_two = short_header(&id_owned_by(0, ours(2)), 30);
-    group.kernel.workers().clear_index(&2).expect("in bounds");
-    assert_eq!(group.send(&client, &to_two), (0, WorkerFallback), "two's socket is gone");
-    group.kernel.workers().clear_index(&0).expect("in bounds");
-    assert_eq!(group.send(&client, &to_two), (1, WorkerFallback), "and the first one's");
-    group.kernel.workers().set(2, &group.sockets[2], 0).expect("an empty slot");
-    assert_eq!(group.send(&client, &to_two), (2, WorkerOwner), "two's socket is back");
+    let delivery = |sentence: &str, missing: &[u8], to, reason| {
+        let delivery = Delivery::to(sentence.into(), to, reason, to_two.clone());
+        Delivery { missing: missing.to_vec(), ..delivery }
+    };
+    let new = [0x51; 8];
+    let others = workers().filter(|worker| *worker != by_hash(&new)).collect::<Vec<_>>();
+    let by_hash_alone =
+        Delivery::by_hash("all others'".into(), &new, long_header(0xc3, 1, &new, 1170));
+    vec![
+        delivery("two's socket is gone", &[2], 0, WorkerFallback),
+        delivery("and the first one's", &[0, 2], 1, WorkerFallback),
+        delivery("only the last one's is there", &[0, 1, 2], 3, WorkerFallback),
+        delivery("only two's is there", &[0, 1, 3], 2, WorkerOwner),
+        delivery("two's socket is back", &[], 2, WorkerOwner),
+        Delivery { missing: others, ..by_hash_alone },
+    ]
 }
 
-#[test]
-fn without_any_socket_to_choose_the_kernel_chooses() {
-    let mut group = Group::new();
-    for worker in 0..u32::from(WORKERS) {
-        group.kernel.workers().clear_index(&worker).expect("in bounds");
-    }
-    for client in clients() {
-        let datagram = short_header(&id_owned_by(0, ours(2)), 30);
-        let (_, reason) = group.send(&client, &datagram);
-        assert_eq!(reason, WorkerNone, "{client:?}");
-    }
+fn without_any_socket_to_choose_the_kernel_chooses() -> Vec<Delivery> {
+    let (sentence, datagram) = ("none".into(), short_header(&id_owned_by(0, ours(2)), 30));
+    let delivery = Delivery::to(sentence, 0, WorkerNone, datagram);
+    vec![Delivery { missing: workers().collect(), to: None, ..delivery }]
+}
+
+fn workers() -> impl Iterator<Item = u8> {
+    0..WORKERS
 }
 
 /// A group of four sockets with the program attached.
@@ -155,6 +264,31 @@ impl Group {
         }
         kernel.steer_worker().attach(&sockets[0]).expect("attached to the group");
         Self { kernel, sockets, port }
+    }
+
+    /// Sends it by both families, each time from other ports.
+    fn deliver(&mut self, delivery: &Delivery) {
+        let Delivery { sentence, form, missing, datagram, train, to, reason } = delivery;
+        if let Some(form) = form {
+            self.kernel.set_config(u32::from(form.config), form.decode());
+        }
+        for worker in missing {
+            self.kernel.workers().clear_index(&u32::from(*worker)).expect("it is there");
+        }
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let client = UdpSocket::bind(address).expect("a port");
+            if *train > 1 {
+                let segment = i32::try_from(datagram.len()).expect("a datagram");
+                setsockopt(&client, sockopt::UdpGsoSegment, &segment).expect("offload");
+            }
+            let (worker, counted) = self.send(&client, &datagram.repeat(*train));
+            assert_eq!(counted, *reason, "{sentence}, from {address}");
+            assert_eq!(worker, to.unwrap_or(worker), "{sentence}, from {address}");
+        }
+        for worker in missing {
+            let socket = &self.sockets[usize::from(*worker)];
+            self.kernel.workers().set(u32::from(*worker), socket, 0).expect("an empty slot");
+        }
     }
 
     /// Sends a datagram, or a train of them, and says which socket got it, and why.
@@ -201,11 +335,6 @@ fn member(port: u16) -> UdpSocket {
     let address = std::net::SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0);
     bind(fd.as_raw_fd(), &SockaddrIn6::from(address)).expect("a port");
     UdpSocket::from(fd)
-}
-
-/// A client of each family, each time from other ports.
-fn clients() -> [UdpSocket; 2] {
-    ["127.0.0.1:0", "[::1]:0"].map(|address| UdpSocket::bind(address).expect("a port"))
 }
 
 fn ours(worker: u8) -> ServerId {

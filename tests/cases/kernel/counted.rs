@@ -1,0 +1,66 @@
+//! The fixtures, counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use edge_wire::Reason;
+
+use super::fixture::Case;
+use super::{
+    budgets, early_drops, forwards, headroom, ids, passes, refuses, sizes, takes_in, workers,
+};
+
+/// As many as there have to be. Katran, the best known of its kind, has 119.
+const ENOUGH: usize = 150;
+
+/// What ends in the process and in neither program.
+const OF_THE_PROCESS: [Reason; 8] = [
+    Reason::HandedOver,
+    Reason::QueueFull,
+    Reason::OwnerElsewhere,
+    Reason::RetrySent,
+    Reason::ConnectionLimit,
+    Reason::ResetSent,
+    Reason::ResetLimited,
+    Reason::Ignored,
+];
+
+type Cases = &'static [(&'static str, fn() -> Case)];
+
+const MODULES: [(&str, Cases); 9] = [
+    ("passes", passes::CASES),
+    ("forwards", forwards::CASES),
+    ("sizes", sizes::CASES),
+    ("ids", ids::CASES),
+    ("early_drops", early_drops::CASES),
+    ("budgets", budgets::CASES),
+    ("takes_in", takes_in::CASES),
+    ("refuses", refuses::CASES),
+    ("headroom", headroom::CASES),
+];
+
+/// A fixture is a sentence within its case, with at least one packet. The packets of a sentence,
+/// which differ in family, length, config and the like, count once.
+#[test]
+fn there_are_enough_fixtures_and_one_for_each_reason() {
+    let mut sentences = BTreeMap::new();
+    let mut reasons = BTreeSet::new();
+    for (module, (name, case)) in
+        MODULES.iter().flat_map(|(module, cases)| cases.iter().map(move |case| (module, case)))
+    {
+        for fixture in case().into_fixtures() {
+            reasons.insert(fixture.reason);
+            *sentences.entry((*module, *name, fixture.sentence)).or_insert(0) += 1;
+        }
+    }
+    let packets: usize = sentences.values().sum();
+    println!("kernel ring: {} fixtures of steer_node, in {packets} packets", sentences.len());
+    assert!(sentences.len() >= ENOUGH, "{} fixtures", sentences.len());
+
+    let deliveries = workers::DELIVERIES.iter().flat_map(|(_, deliveries)| deliveries());
+    let deliveries: Vec<_> = deliveries.collect();
+    reasons.extend(deliveries.iter().map(|delivery| delivery.reason));
+    println!("kernel ring: {} datagrams for steer_worker", deliveries.len());
+    let programs = Reason::ALL.iter().filter(|reason| !OF_THE_PROCESS.contains(reason));
+    let without: Vec<_> = programs.filter(|reason| !reasons.contains(reason)).collect();
+    assert!(without.is_empty(), "Reasons without a fixture: {without:?}");
+}
