@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use edge_wire::dissect::VERSION_1;
 use quinn_proto::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
 use quinn_proto::{
     EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TransportConfig,
@@ -33,6 +34,9 @@ pub(crate) fn endpoint(keys: &EngineKeys) -> EndpointConfig {
     let mut config = EndpointConfig::new(keys.resets.clone());
     config
         .cid_generator(move || Box::new(mint.clone()))
+        // The drafts that quinn-proto would speak too have Initials that the kernel does not know
+        // for such: they would cost no budget of `edge_wire::admit`.
+        .supported_versions(vec![VERSION_1])
         // Resets have a budget of our own: this interval would be one for the whole engine.
         .min_reset_interval(Duration::ZERO)
         .max_udp_payload_size(limits::MAX_UDP_PAYLOAD_BYTES)

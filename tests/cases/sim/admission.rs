@@ -46,6 +46,21 @@ fn clients_must_prove_their_address_only_above_the_threshold() {
     assert_eq!(net.hosts[0].counted(Reason::RetrySent), before, "peace again");
 }
 
+/// The kernel counts Initials of the versions whose types it knows: an engine that spoke others
+/// could be flooded past every budget.
+#[test]
+fn a_version_whose_initials_the_kernel_does_not_count_opens_no_connection() {
+    for draft in 0xff00_001d..=0xff00_0022 {
+        let mut net = Net::new(1, Fleet::new(&[1]), &[node(1)], AMPLE);
+        net.client.speak(draft);
+        let download = net.download(1000);
+        assert!(net.run(SECOND, |net| net.client.downloads[download].lost.is_some()), "{draft:x}");
+        let lost = net.client.downloads[download].lost.take();
+        assert_eq!(lost, Some(ConnectionError::VersionMismatch), "{draft:x}");
+        assert_eq!(net.hosts[0].engine.counters().handshakes_completed, 0, "{draft:x}");
+    }
+}
+
 #[test]
 fn a_connection_beyond_the_limit_is_refused_at_once() {
     let bounds = QuicConfig { max_connections: 5, ..AMPLE };

@@ -77,6 +77,11 @@ impl Client {
         self.downloads.len() - 1
     }
 
+    /// Speaks this version of QUIC on connections that it opens from now on.
+    pub fn speak(&mut self, version: u32) {
+        self.config.version(version);
+    }
+
     /// Moves to another port, as a NAT does behind the client's back: it is not told.
     pub fn rebind(&mut self) {
         self.address.set_port(self.address.port() + 1);
