@@ -54,8 +54,9 @@ impl Budget {
     #[must_use]
     pub const fn spend(&mut self, limit: &Limit, now_ns: u64) -> bool {
         let from = if self.0 > now_ns { self.0 } else { now_ns };
-        let until = from + limit.cost_ns;
-        if until > now_ns + limit.burst_ns {
+        // A burst may be as good as endless; a sum that wrapped would refuse everything.
+        let until = from.saturating_add(limit.cost_ns);
+        if until > now_ns.saturating_add(limit.burst_ns) {
             return false;
         }
         self.0 = until;
@@ -96,6 +97,16 @@ mod tests {
     fn no_limit_refuses_nothing() {
         let mut budget = Budget::default();
         assert!((0..1000).all(|_| budget.spend(&Limit::NONE, 1)));
+    }
+
+    #[test]
+    fn an_endless_burst_refuses_nothing() {
+        let limit = Limit::per_second(1, u64::MAX);
+        assert_eq!(limit.burst_ns, u64::MAX);
+        for start in [0, 1, u64::MAX / 2, u64::MAX] {
+            let mut budget = Budget::default();
+            assert!((0..1000).all(|_| budget.spend(&limit, start)), "from {start} on");
+        }
     }
 
     #[test]
