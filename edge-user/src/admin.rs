@@ -6,6 +6,7 @@
 //! | module | job |
 //! |---|---|
 //! | [`control`] | what may be asked and changed: reports, liveness, the phase of the process |
+//! | [`reload`] | reads again what may change while the process runs |
 //! | [`metrics`] | reports -> the text that Prometheus reads |
 //! | [`http`] | the listener of `/metrics`, `/healthz`, `/readyz` |
 //! | [`protocol`] | the lines of the admin socket |
@@ -19,6 +20,7 @@ pub mod control;
 pub mod http;
 pub mod metrics;
 pub mod protocol;
+pub mod reload;
 pub mod socket;
 
 #[cfg(test)]

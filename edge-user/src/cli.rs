@@ -68,6 +68,17 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Have a running edge read fleet file and blocklist again, as on SIGHUP; says what changed.
+    ///
+    /// Connections go on. A file that is wrong, or asks for what only a restart can do, changes
+    /// nothing. docs/running.md says in which order a fleet gets new keys.
+    Reload {
+        #[command(flatten)]
+        edge: Edge,
+        /// One line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Tell a running edge to stop as on SIGTERM: /readyz fails, requests in progress end.
     Drain {
         #[command(flatten)]
@@ -185,6 +196,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Node(command) => ask::node(command),
         Command::Blocklist(command) => ask::blocklist(command),
         Command::Status { edge, json } => ask::status(&edge, json),
+        Command::Reload { edge, json } => ask::reload(&edge, json),
         Command::Drain { edge } => ask::drain(&edge),
     };
     ExitCode::from(outcome.map_or_else(|Ended(code)| code, |()| DONE))
@@ -228,7 +240,10 @@ fn check_config(path: &Path, no_host: bool) -> Outcome {
         edge_user::admin::control::mode_name(config.steering.mode),
     );
     if !no_host {
-        Inputs::load(config).map_err(|error| ended(WRONG, &error))?;
+        let inputs = Inputs::load(config).map_err(|error| ended(WRONG, &error))?;
+        for warning in inputs.warnings() {
+            eprintln!("landfast-edge: warning: {warning}");
+        }
     }
     say(&summary)
 }

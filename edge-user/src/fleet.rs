@@ -5,6 +5,7 @@
 //! copies it to every node. It is read only where nobody but its owner can read it, and no
 //! message, log line or `Debug` of ours shows a byte of a key.
 
+mod change;
 mod file;
 mod write;
 
@@ -15,7 +16,8 @@ use std::path::{Path, PathBuf};
 
 use edge_wire::cid::DecodeConfig;
 
-pub use write::init;
+pub use change::{Change, ChangeRefused};
+pub use write::{init, write};
 
 /// Everything the fleet shares, checked: the IDs differ, and what is named is there.
 #[derive(Clone, PartialEq, Eq)]

@@ -253,8 +253,8 @@ pub const DRAIN_MARGIN: Duration = Duration::from_secs(3);
 pub const RELAY_QUEUE: usize = 1024;
 /// Datagrams that the relay takes from a socket, or from its queue, before it looks at the others.
 pub const RELAY_BATCH: usize = 64;
-/// Reports of the relay under way: one scrape and one admin command.
-pub const RELAY_REPORTS: usize = 2;
+/// Orders to the relay under way: a scrape, an admin command, a reload.
+pub const RELAY_ORDERS: usize = 3;
 /// Bytes of a datagram that the relay receives: the most that UDP can carry.
 pub const RELAY_DATAGRAM_BYTES: usize = 65_535;
 

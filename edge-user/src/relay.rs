@@ -16,6 +16,7 @@ mod wrap;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use edge_wire::admit::{Budget, Limit};
@@ -49,13 +50,22 @@ pub struct RelayReport {
     pub reasons: [u64; Reason::COUNT as usize],
 }
 
-/// The way to a running [`Relay`]. The relay ends when the last sender of `reports` is dropped.
+/// What a relay can be told, beside the datagrams of workers.
+#[derive(Debug)]
+pub enum RelayOrder {
+    /// Say what you have done.
+    Report(oneshot::Sender<RelayReport>),
+    /// Put these secrets in force, and say when they are.
+    Secrets(Arc<Secrets>, oneshot::Sender<()>),
+}
+
+/// The way to a running [`Relay`]. The relay ends when the last sender of `orders` is dropped.
 #[derive(Clone, Debug)]
 pub struct RelayHandle {
     /// For the workers; bounded, so use `try_send` and count [`Reason::QueueFull`].
     pub inbox: mpsc::Sender<ToRelay>,
-    /// For whoever wants a [`RelayReport`].
-    pub reports: mpsc::Sender<oneshot::Sender<RelayReport>>,
+    /// For whoever commands it.
+    pub orders: mpsc::Sender<RelayOrder>,
 }
 
 /// Bound to our own addresses, ready to run.
@@ -65,7 +75,7 @@ pub struct Relay {
     forwards: Limit,
     sockets: [Option<std::net::UdpSocket>; 2],
     inbox: mpsc::Receiver<ToRelay>,
-    reports: mpsc::Receiver<oneshot::Sender<RelayReport>>,
+    orders: mpsc::Receiver<RelayOrder>,
 }
 
 impl Relay {
@@ -87,7 +97,7 @@ impl Relay {
         let ipv4 = open(own.and_then(|node| node.ipv4).map(IpAddr::V4))?;
         let ipv6 = open(own.and_then(|node| node.ipv6).map(IpAddr::V6))?;
         let (to_relay, inbox) = mpsc::channel(limits::RELAY_QUEUE);
-        let (to_reports, reports) = mpsc::channel(limits::RELAY_REPORTS);
+        let (to_orders, orders) = mpsc::channel(limits::RELAY_ORDERS);
         let choice = WorkerChoice {
             configs: secrets.decode_configs(),
             node: config.node,
@@ -97,8 +107,8 @@ impl Relay {
         };
         let peers = Peers::new(config, secrets);
         let forwards = admission::forwards(&config.admission, 1);
-        let relay = Self { peers, choice, forwards, sockets: [ipv4, ipv6], inbox, reports };
-        Ok((relay, RelayHandle { inbox: to_relay, reports: to_reports }))
+        let relay = Self { peers, choice, forwards, sockets: [ipv4, ipv6], inbox, orders };
+        Ok((relay, RelayHandle { inbox: to_relay, orders: to_orders }))
     }
 
     /// Relays until the handle is dropped. `workers` are the inboxes, by worker.
@@ -106,7 +116,7 @@ impl Relay {
     /// # Errors
     /// Where the runtime cannot watch the sockets.
     pub async fn run(self, workers: Vec<mpsc::Sender<ToWorker>>) -> io::Result<()> {
-        let Self { peers, choice, forwards, sockets, mut inbox, mut reports } = self;
+        let Self { peers, choice, forwards, sockets, mut inbox, mut orders } = self;
         let [ipv4, ipv6] = sockets;
         let watch = |socket: Option<std::net::UdpSocket>| socket.map(UdpSocket::from_std);
         let (ipv4, ipv6) = (watch(ipv4).transpose()?, watch(ipv6).transpose()?);
@@ -121,19 +131,18 @@ impl Relay {
             received: vec![0; limits::RELAY_DATAGRAM_BYTES],
             wrapped: Vec::new(),
         };
-        let mut orders = Vec::with_capacity(limits::RELAY_BATCH);
+        let mut leaving = Vec::with_capacity(limits::RELAY_BATCH);
         loop {
             tokio::select! {
                 readable = readable(ipv4.as_ref()) => running.receive(readable?),
                 readable = readable(ipv6.as_ref()) => running.receive(readable?),
-                _ = inbox.recv_many(&mut orders, limits::RELAY_BATCH), if !inbox.is_closed() => {
-                    for order in orders.drain(..) {
-                        running.send(&order, ipv4.as_ref(), ipv6.as_ref()).await;
+                _ = inbox.recv_many(&mut leaving, limits::RELAY_BATCH), if !inbox.is_closed() => {
+                    for datagram in leaving.drain(..) {
+                        running.send(&datagram, ipv4.as_ref(), ipv6.as_ref()).await;
                     }
                 }
-                asked = reports.recv() => match asked {
-                    // Whoever asked may have gone; then nobody needs the answer.
-                    Some(answer) => drop(answer.send(RelayReport { reasons: running.counts })),
+                order = orders.recv() => match order {
+                    Some(order) => running.obey(order),
                     None => return Ok(()),
                 }
             }
@@ -164,6 +173,20 @@ struct Running {
 impl Running {
     fn count(&mut self, reason: Reason) {
         self.counts[reason as usize] += 1;
+    }
+
+    /// Whoever asked may have gone; then nobody needs the answer.
+    fn obey(&mut self, order: RelayOrder) {
+        match order {
+            RelayOrder::Report(answer) => {
+                let _ = answer.send(RelayReport { reasons: self.counts });
+            }
+            RelayOrder::Secrets(secrets, done) => {
+                self.peers.set_secrets(&secrets);
+                self.choice.configs = secrets.decode_configs();
+                let _ = done.send(());
+            }
+        }
     }
 
     /// Takes a batch from the socket. Any error ends the batch: it is "nothing left", or one that

@@ -32,14 +32,14 @@ use crate::fleet::{FleetError, Secrets};
 use crate::limits;
 use crate::quic::driver::SpawnError;
 use crate::steering::SteeringError;
-use crate::tls::{self, TlsError};
+use crate::tls::{self, Tls, TlsError};
 use start::Edge;
 
 /// What a process is started with, all of it read and checked.
 pub struct Inputs {
     config: Arc<Config>,
     secrets: Arc<Secrets>,
-    tls: Arc<tls::ServerConfig>,
+    tls: Tls,
     rules: Rules,
 }
 
@@ -64,9 +64,15 @@ impl Inputs {
     /// Where one of them cannot be used.
     pub fn load(config: Config) -> Result<Self, InputError> {
         let secrets = Secrets::load(&config.fleet_file)?;
-        let tls = tls::server_config(&config.tls, &secrets.tickets)?;
+        let tls = tls::load(&config.tls, &secrets.tickets)?;
         let rules = Rules::load(&config)?;
         Ok(Self { config: Arc::new(config), secrets: Arc::new(secrets), tls, rules })
+    }
+
+    /// What will do, but not well.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.tls.warnings
     }
 }
 
@@ -126,16 +132,16 @@ pub fn run(inputs: Inputs) -> Result<(), ServeError> {
         .map_err(ServeError::Runtime)?;
     let context = runtime.enter();
     let mut signals = Signals::new().map_err(ServeError::Runtime)?;
+    let hang_up = signal(SignalKind::hangup()).map_err(ServeError::Runtime)?;
     let edge = start::start(inputs)?;
     drop(context);
-    runtime.block_on(serve(edge, &mut signals))
+    runtime.block_on(serve(edge, &mut signals, hang_up))
 }
 
 /// The signals that the process knows.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    hang_up: Signal,
 }
 
 impl Signals {
@@ -143,31 +149,34 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
     /// Waits for SIGTERM or SIGINT.
     async fn stop(&mut self) -> &'static str {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hang_up.recv() => {
-                    tracing::warn!("SIGHUP: reloading is not supported yet, restart instead");
-                }
-            }
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
         }
     }
 }
 
-async fn serve(edge: Edge, signals: &mut Signals) -> Result<(), ServeError> {
+/// Reloads at each SIGHUP. What came of it is in the log.
+async fn reload_on(mut hang_up: Signal, control: &Control) {
+    while hang_up.recv().await.is_some() {
+        tracing::info!(by = "SIGHUP", "told to reload");
+        drop(control.reload().await);
+    }
+}
+
+async fn serve(edge: Edge, signals: &mut Signals, hang_up: Signal) -> Result<(), ServeError> {
     let control = Arc::clone(&edge.control);
     let admin = tokio::spawn(crate::admin::http::serve(edge.listener, Arc::clone(&control)));
     let commands = edge.socket.serve(Arc::clone(&control));
     let next_hops = start::follow_next_hops(Arc::clone(&control), Arc::clone(&edge.nodes));
     let watchdog = watchdog(Arc::clone(&control));
     let pressure = pressure::follow(Arc::clone(&control), edge.workers.loads());
+    let reloads = reload_on(hang_up, &control);
 
     control.advance(Phase::Serving);
     let config = &edge.inputs.config;
@@ -181,7 +190,7 @@ async fn serve(edge: Edge, signals: &mut Signals) -> Result<(), ServeError> {
 
     // Polled until the process ends: they observe and command the stop too.
     let background = async {
-        let (never, (), (), _) = tokio::join!(commands, next_hops, watchdog, pressure);
+        let (never, (), (), _, ()) = tokio::join!(commands, next_hops, watchdog, pressure, reloads);
         match never {}
     };
     let life = async {

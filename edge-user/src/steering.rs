@@ -242,6 +242,21 @@ impl Steering {
         })
     }
 
+    /// Puts these secrets in force: connection IDs are read by them, encapsulation is believed and,
+    /// last, made by them. Who mints what is not of the kernel. The map's entries are not written at
+    /// one stroke, so an entry that packets need is never changed for another one: see
+    /// [`Secrets::change_to`].
+    ///
+    /// # Errors
+    /// Where a map cannot be written.
+    pub fn set_secrets(&mut self, secrets: &Secrets) -> Result<(), SteeringError> {
+        self.write(maps::DECODE_CONFIGS, (0..).zip(secrets.decode_configs()))?;
+        self.write(maps::ENCAPSULATION_KEYS, (0..).zip(tables::encapsulation_keys(secrets)))?;
+        self.local.encapsulation_key = secrets.encapsulate_with;
+        let local = self.local;
+        self.write(maps::LOCAL, [(0, local)])
+    }
+
     /// Has packets of the node's connections forwarded, passed, or answered by resets.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ pub mod tickets;
 mod validity;
 
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,6 +18,8 @@ use crate::fleet::Rotating;
 use crate::limits;
 
 pub use rustls::ServerConfig;
+use tickets::FleetTickets;
+use validity::Validity;
 
 /// What a client that wants HTTP/3 offers (RFC 9114 section 3.1).
 pub const ALPN_H3: &[u8] = b"h3";
@@ -53,19 +56,32 @@ pub enum TlsError {
     },
 }
 
-/// A configuration for HTTP/3 over QUIC: TLS 1.3 alone (RFC 9001 section 4.2), ALPN `h3`, tickets
-/// that every node of the fleet opens, no early data. A certificate that has ended or soon will is
-/// warned of and served: an expired one is worse than none only in the eyes of its clients.
+/// TLS of a process: what every worker uses, and what a reload changes in it.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// For HTTP/3 over QUIC: TLS 1.3 alone (RFC 9001 section 4.2), ALPN `h3`, tickets that every
+    /// node of the fleet opens, no early data.
+    pub config: Arc<ServerConfig>,
+    /// The tickets in it.
+    pub tickets: Arc<FleetTickets>,
+    /// What is served, but not well.
+    pub warnings: Vec<String>,
+}
+
+/// TLS with the certificate and key of these files. A certificate that clients will refuse because
+/// of its time is warned of and served: it is worse than none only in their eyes.
 ///
 /// # Errors
 /// Where the files cannot be read, are not PEM, or do not belong together.
-pub fn server_config(files: &TlsFiles, tickets: &Rotating) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn load(files: &TlsFiles, tickets: &Rotating) -> Result<Tls, TlsError> {
     let chain = chain(&files.certificate)?;
     let key = key(&files.key)?;
-    if let Some(not_after) = chain.first().and_then(|certificate| validity::not_after(certificate))
-    {
-        warn_of_end(&files.certificate, not_after, SystemTime::now());
+    let validity = chain.first().and_then(|certificate| Validity::of(certificate));
+    let mut warnings = Vec::new();
+    if let Some(validity) = validity {
+        warnings.extend(validity.warning(&files.certificate, SystemTime::now()));
     }
+    warnings.extend(open_to_others(&files.key));
     let provider = Arc::new(aws_lc_rs::default_provider());
     let unusable = |reason| TlsError::Unusable {
         certificate: files.certificate.clone(),
@@ -77,10 +93,21 @@ pub fn server_config(files: &TlsFiles, tickets: &Rotating) -> Result<Arc<ServerC
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
         .map_err(unusable)?;
     config.alpn_protocols = vec![ALPN_H3.to_vec()];
-    config.ticketer = Arc::new(tickets::FleetTickets::new(tickets));
+    let tickets = Arc::new(FleetTickets::new(tickets));
+    config.ticketer = tickets.clone();
     // Tickets hold all there is to resume: nothing is stored, so that any node can.
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-    Ok(Arc::new(config))
+    Ok(Tls { config: Arc::new(config), tickets, warnings })
+}
+
+/// A warning where others than the owner may read the key. Its group may: keys are often shared
+/// with one so that a service that is not root reads them.
+fn open_to_others(key: &Path) -> Option<String> {
+    let mode = std::fs::metadata(key).ok()?.mode() & 0o7777;
+    let path = key.display();
+    (mode & 0o007 != 0).then(|| {
+        format!("the key {path} is open to every user of this host (mode {mode:04o}): run `chmod o= {path}`")
+    })
 }
 
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -114,21 +141,6 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
         Ok(bytes)
     };
     read().map_err(|error| TlsError::Read(path.to_owned(), error))
-}
-
-fn warn_of_end(certificate: &Path, not_after: SystemTime, now: SystemTime) {
-    let certificate = certificate.display();
-    match not_after.duration_since(now) {
-        Err(past) => {
-            let days = past.duration().as_secs() / 86_400;
-            tracing::warn!(%certificate, days, "the certificate has ended: clients will refuse it");
-        }
-        Ok(left) if left < limits::CERTIFICATE_ENDS_SOON => {
-            let hours = left.as_secs() / 3600;
-            tracing::warn!(%certificate, hours, "the certificate ends soon: renew it");
-        }
-        Ok(_) => {}
-    }
 }
 
 #[cfg(test)]

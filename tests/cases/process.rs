@@ -1,6 +1,7 @@
 //! The program itself, as a service manager and operators meet it: one node on loopback.
 
 mod commands;
+mod reload;
 mod serve_and_stop;
 
 use std::fs::{self, File};

@@ -33,10 +33,25 @@ impl Control {
     /// Where the file cannot be used: then nothing changes. Where the kernel refuses, which it may
     /// do halfway.
     pub fn reload_blocklist(&self) -> Result<BlocklistChange, ReloadError> {
+        let blocklist = self.read_blocklist()?;
+        self.put_blocklist(blocklist.ok_or(ReloadError::None)?)
+    }
+
+    /// Reads the blocklist's file, where the configuration names one. Nothing changes yet.
+    pub(super) fn read_blocklist(&self) -> Result<Option<Blocklist>, ReloadError> {
         let rules = self.rules();
-        let path = rules.blocklist_path().ok_or(ReloadError::None)?;
-        let blocklist = Blocklist::load(path)
-            .inspect_err(|error| tracing::warn!("{error}; the blocklist stays as it was"))?;
+        let read = rules.blocklist_path().map(Blocklist::load).transpose();
+        let read =
+            read.inspect_err(|error| tracing::warn!("{error}; the blocklist stays as it was"));
+        Ok(read?)
+    }
+
+    /// Applies what differs in this blocklist.
+    pub(super) fn put_blocklist(
+        &self,
+        blocklist: Blocklist,
+    ) -> Result<BlocklistChange, ReloadError> {
+        let rules = self.rules();
         let (before, after) = (rules.blocklist().networks(), blocklist.networks());
         let change = BlocklistChange {
             networks: after.len(),

@@ -10,11 +10,13 @@ use super::metrics::Snapshot;
 use super::protocol::{Answer, NodeStatus, Request, Status, WorkerStatus};
 use crate::admission::Rules;
 use crate::config::{Config, SteeringMode};
+use crate::fleet::Secrets;
 use crate::limits;
 use crate::nodes::{Liveness, NodeTable, UnknownNode};
 use crate::quic::driver::{ToWorker, WorkerReport};
-use crate::relay::{RelayHandle, RelayReport};
+use crate::relay::{RelayHandle, RelayOrder, RelayReport};
 use crate::steering::{Steering, SteeringError};
+use crate::tls::tickets::FleetTickets;
 
 /// How far the process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,10 @@ pub struct Parts {
     pub rules: watch::Sender<Rules>,
     /// The process among those of its node.
     pub generation: u8,
+    /// What the fleet shares, as it is in force everywhere in the process.
+    pub secrets: Arc<Secrets>,
+    /// The tickets of all workers.
+    pub tickets: Arc<FleetTickets>,
 }
 
 /// A running edge, for those who ask and command. Shared on the control runtime.
@@ -62,19 +68,23 @@ pub struct Control {
     config: Arc<Config>,
     nodes: Arc<NodeTable>,
     steering: Mutex<Option<Steering>>,
-    workers: Vec<mpsc::Sender<ToWorker>>,
-    relay: Option<RelayHandle>,
+    pub(super) workers: Vec<mpsc::Sender<ToWorker>>,
+    pub(super) relay: Option<RelayHandle>,
     rules: watch::Sender<Rules>,
     generation: u8,
     phase: watch::Sender<Phase>,
     started: Instant,
+    /// Held by the one reload that is under way.
+    pub(super) secrets: tokio::sync::Mutex<Arc<Secrets>>,
+    pub(super) tickets: Arc<FleetTickets>,
 }
 
 impl Control {
     /// Takes the parts over; the phase is [`Phase::Starting`].
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, nodes, steering, workers, relay, rules, generation } = parts;
+        let Parts { config, nodes, steering, workers, relay, rules, generation, secrets, tickets } =
+            parts;
         Self {
             config,
             nodes,
@@ -85,6 +95,8 @@ impl Control {
             generation,
             phase: watch::Sender::new(Phase::Starting),
             started: Instant::now(),
+            secrets: tokio::sync::Mutex::new(secrets),
+            tickets,
         }
     }
 
@@ -218,6 +230,10 @@ impl Control {
                 self.advance(Phase::Draining);
                 Answer::Done {}
             }
+            Request::Reload {} => match self.reload().await {
+                Ok(reloaded) => Answer::Reloaded(reloaded),
+                Err(error) => Answer::Error(error.to_string()),
+            },
         }
     }
 
@@ -295,7 +311,7 @@ async fn report(worker: &mpsc::Sender<ToWorker>) -> Option<WorkerReport> {
 async fn relay_report(relay: &RelayHandle) -> Option<RelayReport> {
     let (answer, report) = oneshot::channel();
     let ask = async {
-        relay.reports.send(answer).await.ok()?;
+        relay.orders.send(RelayOrder::Report(answer)).await.ok()?;
         report.await.ok()
     };
     timeout(limits::REPORT_WITHIN, ask).await.ok().flatten()

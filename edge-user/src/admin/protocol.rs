@@ -7,6 +7,7 @@
 //! {"command":"blocklist"}                       {"blocklist":["192.0.2.0/24",...]}
 //! {"command":"blocklist-reload"}                {"change":{"networks":1,"added":1,"removed":0}}
 //! {"command":"drain"}                           {"done":{}}
+//! {"command":"reload"}                          {"reloaded":{"changes":["..."],"warnings":[]}}
 //! ```
 //! What cannot be done is answered by `{"error":"why"}`.
 
@@ -37,6 +38,8 @@ pub enum Request {
     BlocklistReload {},
     /// Stop gracefully, as on SIGTERM.
     Drain {},
+    /// Read fleet file and blocklist again, as on SIGHUP.
+    Reload {},
 }
 
 /// The answer.
@@ -53,6 +56,8 @@ pub enum Answer {
     Blocklist(Vec<String>),
     /// To [`Request::BlocklistReload`].
     Change(BlocklistChange),
+    /// To [`Request::Reload`].
+    Reloaded(Reloaded),
     /// Why it cannot be done.
     Error(String),
 }
@@ -66,6 +71,15 @@ pub struct BlocklistChange {
     pub added: usize,
     /// Are no longer there.
     pub removed: usize,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// What differs now, a sentence each; none where the files say what they said before.
+    pub changes: Vec<String>,
+    /// What is likely not meant.
+    pub warnings: Vec<String>,
 }
 
 /// A node and how it fares.
@@ -155,6 +169,7 @@ mod tests {
             (r#"{"command":"blocklist"}"#, Request::Blocklist {}),
             (r#"{"command":"blocklist-reload"}"#, Request::BlocklistReload {}),
             (r#"{"command":"drain"}"#, Request::Drain {}),
+            (r#"{"command":"reload"}"#, Request::Reload {}),
         ];
         for (line, request) in lines {
             assert_eq!(serde_json::from_str::<Request>(line).expect("read"), request);

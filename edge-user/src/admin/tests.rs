@@ -16,8 +16,10 @@ use super::protocol::{Answer, Request};
 use super::socket::AdminSocket;
 use crate::admission::Rules;
 use crate::config::{self, Config, Host};
+use crate::fleet::{IdMode, Secrets};
 use crate::nodes::{Liveness, NodeTable};
 use crate::quic::driver::{ToWorker, WorkerReport};
+use crate::tls::tickets::FleetTickets;
 
 const CONFIG: &str = r#"
     node = 1
@@ -78,6 +80,8 @@ fn control(workers: Vec<mpsc::Sender<ToWorker>>) -> Arc<Control> {
     let nodes = Arc::new(NodeTable::new(&config.nodes));
     let rules = watch::Sender::new(Rules::load(&config).expect("no blocklist"));
     let generation = 3;
+    let secrets = Secrets::generate(IdMode::Encrypted, 17).expect("random");
+    let tickets = Arc::new(FleetTickets::new(&secrets.tickets));
     Arc::new(Control::new(Parts {
         config,
         nodes,
@@ -86,6 +90,8 @@ fn control(workers: Vec<mpsc::Sender<ToWorker>>) -> Arc<Control> {
         relay: None,
         rules,
         generation,
+        secrets: Arc::new(secrets),
+        tickets,
     }))
 }
 

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use edge_user::admin::client;
-use edge_user::admin::protocol::{Answer, BlocklistChange, NodeStatus, Request, Status, word};
+use edge_user::admin::protocol::{
+    Answer, BlocklistChange, NodeStatus, Reloaded, Request, Status, word,
+};
 use edge_user::config::Host;
 use edge_user::nodes::Liveness;
 use serde::Serialize;
@@ -22,6 +24,23 @@ pub(super) fn node(command: Node) -> Outcome {
 
 pub(super) fn drain(edge: &Edge) -> Outcome {
     done(edge, &Request::Drain {})
+}
+
+pub(super) fn reload(edge: &Edge, json: bool) -> Outcome {
+    let path = socket(edge)?;
+    match ask(&path, &Request::Reload {})? {
+        Answer::Reloaded(reloaded) if json => say(&compact(&reloaded)),
+        Answer::Reloaded(Reloaded { changes, warnings }) => {
+            for warning in warnings {
+                eprintln!("landfast-edge: warning: {warning}");
+            }
+            match changes.is_empty() {
+                true => say("nothing has changed"),
+                false => changes.iter().try_for_each(|change| say(change)),
+            }
+        }
+        other => Err(unexpected(&path, &other)),
+    }
 }
 
 fn list(edge: &Edge, json: bool) -> Outcome {

@@ -16,8 +16,15 @@ pub fn init(path: &Path, mode: IdMode, length: usize, force: bool) -> Result<(),
     if !force && path.exists() {
         return Err(FleetError::Exists(path.to_owned()));
     }
-    let text = file::write(&Secrets::generate(mode, length)?);
-    match place(path, &text, force) {
+    write(path, &Secrets::generate(mode, length)?, force)
+}
+
+/// Writes these secrets as [`init`] does fresh ones.
+///
+/// # Errors
+/// As [`init`].
+pub fn write(path: &Path, secrets: &Secrets, force: bool) -> Result<(), FleetError> {
+    match place(path, &file::write(secrets), force) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && !force => {
             Err(FleetError::Exists(path.to_owned()))
         }

@@ -27,7 +27,7 @@ use crate::fleet::Secrets;
 use crate::http::Place;
 use crate::limits;
 use crate::quic::Datagram;
-use crate::quic::cid::Owners;
+use crate::quic::cid::{MintError, Owners};
 use crate::quic::engine::{Engine, EngineSetup};
 use crate::quic::keys::CountedTickets;
 use crate::quic::socket::Socket;
@@ -43,6 +43,8 @@ pub enum ToWorker {
     Datagram(Datagram),
     /// Say what you have counted.
     Report(oneshot::Sender<WorkerReport>),
+    /// Put these secrets in force, and say when they are, or why not.
+    Secrets(Arc<Secrets>, oneshot::Sender<Result<(), MintError>>),
     /// Take no new connections, finish the requests under way, and end.
     Drain {
         /// When requests still under way are given up.

@@ -9,35 +9,38 @@ use edge_wire::siphash;
 use crate::config::{Config, NodeConfig};
 use crate::fleet::Secrets;
 
+/// By key ID.
+type Keys = [Option<siphash::Key>; MAX_ENCAPSULATION_KEYS as usize];
+
 /// The fleet as the relay sees it.
 pub(super) struct Peers {
     pub(super) node: u16,
     pub(super) port: u16,
     pub(super) encapsulation_port: u16,
     pub(super) key_id: u8,
-    keys: [Option<siphash::Key>; MAX_ENCAPSULATION_KEYS as usize],
+    keys: Keys,
     addresses: HashMap<u16, (Option<Ipv4Addr>, Option<Ipv6Addr>)>,
     anycast: Vec<IpAddr>,
 }
 
 impl Peers {
     pub(super) fn new(config: &Config, secrets: &Secrets) -> Self {
-        let mut keys = [None; MAX_ENCAPSULATION_KEYS as usize];
-        for secret in &secrets.encapsulation_keys {
-            if let Some(key) = keys.get_mut(usize::from(secret.key_id)) {
-                *key = Some(siphash::key(secret.key));
-            }
-        }
         let addresses = |node: &NodeConfig| (node.id, (node.ipv4, node.ipv6));
         Self {
             node: config.node,
             port: config.listen.port,
             encapsulation_port: config.steering.encapsulation_port,
             key_id: secrets.encapsulate_with,
-            keys,
+            keys: keys(secrets),
             addresses: config.nodes.iter().map(addresses).collect(),
             anycast: config.listen.anycast.clone(),
         }
+    }
+
+    /// Believes and sends under these keys from now on.
+    pub(super) fn set_secrets(&mut self, secrets: &Secrets) {
+        self.keys = keys(secrets);
+        self.key_id = secrets.encapsulate_with;
     }
 
     pub(super) fn key(&self, key_id: u8) -> Option<&siphash::Key> {
@@ -69,4 +72,14 @@ impl Peers {
     pub(super) fn is_anycast(&self, address: IpAddr) -> bool {
         self.anycast.contains(&address)
     }
+}
+
+fn keys(secrets: &Secrets) -> Keys {
+    let mut keys = Keys::default();
+    for secret in &secrets.encapsulation_keys {
+        if let Some(key) = keys.get_mut(usize::from(secret.key_id)) {
+            *key = Some(siphash::key(secret.key));
+        }
+    }
+    keys
 }

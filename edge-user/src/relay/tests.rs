@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::peers::Peers;
 use super::unwrap::unwrap;
 use super::wrap::{udp_checksum, wrap};
-use super::{Relay, ToRelay};
+use super::{Relay, RelayOrder, ToRelay};
 use crate::config::{Config, Liveness, NodeConfig};
 use crate::fleet::{EncapsulationSecret, Secrets};
 use crate::quic::driver::ToWorker;
@@ -290,7 +290,7 @@ async fn a_datagram_travels_from_one_nodes_worker_to_the_owners() {
     assert!(other.try_recv().is_err());
 
     let (ask, answer) = oneshot::channel();
-    near_handle.reports.send(ask).await.expect("running");
+    near_handle.orders.send(RelayOrder::Report(ask)).await.expect("running");
     let report = answer.await.expect("answered");
     assert_eq!(report.reasons[Reason::Forwarded as usize], 2);
     assert_eq!(report.reasons.iter().sum::<u64>(), 2);
@@ -316,7 +316,7 @@ async fn a_worker_whose_queue_is_full_costs_datagrams_not_the_relay() {
     // The sum is asked for until all have arrived.
     let report = loop {
         let (ask, answer) = oneshot::channel();
-        handle.reports.send(ask).await.expect("running");
+        handle.orders.send(RelayOrder::Report(ask)).await.expect("running");
         let report = answer.await.expect("answered");
         if report.reasons.iter().sum::<u64>() == 6 {
             break report;

@@ -36,6 +36,9 @@ pub(super) struct Edge {
 /// Starts everything, in the order of the room's doc. Called in the context of the control runtime.
 pub(super) fn start(inputs: Inputs) -> Result<Edge, ServeError> {
     let config = Arc::clone(&inputs.config);
+    for warning in inputs.warnings() {
+        tracing::warn!("{warning}");
+    }
     let state = State::open(&config.state_directory)?;
     let generation = state.generation;
     tracing::info!(generation, directory = %config.state_directory.display(), "state is ours");
@@ -74,6 +77,8 @@ pub(super) fn start(inputs: Inputs) -> Result<Edge, ServeError> {
         relay: relay.clone(),
         rules,
         generation,
+        secrets: Arc::clone(&inputs.secrets),
+        tickets: Arc::clone(&inputs.tls.tickets),
     }));
     Ok(Edge { inputs, control, nodes, workers, relay, listener, socket, _state: state })
 }

@@ -61,7 +61,7 @@ impl Workers {
                 peers: inboxes.senders.clone(),
                 owners: owners.clone(),
                 secrets: Arc::clone(&inputs.secrets),
-                tls: Arc::clone(&inputs.tls),
+                tls: Arc::clone(&inputs.tls.config),
                 relay: relay.cloned(),
                 // With XDP the kernel has judged already.
                 door: (!config.steering.mode.has_xdp())

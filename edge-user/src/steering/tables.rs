@@ -34,12 +34,6 @@ impl Tables {
     /// For a node of a fleet.
     pub(super) fn new(config: &Config, secrets: &Secrets, generation: u8, workers: u8) -> Self {
         let own = config.nodes.iter().find(|node| node.id == config.node);
-        let mut keys = [EncapsulationKey::ABSENT; MAX_ENCAPSULATION_KEYS as usize];
-        for secret in &secrets.encapsulation_keys {
-            if let Some(entry) = keys.get_mut(usize::from(secret.key_id)) {
-                *entry = EncapsulationKey { key: siphash::key(secret.key), present: 1 };
-            }
-        }
         // Without a blocklist: it is a file, whose contents come later.
         let rules = Rules::new(config.admission.clone(), Blocklist::default(), false);
         let local = Local {
@@ -63,7 +57,7 @@ impl Tables {
             anycast: config.listen.anycast.iter().map(mapped).collect(),
             decode: secrets.decode_configs(),
             nodes: nodes(config),
-            keys,
+            keys: encapsulation_keys(secrets),
         }
     }
 
@@ -108,6 +102,19 @@ impl Tables {
     pub(super) fn share_forwards(&mut self, config: &Config, cpus: u64) {
         self.local.forwards = admission::forwards(&config.admission, cpus);
     }
+}
+
+/// The keys under which encapsulation is believed, by key ID.
+pub(super) fn encapsulation_keys(
+    secrets: &Secrets,
+) -> [EncapsulationKey; MAX_ENCAPSULATION_KEYS as usize] {
+    let mut keys = [EncapsulationKey::ABSENT; MAX_ENCAPSULATION_KEYS as usize];
+    for secret in &secrets.encapsulation_keys {
+        if let Some(entry) = keys.get_mut(usize::from(secret.key_id)) {
+            *entry = EncapsulationKey { key: siphash::key(secret.key), present: 1 };
+        }
+    }
+    keys
 }
 
 fn mapped(address: &IpAddr) -> [u8; 16] {

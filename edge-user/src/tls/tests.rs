@@ -18,8 +18,8 @@ impl Files {
         Self { directory, files }
     }
 
-    fn load(&self) -> Result<Arc<rustls::ServerConfig>, TlsError> {
-        server_config(&self.files, &Rotating { current: [1; 32], previous: None, next: None })
+    fn load(&self) -> Result<Tls, TlsError> {
+        load(&self.files, &Rotating { current: [1; 32], previous: None, next: None })
     }
 
     fn refusal(&self) -> String {
@@ -36,7 +36,7 @@ impl Drop for Files {
 #[test]
 fn http3_alone_over_tls_13_with_a_hybrid_key_exchange_first() {
     let files = Files::new("tls-good");
-    let config = files.load().expect("good");
+    let Tls { config, .. } = files.load().expect("good");
     assert_eq!(config.alpn_protocols, [b"h3"]);
     assert!(config.ticketer.enabled());
     assert_eq!(config.max_early_data_size, 0, "no 0-RTT");
@@ -70,4 +70,18 @@ fn a_file_that_does_not_serve_is_named_with_the_reason() {
         "{}",
         files.refusal()
     );
+}
+
+#[test]
+fn a_key_that_every_user_may_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let files = Files::new("tls-mode");
+    for (mode, warned) in [(0o600, false), (0o640, false), (0o644, true), (0o602, true)] {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&files.files.key, permissions).expect("ours");
+        let warnings = files.load().expect("served all the same").warnings;
+        assert_eq!(warnings.len(), usize::from(warned), "{mode:o}: {warnings:?}");
+        let cure = format!("run `chmod o= {}`", files.files.key.display());
+        assert!(warnings.iter().all(|warning| warning.contains(&cure)), "{warnings:?}");
+    }
 }

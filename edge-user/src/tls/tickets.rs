@@ -15,6 +15,7 @@ use aws_lc_rs::digest;
 use rustls::pki_types::UnixTime;
 use rustls::server::ProducesTickets;
 
+use crate::current::Current;
 use crate::fleet::Rotating;
 use crate::limits;
 
@@ -41,7 +42,7 @@ impl TicketKey {
 /// Seals tickets under the current key, opens those of the current, previous and next.
 pub struct FleetTickets {
     /// The current one first.
-    keys: Vec<TicketKey>,
+    keys: Current<Vec<TicketKey>>,
     /// The time, for the age of a ticket alone.
     clock: fn() -> UnixTime,
 }
@@ -54,8 +55,17 @@ impl FleetTickets {
     }
 
     fn with_clock(keys: &Rotating, clock: fn() -> UnixTime) -> Self {
-        Self { keys: keys.all().map(TicketKey::new).collect(), clock }
+        Self { keys: Current::new(ticket_keys(keys)), clock }
     }
+
+    /// Puts other keys in force.
+    pub fn change(&self, keys: &Rotating) {
+        self.keys.replace(ticket_keys(keys));
+    }
+}
+
+fn ticket_keys(keys: &Rotating) -> Vec<TicketKey> {
+    keys.all().map(TicketKey::new).collect()
 }
 
 impl ProducesTickets for FleetTickets {
@@ -68,7 +78,8 @@ impl ProducesTickets for FleetTickets {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        let TicketKey { name, key } = self.keys.first()?;
+        let keys = self.keys.load();
+        let TicketKey { name, key } = keys.first()?;
         let mut nonce = [0; NONCE_LEN];
         aws_lc_rs::rand::fill(&mut nonce).ok()?;
         let mut sealed = (self.clock)().as_secs().to_be_bytes().to_vec();
@@ -85,7 +96,8 @@ impl ProducesTickets for FleetTickets {
         let (name, rest) = ticket.split_first_chunk::<NAME_LEN>()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
         // The name is public, so the comparison may take the time it takes.
-        let TicketKey { key, .. } = self.keys.iter().find(|key| key.name == *name)?;
+        let keys = self.keys.load();
+        let TicketKey { key, .. } = keys.iter().find(|key| key.name == *name)?;
         let mut sealed = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let opened = key.open_in_place(nonce, Aad::from(name), &mut sealed).ok()?;
@@ -98,7 +110,9 @@ impl ProducesTickets for FleetTickets {
 
 impl fmt::Debug for FleetTickets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FleetTickets").field("keys", &self.keys.len()).finish_non_exhaustive()
+        f.debug_struct("FleetTickets")
+            .field("keys", &self.keys.load().len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -150,7 +164,11 @@ mod tests {
         let before = at(&keys(1, None, Some(2)), issue);
         let after = at(&keys(2, Some(1), None), issue);
         let unrelated = at(&keys(3, None, None), issue);
-        for (sealer, opener) in [(&before, &after), (&after, &before)] {
+        let changed = at(&keys(1, None, Some(2)), issue);
+        changed.change(&keys(2, Some(1), None));
+        let pairs =
+            [(&before, &after), (&after, &before), (&changed, &before), (&before, &changed)];
+        for (sealer, opener) in pairs {
             let ticket = sealer.encrypt(b"session").expect("sealed");
             assert!(opener.decrypt(&ticket).is_some());
             assert_eq!(unrelated.decrypt(&ticket), None);

@@ -50,6 +50,20 @@ fn a_file_that_the_configuration_names_is_checked_too() {
 }
 
 #[test]
+fn a_key_that_every_user_may_read_is_warned_of() {
+    let edge = Edge::new("key-mode");
+    let config = edge.path("edge.toml");
+    for (mode, warned) in [(0o600, false), (0o644, true)] {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(&edge.credentials.key, permissions).expect("ours");
+        let output = edge.run(&["check-config", "--config", &config]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let warning = "warning: the key ";
+        assert_eq!(stderr(&output).contains(warning), warned, "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn fleet_init_writes_once() {
     let edge = Edge::new("init");
     let fleet = edge.path("fleet.toml");
@@ -58,7 +72,9 @@ fn fleet_init_writes_once() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("--force"), "{}", stderr(&output));
     assert_eq!(fs::read(&fleet).expect("there"), before);
-    assert!(edge.run(&["fleet", "init", "--force", &fleet]).status.success());
+    assert!(edge.run(&["fleet", "init", "--force", "--length", "12", &fleet]).status.success());
+    assert!(fs::read_to_string(&fleet).expect("there").contains("\nlength = 12\n"));
+    assert_eq!(edge.run(&["fleet", "init", "--length", "8", &fleet]).status.code(), Some(2));
     assert_ne!(fs::read(&fleet).expect("there"), before);
 }
 

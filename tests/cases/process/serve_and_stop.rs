@@ -108,12 +108,3 @@ async fn after_a_crash_it_starts_again_with_another_generation() {
     };
     assert_eq!(generation(&after.owner), generation(&before.owner).wrapping_add(1));
 }
-
-#[tokio::test]
-async fn sighup_is_said_to_do_nothing() {
-    let mut edge = Edge::new("hup");
-    edge.start();
-    edge.signal(Signal::SIGHUP);
-    eventually("it says so", || edge.log().contains("not supported yet"), || edge.log());
-    assert!(edge.connect().await.identity().await.is_ok());
-}

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 
 use super::ToWorker;
 use crate::admission::door::Door;
-use crate::quic::cid::{Owner, Owners, Route};
+use crate::fleet::Secrets;
+use crate::quic::cid::{MintError, Owner, Owners, Route};
 use crate::quic::socket::{Train, canonical};
 use crate::quic::streams::SharedEngine;
 use crate::quic::{Datagram, Via};
@@ -48,6 +49,15 @@ impl Arrivals {
             bytes: 0,
             datagrams: 0,
         }
+    }
+
+    /// Has the engine make and read by other secrets, and finds owners by them.
+    pub(super) fn change_secrets(&mut self, secrets: &Secrets) -> Result<(), MintError> {
+        let owners = self.owners.with_secrets(secrets);
+        self.engine.borrow().change_secrets(secrets, &owners)?;
+        self.owners = owners;
+        self.last = None;
+        Ok(())
     }
 
     /// Forgets the last owner, and looks at the rules anew: what is known of nodes, and who is let

@@ -137,6 +137,9 @@ impl Driver {
                     // Who asked may have gone.
                     let _ = to.send(self.report());
                 }
+                Poll::Ready(Some(ToWorker::Secrets(secrets, done))) => {
+                    let _ = done.send(self.arrivals.change_secrets(&secrets));
+                }
                 Poll::Ready(Some(ToWorker::Drain { deadline })) => {
                     self.engine.borrow_mut().begin_drain();
                     self.drain.send_replace(Some(deadline));

@@ -1,0 +1,139 @@
+//! Reads again what may change while the process runs, and puts it in force without a connection
+//! lost.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::blocklist;
+use super::control::Control;
+use super::protocol::{BlocklistChange, Reloaded};
+use crate::fleet::{Change, ChangeRefused, FleetError, Secrets};
+use crate::limits;
+use crate::quic::cid::MintError;
+use crate::quic::driver::ToWorker;
+use crate::relay::RelayOrder;
+use crate::steering::SteeringError;
+
+/// Why a reload did not go through.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The fleet file is not one; nothing is changed.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    /// The fleet file is good, but this process cannot follow it; nothing is changed.
+    #[error("the fleet file {0}: {1}; nothing is changed")]
+    Refused(PathBuf, #[source] ChangeRefused),
+    /// The blocklist cannot be read: nothing is changed. Or the kernel does not take it: then the
+    /// fleet file is followed all the same.
+    #[error(transparent)]
+    Blocklist(#[from] blocklist::ReloadError),
+    /// The kernel. What is made is made as before; the next reload starts from there.
+    #[error("the kernel's maps cannot be changed: {0}")]
+    Kernel(#[from] SteeringError),
+    /// A worker does not answer in time. As above.
+    #[error("worker {0} does not answer: reload again when it does")]
+    Worker(usize),
+    /// A worker cannot mint. As above.
+    #[error("worker {0}: {1}")]
+    Mint(usize, #[source] MintError),
+    /// The relay does not answer in time. As above.
+    #[error("the relay does not answer: reload again when it does")]
+    Relay,
+}
+
+impl Control {
+    /// Reads again what may change while the process runs: the fleet file and the blocklist. What
+    /// changed is logged; so is why nothing did. Reloads at one time take turns.
+    ///
+    /// # Errors
+    /// Where a file is bad, or asks for what only a new process can do: then nothing is changed.
+    /// And where a part of the process does not follow.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let result = self.reload_files().await;
+        match &result {
+            Ok(Reloaded { changes, warnings }) => {
+                if changes.is_empty() {
+                    tracing::info!("reloaded: nothing has changed");
+                }
+                for change in changes {
+                    tracing::info!("reloaded: {change}");
+                }
+                for warning in warnings {
+                    tracing::warn!("reloaded: {warning}");
+                }
+            }
+            Err(error) => tracing::error!("not reloaded: {error}"),
+        }
+        result
+    }
+
+    async fn reload_files(&self) -> Result<Reloaded, ReloadError> {
+        let mut in_force = self.secrets.lock().await;
+        let path = &self.config().fleet_file;
+        let change = in_force.change_to(Secrets::load(path)?);
+        let Change { between, after, words: mut changes, warnings } =
+            change.map_err(|refused| ReloadError::Refused(path.clone(), refused))?;
+        let blocklist = self.read_blocklist()?;
+        // From here on every file is known to be good.
+        if !changes.is_empty() {
+            // First everything reads the new, then anything makes it: see `Secrets::change_to`.
+            for step in [between, after] {
+                let step = Arc::new(step);
+                self.put_in_force(&step).await?;
+                *in_force = step;
+            }
+        }
+        if let Some(blocklist) = blocklist {
+            let BlocklistChange { added, removed, .. } = self.put_blocklist(blocklist)?;
+            if added + removed > 0 {
+                changes.push(format!("blocklist: {added} networks added, {removed} removed"));
+            }
+        }
+        Ok(Reloaded { changes, warnings })
+    }
+
+    /// From the outside in: what reaches a worker earlier knows it earlier.
+    async fn put_in_force(&self, secrets: &Arc<Secrets>) -> Result<(), ReloadError> {
+        if let Some(steering) = self.steering().as_mut() {
+            steering.set_secrets(secrets)?;
+        }
+        if let Some(relay) = &self.relay {
+            let (done, heard) = oneshot::channel();
+            let order = RelayOrder::Secrets(Arc::clone(secrets), done);
+            let told = async {
+                relay.orders.send(order).await.ok()?;
+                heard.await.ok()
+            };
+            timeout(limits::REPORT_WITHIN, told).await.ok().flatten().ok_or(ReloadError::Relay)?;
+        }
+        self.tickets.change(&secrets.tickets);
+        let workers = self.workers.iter().enumerate();
+        let told = workers.map(|(worker, inbox)| tell_worker(worker, inbox, secrets));
+        join_all(told).await.into_iter().collect()
+    }
+}
+
+async fn tell_worker(
+    worker: usize,
+    inbox: &mpsc::Sender<ToWorker>,
+    secrets: &Arc<Secrets>,
+) -> Result<(), ReloadError> {
+    let (done, heard) = oneshot::channel();
+    let told = async {
+        inbox.send(ToWorker::Secrets(Arc::clone(secrets), done)).await.ok()?;
+        heard.await.ok()
+    };
+    match timeout(limits::REPORT_WITHIN, told).await.ok().flatten() {
+        Some(put) => put.map_err(|error| ReloadError::Mint(worker, error)),
+        // It has ended because it was told to: it makes nothing any more.
+        None if inbox.is_closed() => Ok(()),
+        None => Err(ReloadError::Worker(worker)),
+    }
+}
+
+#[cfg(test)]
+mod tests;
