@@ -21,6 +21,8 @@ use crate::limits;
 /// All that an edge process needs to know, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// The file that it was read from.
+    pub file: PathBuf,
     /// Our own ID, 0 to 4095. One of `nodes` has it.
     pub node: u16,
     /// Our site: that of our entry in `nodes`.
@@ -256,7 +258,10 @@ pub fn load(path: &Path, host: &Host) -> Result<Config, ConfigError> {
 /// Every mistake that was found, each with its place and what to do.
 pub fn parse(path: &Path, text: &str, host: &Host) -> Result<Config, ConfigError> {
     let file = toml::from_str(text).map_err(|error| problem::of_toml(&error));
-    let checked = file.map_err(|problem| vec![problem]).and_then(|file| check::check(&file, host));
+    let checked = file
+        .map_err(|problem| vec![problem])
+        .and_then(|file| check::check(&file, host))
+        .map(|config| Config { file: path.to_owned(), ..config });
     checked.map_err(|problems| ConfigError::new(path, text, problems))
 }
 

@@ -20,6 +20,7 @@
 //! | [`quic`] | one engine a worker, and the loop around it |
 //! | [`http`] | requests and answers |
 //! | [`admin`] | metrics, health, and commands |
+//! | [`sandbox`] | what the process gives up once everything is attached |
 //! | [`serve`] | start-up order, signals, graceful stop |
 
 pub mod admin;
@@ -35,6 +36,7 @@ pub mod nodes;
 pub mod preflight;
 pub mod quic;
 pub mod relay;
+pub mod sandbox;
 pub mod serve;
 pub mod steering;
 pub mod tls;

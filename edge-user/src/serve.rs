@@ -1,8 +1,8 @@
 //! A process of the edge, from its start to its end.
 //!
 //! The order of the start: the files, the state directory and its generation, checks of the host,
-//! the admin listeners, the UDP port, the relay, the kernel programs, the workers; then the service
-//! manager is told. What may be missing is asked for early, so that a start that fails has touched
+//! the admin listeners, the UDP port and that of the relay, the kernel programs; then what is not
+//! needed any more is given up, the relay and the workers start, and the service manager is told. What may be missing is asked for early, so that a start that fails has touched
 //! nothing that packets go through.
 //!
 //! The stop, by signal or command: `/readyz` fails so that routers look elsewhere, the workers let
@@ -31,6 +31,7 @@ use crate::config::Config;
 use crate::fleet::{FleetError, Secrets};
 use crate::limits;
 use crate::quic::driver::SpawnError;
+use crate::sandbox::SandboxError;
 use crate::steering::SteeringError;
 use crate::tls::{self, Tls, TlsError};
 use start::Edge;
@@ -100,6 +101,9 @@ pub enum ServeError {
     /// The encapsulation port in user space.
     #[error("the relay cannot start: {0}")]
     Relay(#[source] io::Error),
+    /// What the process does not need after its start.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// A worker.
     #[error("worker {0} cannot start: {1}")]
     Worker(u8, #[source] SpawnError),

@@ -19,6 +19,7 @@ mod other_traffic;
 mod resumption;
 mod retry;
 mod route_changes;
+mod sandbox;
 mod shared_socket;
 mod steering_lifecycle;
 mod stickiness;

@@ -15,6 +15,7 @@ use crate::limits;
 use crate::nodes::{Liveness, NodeTable, UnknownNode};
 use crate::quic::driver::{ToWorker, WorkerReport};
 use crate::relay::{RelayHandle, RelayOrder, RelayReport};
+use crate::sandbox::Landlock;
 use crate::steering::{Steering, SteeringError};
 use crate::tls::tickets::FleetTickets;
 
@@ -55,6 +56,8 @@ pub struct Parts {
     pub relay: Option<RelayHandle>,
     /// Early drops and budgets.
     pub rules: watch::Sender<Rules>,
+    /// How far the process is confined.
+    pub landlock: Landlock,
     /// The process among those of its node.
     pub generation: u8,
     /// What the fleet shares, as it is in force everywhere in the process.
@@ -71,6 +74,7 @@ pub struct Control {
     pub(super) workers: Vec<mpsc::Sender<ToWorker>>,
     pub(super) relay: Option<RelayHandle>,
     rules: watch::Sender<Rules>,
+    landlock: Landlock,
     generation: u8,
     phase: watch::Sender<Phase>,
     started: Instant,
@@ -83,8 +87,18 @@ impl Control {
     /// Takes the parts over; the phase is [`Phase::Starting`].
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, nodes, steering, workers, relay, rules, generation, secrets, tickets } =
-            parts;
+        let Parts {
+            config,
+            nodes,
+            steering,
+            workers,
+            relay,
+            rules,
+            landlock,
+            generation,
+            secrets,
+            tickets,
+        } = parts;
         Self {
             config,
             nodes,
@@ -92,6 +106,7 @@ impl Control {
             workers,
             relay,
             rules,
+            landlock,
             generation,
             phase: watch::Sender::new(Phase::Starting),
             started: Instant::now(),
@@ -185,6 +200,7 @@ impl Control {
             nodes: self.config.nodes.iter().map(liveness).collect(),
             mode: self.config.steering.mode,
             rules: self.rules(),
+            landlock: self.landlock,
         }
     }
 

@@ -13,6 +13,7 @@ use crate::config::SteeringMode;
 use crate::nodes::Liveness;
 use crate::quic::driver::WorkerReport;
 use crate::relay::RelayReport;
+use crate::sandbox::Landlock;
 use crate::steering::SteeringReport;
 
 /// All figures of one moment. `None` stands for what does not run, or does not answer.
@@ -29,6 +30,8 @@ pub struct Snapshot {
     pub mode: SteeringMode,
     /// Early drops and budgets.
     pub rules: Rules,
+    /// How far the process is confined.
+    pub landlock: Landlock,
 }
 
 /// The content type of [`render`].
@@ -147,6 +150,13 @@ fn fleet(registry: &Registry, snapshot: &Snapshot) -> Result<()> {
         &["mode"],
     )?;
     mode.with_label_values(&[mode_name(snapshot.mode)]).set(1);
+    let landlock = gauge(
+        registry,
+        "landfast_landlock",
+        "1 for how much of the rules on files the kernel enforces: full, partial or none",
+        &["enforced"],
+    )?;
+    landlock.with_label_values(&[snapshot.landlock.name()]).set(1);
     let build =
         gauge(registry, "landfast_build_info", "1 for the version that runs", &["version"])?;
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);

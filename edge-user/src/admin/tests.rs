@@ -19,6 +19,7 @@ use crate::config::{self, Config, Host};
 use crate::fleet::{IdMode, Secrets};
 use crate::nodes::{Liveness, NodeTable};
 use crate::quic::driver::{ToWorker, WorkerReport};
+use crate::sandbox::Landlock;
 use crate::tls::tickets::FleetTickets;
 
 const CONFIG: &str = r#"
@@ -89,6 +90,7 @@ fn control(workers: Vec<mpsc::Sender<ToWorker>>) -> Arc<Control> {
         workers,
         relay: None,
         rules,
+        landlock: Landlock::Partial,
         generation,
         secrets: Arc::new(secrets),
         tickets,
@@ -125,6 +127,7 @@ async fn every_reason_of_every_program_is_in_the_metrics() {
         "landfast_datagrams_total{direction=\"received\",worker=\"1\"} 0\n",
         "landfast_node_live{node=\"2\"} 1\n",
         "landfast_steering_mode{mode=\"off\"} 1\n",
+        "landfast_landlock{enforced=\"partial\"} 1\n",
         "landfast_pressure 0\n",
         "landfast_blocklist_networks 0\n",
         "landfast_worker_up{worker=\"0\"} 1\n",

@@ -53,6 +53,7 @@ pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
         let (node, nodes) = (node?, nodes?);
         let site = nodes.iter().find(|entry| entry.id == node)?.site.clone();
         Some(Config {
+            file: PathBuf::new(), // known to whoever read it
             node,
             site,
             nodes,

@@ -33,6 +33,7 @@ use crate::quic::keys::CountedTickets;
 use crate::quic::socket::Socket;
 use crate::quic::transport::SetupError;
 use crate::relay::ToRelay;
+use crate::sandbox;
 
 use arrivals::Arrivals;
 use turn::Driver;
@@ -162,6 +163,7 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
     let (gauge, load) = Gauge::new(quic.retry_threshold);
     let thread = thread::Builder::new().name(format!("worker-{worker}")).spawn(move || {
         pin(worker);
+        sandbox::keep_no_capability();
         let own = owners.own();
         let engine = Rc::new(RefCell::new(engine));
         let requests = Rc::new(Cell::new(0));

@@ -18,6 +18,7 @@ use crate::nodes::NodeTable;
 use crate::preflight::{self, Severity};
 use crate::quic::socket::bind_group;
 use crate::relay::{Relay, RelayHandle};
+use crate::sandbox::{self, Duties};
 use crate::steering::{Steering, SteeringError, remove_other_links};
 
 /// A process that runs. Dropping it ends nothing but the admin socket.
@@ -54,13 +55,21 @@ pub(super) fn start(inputs: Inputs) -> Result<Edge, ServeError> {
     let nodes = Arc::new(NodeTable::new(&config.nodes));
     let inboxes = Inboxes::new(config.listen.workers);
     let senders = inboxes.senders.clone();
-    let relay = relay(&config, &inputs.secrets, generation, &inboxes)?;
+    let relay = relay(&config, &inputs.secrets, generation)?;
     let steering = steer(&inputs, generation, &sockets)?;
     let rules = watch::Sender::new(inputs.rules.clone());
-    let to_relay = relay.as_ref().map(|relay| &relay.inbox);
-    let started = Workers::start(&inputs, generation, &nodes, sockets, inboxes, to_relay, &rules);
-    let workers = match started {
-        Ok(workers) => workers,
+    // Everything is bound and attached. Threads that start from here on have no more than this one.
+    let started = sandbox::enter(&config, duties(&config, steering.as_ref()))
+        .map_err(ServeError::from)
+        .and_then(|landlock| {
+            let relay = relay.map(|relay| start_relay(relay, &inboxes)).transpose()?;
+            let to_relay = relay.as_ref().map(|relay| &relay.inbox);
+            let workers =
+                Workers::start(&inputs, generation, &nodes, sockets, inboxes, to_relay, &rules)?;
+            Ok((landlock, relay, workers))
+        });
+    let (landlock, relay, workers) = match started {
+        Ok(started) => started,
         Err(error) => {
             // There would be no workers behind the programs.
             if let Some(steering) = steering {
@@ -76,6 +85,7 @@ pub(super) fn start(inputs: Inputs) -> Result<Edge, ServeError> {
         workers: senders,
         relay: relay.clone(),
         rules,
+        landlock,
         generation,
         secrets: Arc::clone(&inputs.secrets),
         tickets: Arc::clone(&inputs.tls.tickets),
@@ -170,30 +180,45 @@ fn attach_workers(steering: &mut Steering, sockets: &[UdpSocket]) -> Result<(), 
     Ok(())
 }
 
-/// Takes the encapsulation port, where XDP does not, on a thread of its own.
+fn duties(config: &Config, steering: Option<&Steering>) -> Duties {
+    match steering {
+        Some(_) if config.steering.mode.has_xdp() => Duties::Xdp,
+        Some(_) => Duties::Maps,
+        None => Duties::None,
+    }
+}
+
+/// Takes the encapsulation port, where XDP does not.
 fn relay(
     config: &Config,
     secrets: &Secrets,
     generation: u8,
-    inboxes: &Inboxes,
-) -> Result<Option<RelayHandle>, ServeError> {
+) -> Result<Option<(Relay, RelayHandle)>, ServeError> {
     if config.steering.mode != SteeringMode::UserSpace {
         return Ok(None);
     }
     let workers = config.listen.workers;
-    let (relay, handle) =
-        Relay::bind(config, secrets, generation, workers).map_err(ServeError::Relay)?;
+    let bound = Relay::bind(config, secrets, generation, workers).map_err(ServeError::Relay)?;
+    tracing::info!(port = config.steering.encapsulation_port, "relay is bound in user space");
+    Ok(Some(bound))
+}
+
+/// Runs the relay on a thread of its own.
+fn start_relay(
+    (relay, handle): (Relay, RelayHandle),
+    inboxes: &Inboxes,
+) -> Result<RelayHandle, ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(ServeError::Relay)?;
     let workers = inboxes.senders.clone();
     let run = move || {
+        sandbox::keep_no_capability();
         if let Err(error) = runtime.block_on(relay.run(workers)) {
             tracing::error!(%error, "the relay cannot go on");
         }
     };
     std::thread::Builder::new().name("relay".into()).spawn(run).map_err(ServeError::Relay)?;
-    tracing::info!(port = config.steering.encapsulation_port, "relay runs in user space");
-    Ok(Some(handle))
+    Ok(handle)
 }
 
 /// Waits until the relay has ended; for ever where there is none.

@@ -178,6 +178,7 @@ pub(crate) mod samples {
     /// A fleet of two, seen from `node`.
     pub(crate) fn config(node: u16) -> Config {
         Config {
+            file: "edge.toml".into(),
             node,
             site: "here".into(),
             nodes: vec![

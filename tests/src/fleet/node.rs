@@ -71,6 +71,18 @@ impl Node {
         &self.namespace
     }
 
+    /// The process, while it runs.
+    ///
+    /// # Errors
+    /// Where it does not.
+    ///
+    /// # Panics
+    /// Where another thread panicked while it started or ended this node.
+    pub fn process_id(&self) -> Result<u32> {
+        let process = self.process.lock().expect("nobody panicked with the lock");
+        Ok(process.as_ref().context("it does not run")?.id())
+    }
+
     /// Where it pins its programs.
     #[must_use]
     pub fn pin_directory(&self) -> &Path {

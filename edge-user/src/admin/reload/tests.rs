@@ -45,6 +45,7 @@ impl Edge {
             workers: workers.iter().map(|who| worker(who, Arc::clone(&told))).collect(),
             relay: Some(RelayHandle { inbox: mpsc::channel(1).0, orders: orders("relay") }),
             rules,
+            landlock: crate::sandbox::Landlock::Partial,
             generation: 0,
             secrets: Arc::new(secrets.clone()),
             tickets: Arc::new(FleetTickets::new(&secrets.tickets)),

@@ -102,6 +102,7 @@ impl Pair {
             liveness: Liveness::Live,
         };
         Config {
+            file: "edge.toml".into(),
             node: 1,
             site: "here".into(),
             nodes: vec![node(1, "near", NEAR_IPV4, NEAR_IPV6), node(2, "far", FAR_IPV4, FAR_IPV6)],

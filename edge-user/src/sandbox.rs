@@ -1,0 +1,294 @@
+//! What a process gives up once everything is attached and bound: whoever takes it over shall not
+//! have the host.
+//!
+//! Capabilities and Landlock's rules belong to a thread and are handed on to those it starts. So
+//! [`enter`] is called on the main thread, before workers and relay run; they then call
+//! [`keep_no_capability`], because they need none.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use caps::{CapSet, Capability, CapsHashSet};
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus,
+};
+
+use crate::config::Config;
+
+/// The newest rules of Landlock that are asked for (Linux 6.10). An older kernel enforces those
+/// that it has.
+const NEWEST: ABI = ABI::V5;
+
+/// How much of the Landlock rules the kernel enforces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Landlock {
+    /// All of them.
+    Full,
+    /// The kernel is older than some of them.
+    Partial,
+    /// None: the kernel has no Landlock, or it is switched off.
+    None,
+}
+
+impl Landlock {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Partial => "partial",
+            Self::None => "none",
+        }
+    }
+}
+
+/// What the process does in the kernel after its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duties {
+    /// It keeps next hops, confirms neighbours, and attaches XDP again.
+    Xdp,
+    /// It writes and reads maps.
+    Maps,
+    /// Nothing.
+    None,
+}
+
+impl Duties {
+    /// The capabilities that the control thread keeps. `CAP_BPF` is for maps, which kernels before
+    /// 5.19 do not let others write where unprivileged BPF is off. `CAP_NET_ADMIN` is for XDP links
+    /// and for neighbours.
+    fn capabilities(self) -> CapsHashSet {
+        match self {
+            Self::Xdp => [Capability::CAP_BPF, Capability::CAP_NET_ADMIN].into(),
+            Self::Maps => [Capability::CAP_BPF].into(),
+            Self::None => CapsHashSet::new(),
+        }
+    }
+}
+
+/// Something could not be given up.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// Capabilities.
+    #[error("capabilities cannot be dropped: {0}")]
+    Capabilities(#[from] caps::errors::CapsError),
+    /// `PR_SET_NO_NEW_PRIVS`.
+    #[error("no_new_privs cannot be set: {0}")]
+    NoNewPrivileges(#[source] io::Error),
+}
+
+/// Confines the calling thread, and all that it starts from now on.
+///
+/// # Errors
+/// Where capabilities stay. That the kernel has no Landlock is none: it is said in the log.
+pub fn enter(config: &Config, duties: Duties) -> Result<Landlock, SandboxError> {
+    nix::sys::prctl::set_no_new_privs()
+        .map_err(|error| SandboxError::NoNewPrivileges(error.into()))?;
+    let landlock = restrict_files(config).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the kernel refuses Landlock's rules");
+        Landlock::None
+    });
+    keep(&duties.capabilities())?;
+    match landlock {
+        Landlock::None => tracing::info!("no Landlock in this kernel: files are not confined"),
+        Landlock::Full | Landlock::Partial => {
+            tracing::info!(landlock = landlock.name(), ?duties, "confined");
+        }
+    }
+    Ok(landlock)
+}
+
+/// Drops what the calling thread has of capabilities. What fails is logged: a thread that has more
+/// than it needs still does its work.
+pub fn keep_no_capability() {
+    if let Err(error) = keep(&CapsHashSet::new()) {
+        tracing::warn!(%error, "a thread keeps capabilities that it does not need");
+    }
+}
+
+/// Drops every capability but `kept` from all sets of the calling thread.
+fn keep(kept: &CapsHashSet) -> Result<(), caps::errors::CapsError> {
+    // The bounding set first, for which one of those to be dropped is needed. Without it the set
+    // stays as the service manager made it, which no_new_privs makes harmless.
+    if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP)? {
+        for capability in caps::all().difference(kept) {
+            // The kernel may be older than the capability.
+            if caps::has_cap(None, CapSet::Bounding, *capability).unwrap_or(false) {
+                caps::drop(None, CapSet::Bounding, *capability)?;
+            }
+        }
+    }
+    if caps::runtime::ambient_set_supported().is_ok() {
+        caps::clear(None, CapSet::Ambient)?;
+    }
+    let permitted = caps::read(None, CapSet::Permitted)?;
+    let kept: CapsHashSet = permitted.intersection(kept).copied().collect();
+    caps::set(None, CapSet::Effective, &kept)?;
+    caps::set(None, CapSet::Permitted, &kept)?;
+    caps::clear(None, CapSet::Inheritable)
+}
+
+fn restrict_files(config: &Config) -> Result<Landlock, RulesetError> {
+    let status = Ruleset::default()
+        .handle_access(AccessFs::from_all(NEWEST))?
+        // No rule follows: the process neither listens anew nor connects by TCP.
+        .handle_access(AccessNet::from_all(NEWEST))?
+        .create()?
+        .allow(readable(config), AccessFs::ReadFile | AccessFs::ReadDir)?
+        .allow(writable(config), writing())?
+        // A clean stop removes the pin directory, where it is empty.
+        .allow(parent(&config.steering.pin_directory), AccessFs::RemoveDir.into())?
+        .restrict_self()?;
+    Ok(match status.ruleset {
+        RulesetStatus::FullyEnforced => Landlock::Full,
+        RulesetStatus::PartiallyEnforced => Landlock::Partial,
+        RulesetStatus::NotEnforced => Landlock::None,
+    })
+}
+
+/// Making, changing and removing files: no devices, sockets or links, and nothing to execute.
+fn writing() -> BitFlags<AccessFs> {
+    AccessFs::ReadFile
+        | AccessFs::ReadDir
+        | AccessFs::WriteFile
+        | AccessFs::Truncate
+        | AccessFs::MakeReg
+        | AccessFs::RemoveFile
+}
+
+trait Allow: Sized {
+    /// Allows what is below `paths`. What is not there cannot be used anyway.
+    fn allow(
+        self,
+        paths: impl IntoIterator<Item = PathBuf>,
+        access: BitFlags<AccessFs>,
+    ) -> Result<Self, RulesetError>;
+}
+
+impl Allow for RulesetCreated {
+    fn allow(
+        mut self,
+        paths: impl IntoIterator<Item = PathBuf>,
+        access: BitFlags<AccessFs>,
+    ) -> Result<Self, RulesetError> {
+        for path in paths {
+            let Ok(opened) = PathFd::new(&path) else { continue };
+            let access = if path.is_file() { access & AccessFs::from_file(NEWEST) } else { access };
+            self = self.add_rule(PathBeneath::new(opened, access))?;
+        }
+        Ok(self)
+    }
+}
+
+/// The directories of the files that are read again while the process runs: not the files, because
+/// whoever renews one mostly puts a new one in its place. And what a backtrace and aya look up.
+fn readable(config: &Config) -> Vec<PathBuf> {
+    let files = [&config.file, &config.fleet_file, &config.tls.certificate, &config.tls.key];
+    let mut paths: Vec<_> = files
+        .into_iter()
+        .chain(&config.admission.blocklist)
+        .flat_map(|file| {
+            // A link to a file elsewhere, as certificate renewal makes them, may lead there.
+            parent(file).into_iter().chain(file.canonicalize().ok().and_then(|real| parent(&real)))
+        })
+        .collect();
+    paths.extend(std::env::current_exe());
+    let looked_up = ["/proc/self", "/proc/version_signature", "/sys/devices/system/cpu"];
+    paths.extend(looked_up.map(PathBuf::from));
+    paths
+}
+
+/// Where the process makes and removes files: the admin socket at its end, pins whenever XDP is
+/// attached.
+fn writable(config: &Config) -> Vec<PathBuf> {
+    let mut paths = vec![config.state_directory.clone(), config.steering.pin_directory.clone()];
+    paths.extend(parent(&config.admin.socket));
+    paths
+}
+
+fn parent(path: &Path) -> Option<PathBuf> {
+    match path.parent()? {
+        // The file of a bare name is where we are.
+        here if here.as_os_str().is_empty() => Some(".".into()),
+        parent => Some(parent.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::ErrorKind;
+
+    use super::*;
+    use crate::steering::tables::samples;
+
+    /// Runs `work` on a thread, which keeps to itself what it gives up.
+    fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+        std::thread::spawn(work).join().expect("no panic")
+    }
+
+    fn directory(name: &str) -> PathBuf {
+        let name = format!("landfast-sandbox-{name}-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        for below in ["etc", "state", "elsewhere", "run"] {
+            fs::create_dir_all(directory.join(below)).expect("writable");
+        }
+        directory
+    }
+
+    #[test]
+    fn files_are_read_and_written_only_where_the_configuration_says() {
+        let directory = directory("files");
+        let mut config = samples::config(1);
+        config.file = directory.join("etc/edge.toml");
+        config.fleet_file = directory.join("etc/fleet.toml");
+        config.tls.certificate = directory.join("etc/certificate.pem");
+        config.tls.key = directory.join("etc/key.pem");
+        config.state_directory = directory.join("state");
+        config.admin.socket = directory.join("run/admin.sock");
+        fs::write(&config.fleet_file, "secret").expect("written");
+        // The certificate is a link, as renewal makes them.
+        fs::write(directory.join("elsewhere/real.pem"), "real").expect("written");
+        std::os::unix::fs::symlink("../elsewhere/real.pem", &config.tls.certificate).expect("made");
+        let root = directory.clone();
+        on_a_thread(move || {
+            let landlock = enter(&config, Duties::None).expect("less is always possible");
+            if landlock == Landlock::None {
+                eprintln!("this kernel has no Landlock: nothing to show");
+                return;
+            }
+            assert_eq!(fs::read(&config.fleet_file).expect("readable"), b"secret");
+            assert_eq!(fs::read(&config.tls.certificate).expect("readable"), b"real");
+            fs::write(root.join("etc/renewed.pem"), "").expect_err("not to be written");
+            fs::write(root.join("state/generation"), "1").expect("writable");
+            fs::remove_file(root.join("state/generation")).expect("removable");
+            for path in [root.join("new"), root.join("elsewhere/real.pem"), "/etc/hosts.x".into()] {
+                let error = fs::write(&path, "x").expect_err("nowhere else");
+                assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{}", path.display());
+            }
+            let error = fs::read("/etc/passwd").expect_err("nothing to read there");
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+            let error = std::process::Command::new("/bin/true").status().expect_err("no programs");
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        });
+        fs::remove_dir_all(directory).expect("there");
+    }
+
+    #[test]
+    fn capabilities_go_and_do_not_come_back() {
+        on_a_thread(|| {
+            keep(&Duties::Xdp.capabilities()).expect("less is always possible");
+            let held = |set| caps::read(None, set).expect("readable");
+            let allowed = Duties::Xdp.capabilities();
+            for set in [CapSet::Effective, CapSet::Permitted] {
+                assert!(held(set).is_subset(&allowed), "{:?}", held(set));
+            }
+            keep_no_capability();
+            for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable, CapSet::Ambient]
+            {
+                assert!(held(set).is_empty(), "{:?}", held(set));
+            }
+        });
+    }
+}
