@@ -56,7 +56,7 @@ fn decide(ctx: &XdpContext) -> Result<(Reason, xdp_action::Type), Reason> {
     }
     admit::sender(local, udp)?;
     let mut cursor = datagram.payload;
-    let quic = dissect::quic(&mut cursor)?;
+    let quic = dissect::quic_in(&mut cursor, udp)?;
     admit::initial(local, udp, &quic)?;
     let candidate = dissect::candidate_in(&mut cursor, &quic, udp)?;
     let owner = owner::owner(&candidate).ok_or(Reason::NewConnection)?;

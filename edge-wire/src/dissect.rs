@@ -252,6 +252,16 @@ pub enum Quic {
 }
 
 impl Quic {
+    /// What stands in front of the connection ID, in bytes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn head_len(&self) -> usize {
+        match self {
+            Self::Long { .. } => LONG_HEAD_LEN,
+            Self::Short => 1,
+        }
+    }
+
     /// Is it an Initial packet of a version whose types we know? They differ: RFC 9000
     /// section 17.2.2, RFC 9369 section 3.2.
     #[inline(always)]
@@ -280,6 +290,20 @@ pub fn quic<'a>(cursor: &mut impl Cursor<'a>) -> Result<Quic, Reason> {
     Ok(Quic::Long { first, version: u32::from_be_bytes([a, b, c, d]), id_len })
 }
 
+/// As [`quic`], in the payload of `udp`: an Ethernet frame may be padded, and a header that reaches
+/// into the padding is none.
+///
+/// # Errors
+/// As [`quic`].
+#[inline(always)]
+pub fn quic_in<'a>(cursor: &mut impl Cursor<'a>, udp: &Udp<'_>) -> Result<Quic, Reason> {
+    let quic = quic(cursor)?;
+    if quic.head_len() > usize::from(udp.payload_len) {
+        return Err(Reason::NotQuic);
+    }
+    Ok(quic)
+}
+
 /// Where a connection ID of ours may stand, behind what [`quic`] read.
 ///
 /// # Errors
@@ -297,8 +321,7 @@ pub fn candidate<'a>(cursor: &mut impl Cursor<'a>, quic: &Quic) -> Result<Candid
     Ok(Candidate::new(cursor.take().ok_or(Reason::NotQuic)?, declared_len))
 }
 
-/// As [`candidate`], in the payload of `udp`: an Ethernet frame may be
-/// padded, and an ID that reaches into the padding is none.
+/// As [`candidate`], in the payload of `udp`, behind what [`quic_in`] read.
 ///
 /// # Errors
 /// As [`candidate`].
@@ -308,12 +331,8 @@ pub fn candidate_in<'a>(
     quic: &Quic,
     udp: &Udp<'_>,
 ) -> Result<Candidate, Reason> {
-    let head_len = match quic {
-        Quic::Long { .. } => LONG_HEAD_LEN,
-        Quic::Short => 1,
-    };
     let candidate = candidate(cursor, quic)?;
-    if head_len + MAX_LEN > usize::from(udp.payload_len) {
+    if quic.head_len() + MAX_LEN > usize::from(udp.payload_len) {
         return Err(Reason::NotQuic);
     }
     Ok(candidate)

@@ -25,7 +25,8 @@ fn read(packet: &[u8], ethertype: u16) {
     assert!(usize::from(udp.ip_len) <= packet.len());
     assert!(headers + usize::from(udp.payload_len) <= usize::from(udp.ip_len));
     let before = cursor.remaining();
-    let Ok(quic) = dissect::quic(&mut cursor) else { return };
+    let Ok(quic) = dissect::quic_in(&mut cursor, &udp) else { return };
+    assert!(before - cursor.remaining() <= usize::from(udp.payload_len));
     if dissect::candidate_in(&mut cursor, &quic, &udp).is_ok() {
         assert!(before - cursor.remaining() <= usize::from(udp.payload_len));
     }

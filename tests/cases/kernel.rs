@@ -8,6 +8,7 @@ mod early_drops;
 mod fixture;
 mod fleet;
 mod forwards;
+mod fuzz;
 mod headroom;
 mod ids;
 mod loads;

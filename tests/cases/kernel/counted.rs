@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use edge_wire::Reason;
 
-use super::fixture::Case;
+use super::fixture::{Case, Fixture};
 use super::{
     budgets, early_drops, forwards, headroom, ids, passes, refuses, sizes, takes_in, workers,
 };
@@ -44,13 +44,9 @@ const MODULES: [(&str, Cases); 9] = [
 fn there_are_enough_fixtures_and_one_for_each_reason() {
     let mut sentences = BTreeMap::new();
     let mut reasons = BTreeSet::new();
-    for (module, (name, case)) in
-        MODULES.iter().flat_map(|(module, cases)| cases.iter().map(move |case| (module, case)))
-    {
-        for fixture in case().into_fixtures() {
-            reasons.insert(fixture.reason);
-            *sentences.entry((*module, *name, fixture.sentence)).or_insert(0) += 1;
-        }
+    for (module, name, fixture) in named_fixtures() {
+        reasons.insert(fixture.reason);
+        *sentences.entry((module, name, fixture.sentence)).or_insert(0) += 1;
     }
     let packets: usize = sentences.values().sum();
     println!("kernel ring: {} fixtures of steer_node, in {packets} packets", sentences.len());
@@ -63,4 +59,17 @@ fn there_are_enough_fixtures_and_one_for_each_reason() {
     let programs = Reason::ALL.iter().filter(|reason| !OF_THE_PROCESS.contains(reason));
     let without: Vec<_> = programs.filter(|reason| !reasons.contains(reason)).collect();
     assert!(without.is_empty(), "Reasons without a fixture: {without:?}");
+}
+
+/// All fixtures of `steer_node`.
+pub(super) fn fixtures() -> impl Iterator<Item = Fixture> {
+    named_fixtures().map(|(_, _, fixture)| fixture)
+}
+
+/// With the module and the case that each stands in.
+fn named_fixtures() -> impl Iterator<Item = (&'static str, &'static str, Fixture)> {
+    let cases = MODULES.iter().flat_map(|(module, cases)| cases.iter().map(move |it| (module, it)));
+    cases.flat_map(|(module, (name, case))| {
+        case().into_fixtures().map(move |fixture| (*module, *name, fixture))
+    })
 }

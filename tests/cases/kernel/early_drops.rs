@@ -198,6 +198,10 @@ fn initials_in_small_datagrams_are_dropped() -> Case {
             let less = packet.clone().payload(&initial(first, number, &[0xa5; 8], 60)[..5]);
             let sentence = format!("{version}, too short to tell");
             case.add(passed(sentence, family, less.frame(), NotQuic));
+            let mut into_padding = less.frame();
+            into_padding.extend(&initial(first, number, &[0xa5; 8], 60)[5..]);
+            let sentence = format!("{version}, too short to tell but by padding");
+            case.add(passed(sentence, family, into_padding, NotQuic));
             let tail = long_header(0xe0, 1, &[0xa5; 8], 300);
             let coalesced = [initial(first, number, &[0xa5; 8], 1200 - tail.len()), tail].concat();
             let frame = packet.clone().payload(coalesced).frame();

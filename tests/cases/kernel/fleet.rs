@@ -33,6 +33,21 @@ pub(super) const ONLY_IPV6: u16 = 10;
 /// The last ID that a node can have; live, as [`LIVE`].
 pub(super) const LAST: u16 = 4095;
 
+/// All of them; others are in no map.
+pub(super) const NODES: [u16; 11] = [
+    OURSELVES,
+    LIVE,
+    LIVE_IN_VLAN,
+    LIVE_ELSEWHERE,
+    DEAD,
+    UNKNOWN,
+    WITHOUT_NEXT_HOP,
+    WITHOUT_ADDRESS,
+    ONLY_IPV4,
+    ONLY_IPV6,
+    LAST,
+];
+
 /// The VLAN of [`LIVE_IN_VLAN`].
 pub(super) const VLAN_ID: u16 = 77;
 /// Largest IP packet on every way.
@@ -43,7 +58,7 @@ pub(super) const KEYS: [[u64; 2]; 2] = [[11, 12], [21, 22]];
 pub(super) const CURRENT: u8 = 1;
 
 /// The device that test packets come by: the loopback device.
-const INGRESS: u32 = 1;
+pub(super) const INGRESS: u32 = 1;
 
 /// Key of a decode config; `None` is in clear. Config 5 is absent.
 pub(super) fn config_key(config: u8) -> Option<[u8; 16]> {
@@ -65,14 +80,7 @@ pub(super) fn fleet() -> Borrowed {
     for (key_id, key) in KEYS.into_iter().enumerate() {
         kernel.set_key(key_id as u32, EncapsulationKey { key, present: 1 });
     }
-    for id in [OURSELVES, LIVE, LIVE_IN_VLAN, LIVE_ELSEWHERE, DEAD, UNKNOWN, WITHOUT_NEXT_HOP, LAST]
-    {
-        kernel.set_node(id, node(id));
-    }
-    kernel.set_node(ONLY_IPV4, Node { ipv6: Path::UNKNOWN, ..node(ONLY_IPV4) });
-    kernel.set_node(ONLY_IPV6, Node { ipv4: Path::UNKNOWN, ..node(ONLY_IPV6) });
-    let without_address = Node { state: NodeState::Live as u32, ..Node::UNKNOWN };
-    kernel.set_node(WITHOUT_ADDRESS, without_address);
+    NODES.iter().for_each(|id| kernel.set_node(*id, node(*id)));
     kernel
 }
 
@@ -114,11 +122,15 @@ pub(super) fn node(id: u16) -> Node {
         vlan: if id == LIVE_IN_VLAN { VLAN_ID } else { 0 },
         mtu: MTU,
     };
-    Node {
-        state: state as u32,
-        ipv4: path(padded(ipv4_of(OURSELVES)), padded(ipv4_of(id))),
-        ipv6: path(ipv6_of(OURSELVES), ipv6_of(id)),
-    }
+    let ipv4 = match id {
+        ONLY_IPV6 | WITHOUT_ADDRESS => Path::UNKNOWN,
+        _ => path(padded(ipv4_of(OURSELVES)), padded(ipv4_of(id))),
+    };
+    let ipv6 = match id {
+        ONLY_IPV4 | WITHOUT_ADDRESS => Path::UNKNOWN,
+        _ => path(ipv6_of(OURSELVES), ipv6_of(id)),
+    };
+    Node { state: state as u32, ipv4, ipv6 }
 }
 
 /// The MAC address that we send from.

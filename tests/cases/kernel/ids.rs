@@ -35,8 +35,13 @@ impl Form {
     }
 
     pub(super) fn id_of(self, owner: ServerId) -> Vec<u8> {
+        self.id_with(owner, 0xc3)
+    }
+
+    /// With this byte as nonce.
+    pub(super) fn id_with(self, owner: ServerId, nonce: u8) -> Vec<u8> {
         let codec = Codec::landfast(self.config, self.length, self.key.as_ref()).expect("valid");
-        codec.encode(&owner.to_bytes(), &vec![0xc3; codec.nonce_len()]).as_slice().to_vec()
+        codec.encode(&owner.to_bytes(), &vec![nonce; codec.nonce_len()]).as_slice().to_vec()
     }
 
     pub(super) fn decode(self) -> DecodeConfig {

@@ -162,9 +162,18 @@ fn what_is_too_short_for_a_connection_id_is_passed() -> Case {
         let mut frame = packet.clone().payload(&short[..8]).frame();
         frame.extend(&short[8..]);
         case.add(passed("an ID that reaches into padding", family, frame, NotQuic));
-        let mut frame = packet.payload(&long[..3]).frame();
-        frame.extend(&long[3..]);
-        case.add(passed("a header that reaches into padding", family, frame, NotQuic));
+        let initial = long_header(0xc0, 1, &[0xa5; 8], 300);
+        for length in [1, 3, 5] {
+            let variant = format!("{family}, {length} bytes");
+            for (sentence, whole) in [
+                ("a header that reaches into padding", &long),
+                ("an Initial's header that does", &initial),
+            ] {
+                let mut frame = packet.clone().payload(&whole[..length]).frame();
+                frame.extend(&whole[length..]);
+                case.add(passed(sentence, &variant, frame, NotQuic));
+            }
+        }
     }
     case
 }
