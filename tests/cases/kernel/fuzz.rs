@@ -50,8 +50,7 @@ fn any_packets_end_as_the_model_says() {
     let bench = Mutex::new(Bench::new());
     bolero::check!().with_test_time(TEST_TIME).with_type().for_each(|input: &Input| {
         let mut bench = bench.lock().unwrap_or_else(PoisonError::into_inner);
-        let frames = input.packets.iter().map(|packet| packet.frame(&seeds));
-        if let Err(fault) = bench.run(input.admission, input.burst(), frames) {
+        if let Err(fault) = bench.run(input.admission, input.burst(), input.frames(&seeds)) {
             panic!("{fault}");
         }
     });

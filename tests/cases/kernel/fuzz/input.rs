@@ -18,13 +18,22 @@ pub(super) struct Input {
     burst: u8,
     /// One after the other.
     #[generator(bolero::produce::<Vec<Choice>>().with().len(1usize..8))]
-    pub(super) packets: Vec<Choice>,
+    packets: Vec<Choice>,
 }
 
 impl Input {
+    /// The packets as frames.
+    pub(super) fn frames(&self, seeds: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let mut frames = Vec::<Vec<u8>>::new();
+        for packet in &self.packets {
+            frames.push(packet.frame(seeds, frames.last()));
+        }
+        frames
+    }
+
     /// The budgets, in packets: small, or as good as none.
     pub(super) const fn burst(&self) -> u64 {
-        match self.burst {
+        match self.burst % 8 {
             burst @ 0..=3 => burst as u64,
             _ => 1000,
         }
@@ -33,7 +42,7 @@ impl Input {
 
 /// A frame.
 #[derive(Clone, Debug, TypeGenerator)]
-pub(super) enum Choice {
+enum Choice {
     /// Any bytes at all.
     Bytes(Vec<u8>),
     /// A frame of the corpus, changed.
@@ -46,11 +55,13 @@ pub(super) enum Choice {
     Honest { inner: Built, outer: Outer },
     /// As a client sends it.
     Plain(Built),
+    /// The one before it once more: what budgets are there for.
+    Again,
 }
 
 /// Bytes that are turned into others, and the end cut off or filled up.
 #[derive(Clone, Debug, TypeGenerator)]
-pub(super) struct Changes {
+struct Changes {
     #[generator(bolero::produce::<Vec<(u8, u8)>>().with().len(0usize..4))]
     bits: Vec<(u8, u8)>,
     end: End,
@@ -82,7 +93,7 @@ impl Changes {
 
 /// A packet, by choices among what matters.
 #[derive(Clone, Debug, TypeGenerator)]
-pub(super) struct Built {
+struct Built {
     ipv6: bool,
     tags: u8,
     source: u8,
@@ -105,7 +116,7 @@ enum Header {
 
 /// How a packet is wrapped.
 #[derive(Clone, Debug, TypeGenerator)]
-pub(super) struct Outer {
+struct Outer {
     ipv6: bool,
     from: u8,
     named: Option<u8>,
@@ -114,8 +125,9 @@ pub(super) struct Outer {
 }
 
 impl Choice {
-    pub(super) fn frame(&self, seeds: &[Vec<u8>]) -> Vec<u8> {
+    fn frame(&self, seeds: &[Vec<u8>], before: Option<&Vec<u8>>) -> Vec<u8> {
         match self {
+            Self::Again => before.cloned().unwrap_or_default(),
             Self::Bytes(bytes) => bytes.clone(),
             Self::Kept { which, changes } => {
                 changes.apply(seeds[usize::from(*which) % seeds.len()].clone())
