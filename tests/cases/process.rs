@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tests::fleet::credentials::Credentials;
+use tests::credentials::{Certificates, Files};
 use tests::fleet::programs;
 use tests::http3::{self, Http3};
 
@@ -24,7 +24,7 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// A node with files and ports of its own. What runs of it ends with it.
 struct Edge {
     directory: PathBuf,
-    credentials: Credentials,
+    credentials: Files,
     port: u16,
     admin: SocketAddr,
     child: Option<Child>,
@@ -36,7 +36,8 @@ impl Edge {
         let directory = format!("landfast-process-{name}-{}", std::process::id());
         let directory = std::env::temp_dir().join(directory);
         fs::create_dir(&directory).expect("a fresh directory");
-        let credentials = Credentials::write(&directory).expect("written");
+        let credentials =
+            Certificates::make().and_then(|made| made.write(&directory)).expect("written");
         let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let admin = admin.local_addr().expect("bound");
         let edge = Self { directory, credentials, port: free_udp_port(), admin, child: None };

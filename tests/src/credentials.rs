@@ -1,16 +1,113 @@
 //! What the nodes of a test share: secrets, liveness, a certificate; and a client that trusts it.
+//! In memory for engines, in files for processes.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::{Context as _, Result};
 use edge_user::config::NodeConfig;
 use edge_user::fleet::{ConnectionIdConfig, EncapsulationSecret, Rotating, Secrets};
 use edge_user::nodes::{Liveness, NodeTable};
 use edge_user::quic::cid::Owners;
 use edge_wire::cid::{DEFAULT_LEN, ServerId};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// The name in the certificate.
-pub const SERVER_NAME: &str = "localhost";
+/// The name in the certificate, which every client asks for.
+pub const SERVER_NAME: &str = "landfast.test";
+
+/// A certificate for [`SERVER_NAME`], and who issued it.
+pub struct Certificates {
+    authority: CertificateDer<'static>,
+    authority_pem: String,
+    certificate: rcgen::Certificate,
+    key: KeyPair,
+}
+
+/// Files that processes serve with, and that clients trust.
+#[derive(Debug)]
+pub struct Files {
+    /// The chain, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// What clients trust, PEM.
+    pub authority: PathBuf,
+    /// The same, for clients in this process.
+    pub authority_der: CertificateDer<'static>,
+}
+
+impl Certificates {
+    /// Makes an authority and a certificate.
+    ///
+    /// # Errors
+    /// Where the cryptographic library refuses.
+    pub fn make() -> Result<Self> {
+        let mut authority = CertificateParams::new(Vec::new())?;
+        // Another name than the certificate's, which would look like its own issuer.
+        authority.distinguished_name.push(DnType::CommonName, "Landfast test authority");
+        authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+        let key = KeyPair::generate()?;
+        let certificate =
+            CertificateParams::new(vec![SERVER_NAME.to_owned()])?.signed_by(&key, &authority)?;
+        let (authority, authority_pem) = (authority.der().clone(), authority.pem());
+        Ok(Self { authority, authority_pem, certificate, key })
+    }
+
+    /// Writes them to `directory`.
+    ///
+    /// # Errors
+    /// Where a file cannot be written.
+    pub fn write(&self, directory: &Path) -> Result<Files> {
+        let files = Files {
+            certificate: directory.join("certificate.pem"),
+            key: directory.join("key.pem"),
+            authority: directory.join("authority.pem"),
+            authority_der: self.authority.clone(),
+        };
+        let texts = [
+            (&files.certificate, &self.certificate.pem()),
+            (&files.key, &self.key.serialize_pem()),
+            (&files.authority, &self.authority_pem),
+        ];
+        for (path, text) in texts {
+            fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+        }
+        Ok(files)
+    }
+
+    fn server_tls(&self) -> Result<rustls::ServerConfig> {
+        let key = PrivateKeyDer::Pkcs8(self.key.serialize_der().into());
+        let mut tls = rustls::ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate.der().clone()], key)?;
+        tls.alpn_protocols = vec![b"h3".to_vec()];
+        tls.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+        Ok(tls)
+    }
+}
+
+/// TLS of a client that trusts `authority` and remembers sessions.
+///
+/// # Errors
+/// Where the certificate is none.
+pub fn client_tls(authority: &CertificateDer<'static>) -> Result<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority.clone())?;
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"h3".to_vec()];
+    Ok(tls)
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
 
 /// A fleet of live nodes.
 pub struct Fleet {
@@ -29,15 +126,12 @@ impl Fleet {
     #[must_use]
     pub fn new(nodes: &[u16]) -> Self {
         let nodes: Vec<_> = nodes.iter().map(|id| node(*id)).collect();
-        let certified = rcgen::generate_simple_self_signed([SERVER_NAME.to_owned()])
-            .expect("a certificate for localhost");
-        let certificate = certified.cert.der().clone();
-        let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
+        let certificates = Certificates::make().expect("a certificate");
         Self {
             secrets: Arc::new(secrets(2)),
             nodes: Arc::new(NodeTable::new(&nodes)),
-            server_tls: Arc::new(server_tls(certificate.clone(), key)),
-            client_tls: Arc::new(client_tls(certificate)),
+            server_tls: Arc::new(certificates.server_tls().expect("TLS of a server")),
+            client_tls: Arc::new(client_tls(&certificates.authority).expect("TLS of a client")),
         }
     }
 
@@ -81,35 +175,4 @@ pub fn secrets(mint: u8) -> Secrets {
 #[must_use]
 pub fn id_config(config_id: u8, length: usize, key: Option<[u8; 16]>) -> ConnectionIdConfig {
     ConnectionIdConfig { config_id, length, key, reset_key: [0x11 * config_id; 32] }
-}
-
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
-}
-
-fn server_tls(
-    certificate: CertificateDer<'static>,
-    key: PrivateKeyDer<'static>,
-) -> rustls::ServerConfig {
-    let mut tls = rustls::ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .expect("the provider has TLS 1.3")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .expect("certificate and key belong together");
-    tls.alpn_protocols = vec![b"h3".to_vec()];
-    tls.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().expect("randomness");
-    tls
-}
-
-fn client_tls(certificate: CertificateDer<'static>) -> rustls::ClientConfig {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(certificate).expect("a certificate that can be trusted");
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .expect("the provider has TLS 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![b"h3".to_vec()];
-    tls
 }

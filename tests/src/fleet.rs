@@ -12,7 +12,6 @@
 //! | [`metrics`] | what a node counts |
 //! | `rotation` | fleet files in the middle of a rotation of keys |
 //! | [`crossings`] | what nodes forward to another |
-//! | [`credentials`] | the certificate, and who trusts it |
 //! | [`client`] | where clients run: quinn in this process, others in theirs |
 //! | [`aioquic`] | an aioquic client that does what it is told, step by step |
 //! | [`bgp`] | nodes that announce themselves by BGP with BFD |
@@ -24,7 +23,6 @@ pub mod aioquic;
 pub mod bgp;
 pub mod bird;
 pub mod client;
-pub mod credentials;
 pub mod crossings;
 pub mod interposer;
 pub mod metrics;
@@ -54,7 +52,7 @@ pub use node::Node;
 pub use router::Router;
 pub use topology::{ANYCAST, Bed, CLIENT, MORE_ANYCAST, PLACES, PORT, Place, SECOND_LINK};
 
-use credentials::Credentials;
+use crate::credentials::Certificates;
 use edge_user::fleet::Secrets;
 use edge_wire::cid::{Codec, DEFAULT_LEN, ServerId};
 use tap::Tap;
@@ -164,7 +162,7 @@ impl Fleet {
         let bed = Bed::build()?;
         let directory = bed.name().directory();
         fs::create_dir_all(&directory)?;
-        let credentials = Credentials::write(&directory)?;
+        let credentials = Certificates::make()?.write(&directory)?;
         let fleet_files = write_fleet_files(&directory, options)?;
         let node = |place: &Place| {
             let fleet_file = &fleet_files[usize::from(options.rotated.contains(&place.name))];

@@ -9,11 +9,10 @@ use anyhow::{Context as _, Result};
 use bytes::{Buf as _, Bytes};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Endpoint, EndpointConfig, TokioRuntime, TransportConfig, VarInt};
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
+use crate::credentials::{SERVER_NAME, client_tls};
 use crate::fleet::PORT;
-use crate::fleet::credentials::NAME;
 
 /// What a stream may hold unread: little, so that a slow reader makes a long download.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
@@ -25,14 +24,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// # Errors
 /// Where the certificate is none.
 pub fn client_config(authority: &CertificateDer<'static>) -> Result<quinn::ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.clone())?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![b"h3".to_vec()];
+    let tls = client_tls(authority)?;
     let mut transport = TransportConfig::default();
     transport.max_idle_timeout(Some(IDLE_TIMEOUT.try_into()?));
     transport.stream_receive_window(STREAM_WINDOW_BYTES.into());
@@ -113,7 +105,7 @@ impl Http3 {
     /// # Errors
     /// Where the handshake fails.
     pub async fn connect_to(endpoint: &Endpoint, address: SocketAddr) -> Result<Self> {
-        let connection = endpoint.connect(address, NAME)?.await.context("handshake")?;
+        let connection = endpoint.connect(address, SERVER_NAME)?.await.context("handshake")?;
         let transport = h3_quinn::Connection::new(connection.clone());
         let (mut driver, requests) = h3::client::new(transport).await.context("HTTP/3")?;
         // Ends with the connection.
@@ -126,7 +118,7 @@ impl Http3 {
     /// # Errors
     /// Where the connection is gone.
     pub async fn send(&self, path: &str) -> Result<Stream> {
-        let request = http::Request::get(format!("https://{NAME}{path}")).body(())?;
+        let request = http::Request::get(format!("https://{SERVER_NAME}{path}")).body(())?;
         let mut stream = self.requests.clone().send_request(request).await?;
         stream.finish().await?;
         Ok(stream)

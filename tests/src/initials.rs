@@ -8,7 +8,7 @@ use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::quic::{ClientConnection, Keys, Version};
 use rustls::{RootCertStore, Side};
 
-use crate::fleet::credentials::NAME;
+use crate::credentials::SERVER_NAME;
 use crate::raw::varint;
 
 /// No server accepts fewer (RFC 9000 section 14.1).
@@ -43,7 +43,7 @@ impl Initials {
         tls.alpn_protocols = vec![b"h3".to_vec()];
         // initial_source_connection_id, of no bytes (RFC 9000 section 18.2).
         let parameters = vec![0x0f, 0x00];
-        let name = NAME.try_into().context("a name for TLS")?;
+        let name = SERVER_NAME.try_into().context("a name for TLS")?;
         let mut client = ClientConnection::new(Arc::new(tls), Version::V1, name, parameters)?;
         let mut hello = Vec::new();
         client.write_hs(&mut hello);

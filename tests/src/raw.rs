@@ -1,5 +1,6 @@
 //! HTTP/3 by hand, a byte at a time: what no client library would send, and what it would hide.
 
+use crate::credentials::SERVER_NAME;
 use quinn::{Connection, RecvStream, SendStream};
 
 /// A variable-length integer (RFC 9000 section 16), in its shortest form.
@@ -25,7 +26,7 @@ pub fn get(path: &str) -> Vec<u8> {
     let literal =
         |name: u8, value: &str| [&[0x50 | name, value.len() as u8], value.as_bytes()].concat();
     let (method_get, scheme_https) = (0xc0 | 17, 0xc0 | 23);
-    let fields = [vec![0, 0, method_get, scheme_https], literal(0, "localhost"), literal(1, path)];
+    let fields = [vec![0, 0, method_get, scheme_https], literal(0, SERVER_NAME), literal(1, path)];
     frame(0x01, &fields.concat())
 }
 

@@ -135,7 +135,7 @@ fn first_flight(config: &quinn::ClientConfig, target: SocketAddr) -> Result<Vec<
     let endpoint = quinn_proto::EndpointConfig::default();
     let mut endpoint = quinn_proto::Endpoint::new(endpoint.into(), None, true, None);
     let (_, mut connection) =
-        endpoint.connect(now, config.clone(), target, tests::fleet::credentials::NAME)?;
+        endpoint.connect(now, config.clone(), target, tests::credentials::SERVER_NAME)?;
     let mut flight = Vec::new();
     loop {
         let mut datagram = Vec::new();

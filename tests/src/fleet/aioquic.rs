@@ -8,10 +8,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 use serde::de::DeserializeOwned;
 
-use super::credentials::NAME;
 use super::namespace::Namespace;
 use super::programs;
 use super::topology::PORT;
+use crate::credentials::SERVER_NAME;
 use crate::http3::Identity;
 
 /// An answer as aioquic saw it.
@@ -55,7 +55,7 @@ impl Aioquic {
     ) -> Result<Self> {
         let mut python = Command::new(programs::python());
         python.arg(programs::script("aioquic_client.py"));
-        python.arg(authority).args([NAME, &anycast.to_string(), &PORT.to_string()]);
+        python.arg(authority).args([SERVER_NAME, &anycast.to_string(), &PORT.to_string()]);
         python.args(memory).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = namespace.enter(|| python.spawn()).context("start python")?;
         let input = process.stdin.take().context("python has no stdin")?;

@@ -9,10 +9,10 @@ use quinn::Endpoint;
 use rustls::pki_types::CertificateDer;
 
 use super::aioquic::Aioquic;
-use super::credentials::{Credentials, NAME};
 use super::namespace::Namespace;
 use super::programs;
 use super::topology::{CLIENT, PORT};
+use crate::credentials::{Files, SERVER_NAME};
 use crate::http3::{self, Http3, Identity};
 
 /// No test takes this long unless it hangs, also when a machine is busy.
@@ -23,7 +23,7 @@ const ASYNC_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Client {
     namespace: Namespace,
     directory: PathBuf,
-    credentials: Credentials,
+    credentials: Files,
     config: quinn::ClientConfig,
 }
 
@@ -31,7 +31,7 @@ impl Client {
     pub(crate) fn new(
         namespace: Namespace,
         directory: PathBuf,
-        credentials: Credentials,
+        credentials: Files,
     ) -> Result<Self> {
         let config = http3::client_config(&credentials.authority_der)?;
         Ok(Self { namespace, directory, credentials, config })
@@ -127,7 +127,7 @@ impl Client {
         let python = programs::python();
         let body = self.namespace.output(
             &python.to_string_lossy(),
-            &[&arguments[0], &arguments[1], NAME, &anycast.to_string(), &PORT.to_string()],
+            &[&arguments[0], &arguments[1], SERVER_NAME, &anycast.to_string(), &PORT.to_string()],
         )?;
         serde_json::from_str(&body).with_context(|| format!("pycurl got {body}"))
     }
@@ -147,8 +147,9 @@ impl Client {
         let _ = std::fs::remove_dir_all(&downloads); // perhaps it is the first run
         std::fs::create_dir_all(&downloads)?;
         let download = format!("--download={}", downloads.display());
-        let sni = format!("--sni={NAME}");
-        let uris: Vec<_> = paths.iter().map(|path| format!("https://{NAME}{path}")).collect();
+        let sni = format!("--sni={SERVER_NAME}");
+        let uris: Vec<_> =
+            paths.iter().map(|path| format!("https://{SERVER_NAME}{path}")).collect();
         let (host, port) = (anycast.to_string(), PORT.to_string());
         let mut arguments = vec![
             "--no-quic-dump",

@@ -64,6 +64,14 @@ impl Namespace {
         &self.name
     }
 
+    /// Makes it.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, usually because this is not root.
+    pub fn add(&self) -> Result<()> {
+        ip_batch(&format!("netns add {}\n", self.name))
+    }
+
     /// Runs `work` on a thread inside the namespace. Processes started there are in it too, and
     /// see this machine's bpffs, which `ip netns exec` would hide.
     ///
@@ -144,7 +152,7 @@ impl Namespace {
 ///
 /// # Errors
 /// Where `ip` refuses one.
-pub(crate) fn ip_batch(lines: &str) -> Result<()> {
+pub fn ip_batch(lines: &str) -> Result<()> {
     let mut ip = Command::new("ip")
         .args(["-batch", "-"])
         .stdin(Stdio::piped())
@@ -162,7 +170,7 @@ pub(crate) fn ip_batch(lines: &str) -> Result<()> {
 ///
 /// # Errors
 /// Where it cannot be mounted, for instance without privilege.
-pub(crate) fn mount_bpffs() -> Result<()> {
+pub fn mount_bpffs() -> Result<()> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     if mounts.lines().any(|line| line.split(' ').nth(1) == Some(BPFFS)) {
         return Ok(());
@@ -201,7 +209,7 @@ fn is_orphan(name: &str) -> bool {
 }
 
 /// Removes namespaces with the processes in them.
-pub(crate) fn remove_namespaces(namespaces: &[Namespace]) {
+pub fn remove_namespaces(namespaces: &[Namespace]) {
     let mut lines = String::new();
     for Namespace { name } in namespaces {
         end_processes(name);

@@ -12,12 +12,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::credentials::Credentials;
 use super::metrics::{Metrics, http_get};
 use super::namespace::Namespace;
 use super::programs;
 use super::topology::{ANYCAST, Bed, MORE_ANYCAST, PLACES, PORT, Place};
 use super::{FleetOptions, Steering, eventually};
+use crate::credentials::Files;
 
 /// A loaded machine verifies and attaches the programs of four nodes in a few seconds.
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -41,7 +41,7 @@ impl Node {
         bed: &Bed,
         place: Place,
         options: &FleetOptions,
-        credentials: &Credentials,
+        credentials: &Files,
         fleet_file: &Path,
     ) -> Result<Self> {
         let directory = bed.name().directory().join(place.name);
@@ -110,7 +110,7 @@ impl Node {
     fn config(
         &self,
         options: &FleetOptions,
-        credentials: &Credentials,
+        credentials: &Files,
         fleet_file: &Path,
     ) -> Result<String> {
         let Place { id, name, .. } = self.place;

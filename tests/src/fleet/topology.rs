@@ -191,8 +191,7 @@ impl Bed {
 
     fn connect(&mut self) -> Result<()> {
         let namespaces = self.namespaces();
-        let names = namespaces.iter().map(Namespace::name);
-        ip_batch(&names.fold(String::new(), |lines, name| lines + &format!("netns add {name}\n")))?;
+        namespaces.iter().try_for_each(Namespace::add)?;
         for namespace in &namespaces {
             // Before there are devices, which take the defaults over. Duplicate address detection
             // would hold an address back for a second; anycast routes are asymmetric by nature.

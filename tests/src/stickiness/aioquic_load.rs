@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::tally::{Phase, Tally};
 use super::{ANSWER_WITHIN, BETWEEN_HANDSHAKES, BETWEEN_REQUESTS, LEAST_REQUESTS};
+use crate::credentials::SERVER_NAME;
 use crate::fleet::client::second_address;
-use crate::fleet::credentials::NAME;
 use crate::fleet::{ANYCAST, Client, PORT, programs};
 
 /// The process. Dropping it ends it.
@@ -23,7 +23,11 @@ impl AioquicLoad {
     pub(super) fn start(client: &Client, connections: usize) -> Result<Self> {
         let mut python = Command::new(programs::python());
         python.arg(programs::script("aioquic_load.py"));
-        python.arg(client.authority()).args([NAME, &PORT.to_string(), &connections.to_string()]);
+        python.arg(client.authority()).args([
+            SERVER_NAME,
+            &PORT.to_string(),
+            &connections.to_string(),
+        ]);
         python.args(
             [ANSWER_WITHIN, BETWEEN_HANDSHAKES, BETWEEN_REQUESTS]
                 .map(|time| time.as_secs_f64().to_string()),

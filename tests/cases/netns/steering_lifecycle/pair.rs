@@ -1,62 +1,55 @@
 //! Two network namespaces joined by a veth pair: `near`, where the edge would run, and `far`.
 
-use std::fs::{self, File};
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use edge_user::config::{
     Admin, AdmissionConfig, Config, Listen, Liveness, Log, LogFormat, NodeConfig, QuicConfig,
     SteeringConfig, SteeringMode, TlsFiles,
 };
-use edge_user::fleet::{EncapsulationSecret, Rotating, Secrets};
+use edge_user::fleet::Secrets;
 use edge_user::netlink::{self, XdpProgram};
-use edge_wire::cid::DEFAULT_LEN;
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, setns};
-use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
-use tests::credentials::id_config;
+use tests::credentials;
+use tests::fleet::namespace::{BedName, Namespace, ip_batch, mount_bpffs, remove_namespaces};
 
 pub(super) const NEAR_IPV4: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
 pub(super) const FAR_IPV4: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
 pub(super) const NEAR_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
 pub(super) const FAR_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
 
-const BPF: &str = "/sys/fs/bpf";
+/// The config of connection IDs that mints, in clear.
+pub(super) const CONFIG_ID: u8 = 1;
 
 /// The namespaces, gone when it is dropped.
 pub(super) struct Pair {
-    name: String,
+    name: BedName,
+    near: Namespace,
+    far: Namespace,
 }
 
 impl Pair {
     pub(super) fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let pair = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("lfh-{}-{pair}", std::process::id());
-        if statfs(BPF).is_ok_and(|found| found.filesystem_type() != BPF_FS_MAGIC) {
-            mount(Some("bpf"), BPF, Some("bpf"), MsFlags::empty(), None::<&str>).expect("mounted");
-        }
-        let pair = Self { name };
-        for side in ["near", "far"] {
-            ip(&format!("netns add {}-{side}", pair.name));
-        }
+        mount_bpffs().expect("mounted");
+        let name = BedName::unique();
+        let (near, far) = (name.namespace("near"), name.namespace("far"));
+        [&near, &far].into_iter().for_each(|namespace| namespace.add().expect("made"));
+        let pair = Self { name, near, far };
         pair.add_devices();
         pair
     }
 
     fn add_devices(&self) {
-        let Self { name } = self;
-        ip(&format!("link add near netns {name}-near type veth peer name far netns {name}-far"));
-        for (side, ipv4, ipv6) in [("near", NEAR_IPV4, NEAR_IPV6), ("far", FAR_IPV4, FAR_IPV6)] {
-            self.inside(side, || {
-                ip(&format!("addr add {ipv4}/24 dev {side}"));
-                ip(&format!("addr add {ipv6}/64 dev {side} nodad"));
-                ip("link set lo up");
-                ip(&format!("link set {side} up"));
-            });
+        let [near, far] = [self.near.name(), self.far.name()];
+        ip(&format!("link add near netns {near} type veth peer name far netns {far}"));
+        let sides =
+            [(&self.near, "near", NEAR_IPV4, NEAR_IPV6), (&self.far, "far", FAR_IPV4, FAR_IPV6)];
+        for (namespace, device, ipv4, ipv6) in sides {
+            let lines = format!(
+                "addr add {ipv4}/24 dev {device}\naddr add {ipv6}/64 dev {device} nodad\n\
+                 link set lo up\nlink set {device} up\n"
+            );
+            namespace.ip(&lines).expect("configured");
         }
     }
 
@@ -67,28 +60,15 @@ impl Pair {
     }
 
     pub(super) fn near<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        self.inside("near", work)
+        self.near.enter(work)
     }
 
     pub(super) fn far<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        self.inside("far", work)
-    }
-
-    /// Runs `work` on a thread in the namespace. (`ip netns exec` would hide the BPF file system.)
-    fn inside<T: Send>(&self, side: &str, work: impl FnOnce() -> T + Send) -> T {
-        let namespace = Path::new("/run/netns").join(format!("{}-{side}", self.name));
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(move || {
-                let namespace = File::open(namespace).expect("made above");
-                setns(namespace, CloneFlags::CLONE_NEWNET).expect("entered");
-                work()
-            });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        self.far.enter(work)
     }
 
     pub(super) fn pins(&self) -> PathBuf {
-        Path::new(BPF).join(&self.name)
+        self.name.pin_directory("near")
     }
 
     /// Node 1 is near, node 2 is far.
@@ -136,32 +116,19 @@ impl Pair {
 
 impl Drop for Pair {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(self.pins()); // where anything was pinned
-        for side in ["near", "far"] {
-            let namespace = format!("{}-{side}", self.name);
-            let _ = Command::new("ip").args(["netns", "del", &namespace]).status(); // best effort
-        }
+        let _ = std::fs::remove_dir_all(self.pins()); // where anything was pinned
+        remove_namespaces(&[self.near.clone(), self.far.clone()]);
     }
 }
 
-/// One config of connection IDs, 2, in clear.
+/// Two configs of connection IDs, of which [`CONFIG_ID`] mints.
 pub(super) fn secrets() -> Secrets {
-    let rotating = Rotating { current: [1; 32], previous: None, next: None };
-    Secrets {
-        connection_ids: vec![id_config(2, DEFAULT_LEN, None)],
-        mint: 2,
-        encapsulation_keys: vec![EncapsulationSecret { key_id: 0, key: [5; 16] }],
-        encapsulate_with: 0,
-        tickets: rotating.clone(),
-        tokens: rotating,
-        worker_hash: [6; 16],
-    }
+    credentials::secrets(CONFIG_ID)
 }
 
-/// Runs `ip` in the namespace of the calling thread.
-pub(super) fn ip(arguments: &str) {
-    let output = Command::new("ip").args(arguments.split(' ')).output().expect("iproute2");
-    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+/// Runs a line of `ip` in the namespace of the calling thread.
+pub(super) fn ip(line: &str) {
+    ip_batch(line).unwrap_or_else(|error| panic!("{error:#}"));
 }
 
 /// The XDP program on a device of the calling thread's namespace.
@@ -171,10 +138,7 @@ pub(super) fn xdp(interface: &str) -> Option<XdpProgram> {
 }
 
 /// Waits until `holds`, for at most ten seconds.
-pub(super) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
-    while !holds() {
-        assert!(Instant::now() < end, "not within ten seconds: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+pub(super) fn eventually(what: &str, holds: impl FnMut() -> bool) {
+    tests::fleet::eventually(what, Duration::from_secs(10), holds)
+        .unwrap_or_else(|error| panic!("{error:#}"));
 }

@@ -15,7 +15,9 @@ use edge_wire::Reason;
 use edge_wire::cid::{Codec, DEFAULT_LEN, ServerId};
 use tokio::sync::mpsc;
 
-use super::pair::{FAR_IPV4, FAR_IPV6, NEAR_IPV4, NEAR_IPV6, Pair, eventually, ip, secrets};
+use super::pair::{
+    CONFIG_ID, FAR_IPV4, FAR_IPV6, NEAR_IPV4, NEAR_IPV6, Pair, eventually, ip, secrets,
+};
 
 const ANYCAST: [IpAddr; 2] = [
     IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)),
@@ -34,8 +36,9 @@ fn config(pair: &Pair, node: u16) -> Config {
 
 fn payload(node: u16) -> Vec<u8> {
     let owner = ServerId { node, worker: 0, generation: 0 };
-    let id =
-        Codec::landfast(2, DEFAULT_LEN, None).expect("valid").encode(&owner.to_bytes(), &[7; 12]);
+    let id = Codec::landfast(CONFIG_ID, DEFAULT_LEN, None)
+        .expect("valid")
+        .encode(&owner.to_bytes(), &[7; 12]);
     [&[0x40][..], id.as_slice(), &[0x5a; 500]].concat()
 }
 
@@ -76,7 +79,7 @@ fn what_the_kernel_encapsulates_the_relay_takes_in() {
     // A veth device receives what its peer's XDP program sends only with a program of its own.
     let peer = pair.far(|| {
         ip(&format!("route add 192.0.2.1 via {NEAR_IPV4}"));
-        ip(&format!("-6 route add 2001:db8::1 via {NEAR_IPV6}"));
+        ip(&format!("route add 2001:db8::1 via {NEAR_IPV6}"));
         Steering::observe("far", 9, true).expect("attached")
     });
     relaying(&pair, |_, inbox| {

@@ -12,7 +12,7 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt,
 };
 
-use super::pair::{Pair, secrets};
+use super::pair::{CONFIG_ID, Pair, secrets};
 
 /// A socket of the group on port 443 of loopback.
 fn worker_socket() -> UdpSocket {
@@ -39,7 +39,7 @@ fn a_datagram_goes_to_the_worker_that_its_connection_id_names() {
         }
         steering.attach_workers(&workers[0]).expect("attached");
 
-        let codec = Codec::landfast(2, DEFAULT_LEN, None).expect("valid");
+        let codec = Codec::landfast(CONFIG_ID, DEFAULT_LEN, None).expect("valid");
         let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("bound");
         for round in 0..20u8 {
             let worker = round % 2;
