@@ -134,6 +134,13 @@ impl Net {
         }
     }
 
+    /// Has a host begin anew as another process: without connections, under the secrets and the
+    /// certificate of `self.fleet` as they are by now.
+    pub fn restart(&mut self, index: usize, own: ServerId, quic: QuicConfig) {
+        let workers = self.hosts[index].owners.workers();
+        self.hosts[index] = Host::new(&self.fleet, own, workers, quic, self.random.draw());
+    }
+
     /// Virtual time since the beginning.
     #[must_use]
     pub fn elapsed(&self) -> Duration {

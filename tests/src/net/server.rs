@@ -1,13 +1,16 @@
 //! A worker without driver: an engine, and an application that gives the bytes asked for.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use edge_user::config::QuicConfig;
+use edge_user::fleet::Secrets;
 use edge_user::quic::cid::Owners;
 use edge_user::quic::engine::{Engine, EngineSetup, Key};
 use edge_user::quic::keys::CountedTickets;
+use edge_user::tls::tickets::FleetTickets;
 use edge_wire::Reason;
 use edge_wire::cid::ServerId;
 use quinn_proto::{Dir, StreamId};
@@ -28,7 +31,8 @@ pub struct Host {
     /// UDP payload bytes out.
     pub bytes_sent: u64,
     /// Its tickets.
-    pub tickets: std::sync::Arc<CountedTickets>,
+    pub tickets: Arc<CountedTickets>,
+    fleet_tickets: Arc<FleetTickets>,
     connections: Vec<Key>,
     answers: Vec<Answer>,
 }
@@ -52,7 +56,10 @@ impl Host {
         seed: u64,
     ) -> Self {
         let owners = fleet.owners(own, workers);
-        let (tls, tickets) = CountedTickets::install(&fleet.server_tls);
+        let fleet_tickets = Arc::new(FleetTickets::new(&fleet.secrets.tickets));
+        let mut tls = rustls::ServerConfig::clone(&fleet.server_tls);
+        tls.ticketer = fleet_tickets.clone();
+        let (tls, tickets) = CountedTickets::install(&Arc::new(tls));
         let mut bytes = [own.worker; 32];
         bytes[..8].copy_from_slice(&seed.to_be_bytes());
         bytes[8..10].copy_from_slice(&own.node.to_be_bytes());
@@ -71,9 +78,20 @@ impl Host {
             bytes_received: 0,
             bytes_sent: 0,
             tickets: tickets.expect("tickets are on"),
+            fleet_tickets,
             connections: Vec::new(),
             answers: Vec::new(),
         }
+    }
+
+    /// Puts other secrets in force while connections live, as a reload of its node does.
+    ///
+    /// # Panics
+    /// Where connection IDs would get another length.
+    pub fn change_secrets(&mut self, secrets: &Secrets) {
+        self.owners = self.owners.with_secrets(secrets);
+        self.engine.change_secrets(secrets, &self.owners).expect("IDs of the same length");
+        self.fleet_tickets.change(&secrets.tickets);
     }
 
     /// How many datagrams ended so.

@@ -142,3 +142,6 @@ impl Arrivals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
