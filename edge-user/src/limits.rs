@@ -251,6 +251,9 @@ pub const DRAIN_MARGIN: Duration = Duration::from_secs(3);
 /// Datagrams that wait for the relay to send them to other nodes. Traffic crosses nodes only while
 /// routes change; a thousand full datagrams are 1.4 MB.
 pub const RELAY_QUEUE: usize = 1024;
+/// Ports that the relay sends from, in each family. Twice as many as the receive queues of a host
+/// that is served well without XDP, so that a hash over them leaves no queue without its share.
+pub const RELAY_SOURCE_PORTS: usize = 16;
 /// Datagrams that the relay takes from a socket, or from its queue, before it looks at the others.
 pub const RELAY_BATCH: usize = 64;
 /// Orders to the relay under way: a scrape, an admin command, a reload.

@@ -73,7 +73,8 @@ pub struct Relay {
     peers: Peers,
     choice: WorkerChoice,
     forwards: Limit,
-    sockets: [Option<std::net::UdpSocket>; 2],
+    /// By family.
+    sockets: [Sockets<std::net::UdpSocket>; 2],
     inbox: mpsc::Receiver<ToRelay>,
     orders: mpsc::Receiver<RelayOrder>,
 }
@@ -91,11 +92,10 @@ impl Relay {
     ) -> io::Result<(Self, RelayHandle)> {
         let own = config.nodes.iter().find(|node| node.id == config.node);
         let port = config.steering.encapsulation_port;
-        let open = |address: Option<IpAddr>| {
-            address.map(|address| socket::open(SocketAddr::new(address, port))).transpose()
-        };
-        let ipv4 = open(own.and_then(|node| node.ipv4).map(IpAddr::V4))?;
-        let ipv6 = open(own.and_then(|node| node.ipv6).map(IpAddr::V6))?;
+        let ipv4 = own.and_then(|node| node.ipv4).map(IpAddr::V4);
+        let ipv6 = own.and_then(|node| node.ipv6).map(IpAddr::V6);
+        let sockets = [ipv4, ipv6].map(|address| Sockets::bind(address, port));
+        let [ipv4, ipv6] = sockets;
         let (to_relay, inbox) = mpsc::channel(limits::RELAY_QUEUE);
         let (to_orders, orders) = mpsc::channel(limits::RELAY_ORDERS);
         let choice = WorkerChoice {
@@ -107,7 +107,7 @@ impl Relay {
         };
         let peers = Peers::new(config, secrets);
         let forwards = admission::forwards(&config.admission, 1);
-        let relay = Self { peers, choice, forwards, sockets: [ipv4, ipv6], inbox, orders };
+        let relay = Self { peers, choice, forwards, sockets: [ipv4?, ipv6?], inbox, orders };
         Ok((relay, RelayHandle { inbox: to_relay, orders: to_orders }))
     }
 
@@ -117,9 +117,8 @@ impl Relay {
     /// Where the runtime cannot watch the sockets.
     pub async fn run(self, workers: Vec<mpsc::Sender<ToWorker>>) -> io::Result<()> {
         let Self { peers, choice, forwards, sockets, mut inbox, mut orders } = self;
-        let [ipv4, ipv6] = sockets;
-        let watch = |socket: Option<std::net::UdpSocket>| socket.map(UdpSocket::from_std);
-        let (ipv4, ipv6) = (watch(ipv4).transpose()?, watch(ipv6).transpose()?);
+        let [ipv4, ipv6] = sockets.map(Sockets::watched);
+        let (ipv4, ipv6) = (ipv4?, ipv6?);
         let mut running = Running {
             peers,
             choice,
@@ -134,11 +133,11 @@ impl Relay {
         let mut leaving = Vec::with_capacity(limits::RELAY_BATCH);
         loop {
             tokio::select! {
-                readable = readable(ipv4.as_ref()) => running.receive(readable?),
-                readable = readable(ipv6.as_ref()) => running.receive(readable?),
+                readable = ipv4.readable() => running.receive(readable?),
+                readable = ipv6.readable() => running.receive(readable?),
                 _ = inbox.recv_many(&mut leaving, limits::RELAY_BATCH), if !inbox.is_closed() => {
                     for datagram in leaving.drain(..) {
-                        running.send(&datagram, ipv4.as_ref(), ipv6.as_ref()).await;
+                        running.send(&datagram, &ipv4, &ipv6).await;
                     }
                 }
                 order = orders.recv() => match order {
@@ -150,10 +149,43 @@ impl Relay {
     }
 }
 
-async fn readable(socket: Option<&UdpSocket>) -> io::Result<&UdpSocket> {
-    match socket {
-        Some(socket) => socket.readable().await.map(|()| socket),
-        None => std::future::pending().await,
+/// The sockets of one family; none where we have no address of it.
+struct Sockets<S> {
+    /// The encapsulation port, that packets of nodes come to.
+    port: Option<S>,
+    /// Ports that packets to nodes leave from.
+    sources: Vec<S>,
+}
+
+impl Sockets<std::net::UdpSocket> {
+    fn bind(address: Option<IpAddr>, port: u16) -> io::Result<Self> {
+        let Some(address) = address else { return Ok(Self { port: None, sources: Vec::new() }) };
+        let port = socket::open(SocketAddr::new(address, port))?;
+        Ok(Self { port: Some(port), sources: socket::open_sources(address)? })
+    }
+
+    /// On the runtime that runs the relay.
+    fn watched(self) -> io::Result<Sockets<UdpSocket>> {
+        let sources = self.sources.into_iter().map(UdpSocket::from_std);
+        Ok(Sockets {
+            port: self.port.map(UdpSocket::from_std).transpose()?,
+            sources: sources.collect::<io::Result<_>>()?,
+        })
+    }
+}
+
+impl Sockets<UdpSocket> {
+    async fn readable(&self) -> io::Result<&UdpSocket> {
+        match &self.port {
+            Some(socket) => socket.readable().await.map(|()| socket),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Always the same for a client, so that its packets stay in order.
+    fn source(&self, client: SocketAddr) -> Option<&UdpSocket> {
+        let count = self.sources.len().max(1);
+        self.sources.get(usize::from(wrap::source_hash(client)) % count)
     }
 }
 
@@ -222,17 +254,25 @@ impl Running {
 
     /// Sends, and waits while the socket's buffer is full: then the inbox fills, and the workers
     /// count what no longer fits.
-    async fn send(&mut self, order: &ToRelay, ipv4: Option<&UdpSocket>, ipv6: Option<&UdpSocket>) {
+    async fn send(
+        &mut self,
+        order: &ToRelay,
+        ipv4: &Sockets<UdpSocket>,
+        ipv6: &Sockets<UdpSocket>,
+    ) {
         if !self.is_within_budget(order.node) {
             return self.count(Reason::ForwardLimited);
         }
         let wrapped = wrap::wrap(&self.peers, order.node, &order.datagram, &mut self.wrapped);
         let reason = match wrapped {
             Err(reason) => reason,
-            Ok(target) => match if target.is_ipv4() { ipv4 } else { ipv6 } {
-                None => Reason::NoNextHop,
-                Some(socket) => sent(socket.send_to(&self.wrapped, target).await),
-            },
+            Ok(target) => {
+                let family = if target.is_ipv4() { ipv4 } else { ipv6 };
+                match family.source(order.datagram.client) {
+                    None => Reason::NoNextHop,
+                    Some(socket) => sent(socket.send_to(&self.wrapped, target).await),
+                }
+            }
         };
         self.count(reason);
     }

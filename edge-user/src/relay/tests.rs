@@ -329,3 +329,36 @@ async fn a_worker_whose_queue_is_full_costs_datagrams_not_the_relay() {
     drop(handle);
     far.await.expect("no panic").expect("no error");
 }
+
+/// The owner's card spreads what the relay sends over its queues, and keeps each client in order.
+#[tokio::test]
+async fn clients_leave_from_ports_of_their_own() {
+    let (secrets, id) = secrets_and_id(ServerId { node: 2, worker: 0, generation: 0 });
+    let port = free_port();
+    let (near, handle) = Relay::bind(&ipv4_only(config(1, port)), &secrets, 0, 1).expect("bound");
+    let far = tokio::net::UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 2), port)).await;
+    let far = far.expect("bound");
+    let near = tokio::spawn(near.run(Vec::new()));
+    let payload = [&[0x40][..], &id, b"protected"].concat();
+    let mut ports = std::collections::BTreeSet::new();
+    for client in 0..200 {
+        let mut both = [0; 2];
+        for source_port in &mut both {
+            let mut datagram = datagram(false, &payload, None);
+            datagram.client.set_port(1024 + client);
+            handle.inbox.send(ToRelay { node: 2, datagram }).await.expect("running");
+            let mut buffer = [0; 1500];
+            let received = far.recv_from(&mut buffer);
+            let received = tokio::time::timeout(Duration::from_secs(5), received).await;
+            let (_, from) = received.expect("in time").expect("received");
+            assert_eq!(from.ip(), Ipv4Addr::new(127, 0, 0, 1), "the node's own address");
+            *source_port = from.port();
+        }
+        assert_eq!(both[0], both[1], "a client stays with its port");
+        ports.insert(both[0]);
+    }
+    assert_eq!(ports.len(), crate::limits::RELAY_SOURCE_PORTS);
+    assert!(!ports.contains(&port));
+    drop(handle);
+    near.await.expect("no panic").expect("no error");
+}

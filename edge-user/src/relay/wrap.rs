@@ -1,10 +1,11 @@
 //! From a client's datagram to the encapsulation for another node: the inner IP and UDP headers
-//! are made anew, because the socket that received the datagram has taken them off.
+//! are made anew, because the socket that received the datagram has taken them off. Of the traffic
+//! class it tells the ECN bits only, so that the DSCP is 0 inside and outside.
 
 use std::net::{IpAddr, SocketAddr};
 
 use edge_wire::Reason;
-use edge_wire::dissect::{IPV4_LEN, IPV6_LEN, UDP_LEN};
+use edge_wire::dissect::{Addresses, IPV4_LEN, IPV6_LEN, UDP_LEN};
 use edge_wire::tunnel::{self, Header};
 
 use super::peers::Peers;
@@ -38,6 +39,22 @@ pub(super) fn wrap(
     let header = Header::sealed(key, peers.key_id, peers.node, inner_len, &covered);
     front.copy_from_slice(&header.to_bytes());
     Ok(SocketAddr::new(address, peers.encapsulation_port))
+}
+
+/// A number for a client's address and port, by which the outer source port is chosen: what the
+/// kernel side makes the port itself of.
+pub(super) fn source_hash(client: SocketAddr) -> u16 {
+    let client = canonical(client);
+    match client.ip() {
+        IpAddr::V4(address) => {
+            let (source, destination) = (&address.octets(), &[0; 4]);
+            tunnel::source_port(&Addresses::V4 { source, destination }, client.port())
+        }
+        IpAddr::V6(address) => {
+            let (source, destination) = (&address.octets(), &[0; 16]);
+            tunnel::source_port(&Addresses::V6 { source, destination }, client.port())
+        }
+    }
 }
 
 fn canonical(address: SocketAddr) -> SocketAddr {
