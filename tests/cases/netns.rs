@@ -14,6 +14,7 @@ mod foreign_program;
 mod forged_encapsulation;
 mod handshakes;
 mod invariants;
+mod live_rotation;
 mod mid_rotation;
 mod other_traffic;
 mod resumption;

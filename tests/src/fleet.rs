@@ -54,7 +54,7 @@ pub use topology::{ANYCAST, Bed, CLIENT, MORE_ANYCAST, PLACES, PORT, Place, SECO
 
 use crate::credentials::Certificates;
 use edge_user::fleet::Secrets;
-use edge_wire::cid::{Codec, DEFAULT_LEN, ServerId};
+use edge_wire::cid::{Codec, ServerId};
 use tap::Tap;
 use topology::INTERFACE;
 
@@ -107,6 +107,8 @@ pub struct FleetOptions {
     pub plain_ids: bool,
     /// Nodes that use a next key of each sort, which the others only know.
     pub rotated: Vec<&'static str>,
+    /// Lines for `[quic]`, beside those that are there.
+    pub quic: &'static str,
     /// Lines for `[admission]`, without the blocklist, which every node has, empty at first.
     pub admission: &'static str,
 }
@@ -125,6 +127,7 @@ impl Default for FleetOptions {
             unknown: Vec::new(),
             plain_ids: false,
             rotated: Vec::new(),
+            quic: "",
             admission: "",
         }
     }
@@ -202,7 +205,7 @@ impl Fleet {
         let secrets = Secrets::load(&self.fleet_file())?;
         let config = secrets.connection_ids.iter().find(|config| config.config_id == secrets.mint);
         let config = config.context("one config mints")?;
-        Ok(Codec::landfast(config.config_id, DEFAULT_LEN, config.key.as_ref())?)
+        Ok(Codec::landfast(config.config_id, config.length, config.key.as_ref())?)
     }
 
     /// A connection ID as an owner mints it.

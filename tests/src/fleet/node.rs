@@ -136,6 +136,7 @@ socket = "{socket}"
 [quic]
 retry_threshold = {retry}
 idle_timeout_seconds = 60
+{quic}
 [admission]
 blocklist = "{blocklist}"
 {admission}
@@ -154,6 +155,7 @@ blocklist = "{blocklist}"
             socket = self.admin_socket().display(),
             retry = options.retry_threshold,
             blocklist = self.blocklist().display(),
+            quic = options.quic,
             admission = options.admission,
         );
         for place in PLACES {
