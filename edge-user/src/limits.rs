@@ -282,6 +282,10 @@ pub const DETACH_WAIT: Duration = Duration::from_secs(2);
 /// Between two looks at it.
 pub const DETACH_POLL: Duration = Duration::from_millis(5);
 
+/// Between two looks at whether the program is still on every interface, where nothing is heard of a
+/// change: somebody who detaches a link is not told of by netlink. One list of devices each time.
+pub const XDP_CHECK: Duration = Duration::from_secs(5);
+
 /// Between two looks into the buffer of sampled verdicts. It holds a few thousand; what does not
 /// fit is lost, as suits samples.
 pub const TRACE_POLL: Duration = Duration::from_millis(100);

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::link::{
     InfoData, InfoVlan, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, VlanProtocol,
@@ -17,7 +18,9 @@ use rtnetlink::packet_route::neighbour::{
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType, RouteVia,
 };
-use rtnetlink::{Error, Handle, RouteMessageBuilder};
+use rtnetlink::{Error, Handle, MulticastGroup, RouteMessageBuilder};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 /// A network device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,6 +180,37 @@ pub async fn resolve(handle: &Handle, interface: u32, address: IpAddr) -> Result
         .replace()
         .execute()
         .await
+}
+
+/// The kernel does not tell of changes.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// No netlink socket could be made.
+    #[error("no netlink socket: {0}")]
+    Socket(#[from] io::Error),
+    /// The socket that tells of changes was closed.
+    #[error("the netlink socket was closed")]
+    Closed,
+}
+
+/// Tells of every change in these groups. Changes are not queued: each leads to a look at all.
+/// Ends when one of `tasks` does, or they are dropped.
+///
+/// # Errors
+/// Where there is no socket to be had.
+pub fn watch(tasks: &mut JoinSet<()>, groups: &[MulticastGroup]) -> io::Result<Arc<Notify>> {
+    let (connection, handle, mut messages) = rtnetlink::new_multicast_connection(groups)?;
+    let changed = Arc::new(Notify::new());
+    let told = Arc::clone(&changed);
+    tasks.spawn(connection);
+    tasks.spawn(async move {
+        // The connection ends when its last handle goes.
+        let _handle = handle;
+        while messages.next().await.is_some() {
+            told.notify_one();
+        }
+    });
+    Ok(changed)
 }
 
 /// Answers questions from where there is no runtime: on a thread of its own, in the network

@@ -16,29 +16,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use edge_wire::maps::Path;
-use futures_util::StreamExt;
 use rtnetlink::{Handle, MulticastGroup};
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::config::{Config, NodeConfig};
 use crate::limits;
-use crate::netlink;
+use crate::netlink::{self, WatchError};
 use crate::nodes::{Liveness, NodeTable};
 use crate::steering::tables::endpoints;
 use path::{Network, NextHop};
 
-/// The kernel does not tell how packets travel.
-#[derive(Debug, thiserror::Error)]
-pub enum NextHopError {
-    /// No netlink socket could be made.
-    #[error("cannot follow routes and neighbours: no netlink socket: {0}")]
-    Socket(#[from] io::Error),
-    /// The socket that tells of changes was closed.
-    #[error("cannot follow routes and neighbours: the netlink socket was closed")]
-    Closed,
-}
+/// What may change the way to a node.
+const GROUPS: &[MulticastGroup] = &[
+    MulticastGroup::Link,
+    MulticastGroup::Neigh,
+    MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv6Route,
+];
 
 /// Another node, and what of the way to it is known from the configuration.
 struct Target {
@@ -69,12 +64,11 @@ pub async fn follow(
     config: &Config,
     nodes: Arc<NodeTable>,
     mut store: impl FnMut(u16, Path, Path),
-) -> Result<Infallible, NextHopError> {
+) -> Result<Infallible, WatchError> {
     let targets = targets(config);
     // Dropped with this future, and the connections with it.
     let mut tasks = JoinSet::new();
-    let changed = Arc::new(Notify::new());
-    watch(&mut tasks, &changed)?;
+    let changed = netlink::watch(&mut tasks, GROUPS)?;
     let (connection, handle, _messages) = rtnetlink::new_connection()?;
     tasks.spawn(connection);
 
@@ -96,7 +90,7 @@ pub async fn follow(
         tokio::select! {
             // No change in this time: a look all the same.
             _ = timeout(limits::NEXT_HOP_REFRESH, changed.notified()) => {}
-            _ = tasks.join_next() => return Err(NextHopError::Closed),
+            _ = tasks.join_next() => return Err(WatchError::Closed),
         }
         sleep(pause.clamp(limits::NEXT_HOP_DEBOUNCE, limits::NEXT_HOP_REFRESH)).await;
     }
@@ -115,26 +109,6 @@ fn targets(config: &Config) -> Vec<Target> {
     let own = config.nodes.iter().find(|node| node.id == config.node);
     let others = config.nodes.iter().filter(|node| node.id != config.node);
     others.map(|node| Target::new(own, node)).collect()
-}
-
-/// Has `changed` notified of every change. Changes are not queued: each leads to a look at all.
-fn watch(tasks: &mut JoinSet<()>, changed: &Arc<Notify>) -> io::Result<()> {
-    let (connection, handle, mut messages) = rtnetlink::new_multicast_connection(&[
-        MulticastGroup::Link,
-        MulticastGroup::Neigh,
-        MulticastGroup::Ipv4Route,
-        MulticastGroup::Ipv6Route,
-    ])?;
-    tasks.spawn(connection);
-    let changed = Arc::clone(changed);
-    tasks.spawn(async move {
-        // The connection ends when its last handle goes.
-        let _handle = handle;
-        while messages.next().await.is_some() {
-            changed.notify_one();
-        }
-    });
-    Ok(())
 }
 
 /// Looks at everything once.

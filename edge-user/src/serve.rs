@@ -8,6 +8,7 @@
 //! The stop, by signal or command: `/readyz` fails so that routers look elsewhere, the workers let
 //! requests in progress end, and only when they are done are the programs detached.
 
+mod attachment;
 mod notify;
 mod pressure;
 mod start;
@@ -179,6 +180,7 @@ async fn serve(edge: Edge, signals: &mut Signals, hang_up: Signal) -> Result<(),
     let commands = edge.socket.serve(Arc::clone(&control));
     let next_hops = start::follow_next_hops(Arc::clone(&control), Arc::clone(&edge.nodes));
     let watchdog = watchdog(Arc::clone(&control));
+    let attachment = attachment::keep(Arc::clone(&control));
     let pressure = pressure::follow(Arc::clone(&control), edge.workers.loads());
     let reloads = reload_on(hang_up, &control);
 
@@ -194,7 +196,8 @@ async fn serve(edge: Edge, signals: &mut Signals, hang_up: Signal) -> Result<(),
 
     // Polled until the process ends: they observe and command the stop too.
     let background = async {
-        let (never, (), (), _, ()) = tokio::join!(commands, next_hops, watchdog, pressure, reloads);
+        let (never, (), (), (), _, ()) =
+            tokio::join!(commands, next_hops, watchdog, attachment, pressure, reloads);
         match never {}
     };
     let life = async {

@@ -11,6 +11,7 @@
 //! | [`tables`] | what goes into the maps; pure |
 //! | `admission` | early drops and budgets while the process runs |
 //! | [`link`] | one interface's XDP link: attach, take over, detach |
+//! | `restore` | attach again what was lost |
 //! | [`pins`] | the directory of pinned links |
 //! | [`trace`] | sampled verdicts |
 //! | [`error`] | why steering cannot start |
@@ -19,6 +20,7 @@ mod admission;
 mod error;
 mod link;
 mod pins;
+mod restore;
 pub(crate) mod tables;
 mod trace;
 
@@ -41,6 +43,7 @@ use crate::next_hop;
 use crate::nodes::{Liveness, UnknownNode};
 pub use error::{ForeignProgram, SteeringError};
 use link::Attached;
+pub use restore::Attachment;
 use tables::Tables;
 pub use trace::Trace;
 
@@ -55,6 +58,8 @@ pub struct Steering {
     /// As the map has it.
     blocked: BTreeSet<Network>,
     attached: Vec<Attached>,
+    /// Of each configured interface, as it was when last looked at.
+    attachments: BTreeMap<String, Attachment>,
 }
 
 /// Packets, by the Reason that each ended with, since the programs were loaded.
@@ -116,8 +121,14 @@ impl Steering {
     fn load(tables: &Tables) -> Result<Self, SteeringError> {
         let ebpf = Ebpf::load(OBJECT).map_err(|error| SteeringError::load("the object", error))?;
         let (local, nodes) = (tables.local, tables.nodes.clone());
-        let mut steering =
-            Self { ebpf, local, nodes, blocked: BTreeSet::new(), attached: Vec::new() };
+        let mut steering = Self {
+            ebpf,
+            local,
+            nodes,
+            blocked: BTreeSet::new(),
+            attached: Vec::new(),
+            attachments: BTreeMap::new(),
+        };
         steering.fill(tables)?;
         let xdp = steering.xdp().and_then(Xdp::load);
         xdp.map_err(|error| SteeringError::load(maps::STEER_NODE, error))?;
@@ -205,6 +216,7 @@ impl Steering {
         let taken_over = attached.taken_over();
         tracing::info!(interface, mode, taken_over, "steer_node is attached");
         self.attached.push(attached);
+        self.attachments.insert(interface.to_owned(), Attachment::Attached);
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use crate::nodes::{Liveness, NodeTable, UnknownNode};
 use crate::quic::driver::{ToWorker, WorkerReport};
 use crate::relay::{RelayHandle, RelayOrder, RelayReport};
 use crate::sandbox::Landlock;
-use crate::steering::{Steering, SteeringError};
+use crate::steering::{Attachment, Steering, SteeringError};
 use crate::tls::tickets::FleetTickets;
 
 /// How far the process is.
@@ -186,6 +186,7 @@ impl Control {
             Some(relay) => relay_report(relay).await,
             None => None,
         };
+        let attachments = self.attachments();
         let steering = self.steering().as_ref().and_then(|steering| {
             steering
                 .reasons()
@@ -201,6 +202,7 @@ impl Control {
             mode: self.config.steering.mode,
             rules: self.rules(),
             landlock: self.landlock,
+            attachments,
         }
     }
 
@@ -225,6 +227,13 @@ impl Control {
     pub fn steering(&self) -> MutexGuard<'_, Option<Steering>> {
         // Whoever panicked left the maps as they were: each change is one entry.
         self.steering.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Each interface that is to have XDP, and whether it has.
+    pub fn attachments(&self) -> Vec<(String, Attachment)> {
+        let steering = self.steering();
+        let list = steering.iter().flat_map(Steering::attachments);
+        list.map(|(interface, attachment)| (interface.clone(), attachment.clone())).collect()
     }
 
     /// Answers a line of the admin socket.

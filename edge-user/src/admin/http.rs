@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::control::{Control, Phase};
 use super::metrics;
 use crate::limits;
+use crate::steering::Attachment;
 
 /// Answers on `listener` for as long as the runtime runs.
 pub async fn serve(listener: TcpListener, control: Arc<Control>) {
@@ -100,8 +101,20 @@ async fn readiness(control: &Control) -> Response<Full<Bytes>> {
         Phase::Serving => stuck(control).await,
     };
     match reason {
-        None => text(StatusCode::OK, "ready\n"),
+        None => text(StatusCode::OK, ready(&control.attachments())),
         Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),
+    }
+}
+
+/// An interface without XDP is no reason to withdraw the node. Its own connections go on as long as
+/// their packets come straight to it; withdrawn, they would come by way of other nodes,
+/// encapsulated, and nothing would take them out. Said all the same, for whoever looks.
+fn ready(attachments: &[(String, Attachment)]) -> String {
+    let lost = attachments.iter().filter(|(_, state)| *state != Attachment::Attached);
+    let lost: Vec<_> = lost.map(|(interface, why)| format!("{interface} ({why})")).collect();
+    match lost.is_empty() {
+        true => "ready\n".into(),
+        false => format!("ready, but nothing is steered on {}\n", lost.join(", ")),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::nodes::Liveness;
 use crate::quic::driver::WorkerReport;
 use crate::relay::RelayReport;
 use crate::sandbox::Landlock;
-use crate::steering::SteeringReport;
+use crate::steering::{Attachment, SteeringReport};
 
 /// All figures of one moment. `None` stands for what does not run, or does not answer.
 pub struct Snapshot {
@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub rules: Rules,
     /// How far the process is confined.
     pub landlock: Landlock,
+    /// Interfaces that are to have XDP.
+    pub attachments: Vec<(String, Attachment)>,
 }
 
 /// The content type of [`render`].
@@ -150,6 +152,16 @@ fn fleet(registry: &Registry, snapshot: &Snapshot) -> Result<()> {
         &["mode"],
     )?;
     mode.with_label_values(&[mode_name(snapshot.mode)]).set(1);
+    let attached = gauge(
+        registry,
+        "landfast_xdp_attached",
+        "1 while steer_node runs on the interface, 0 while it should",
+        &["interface"],
+    )?;
+    for (interface, attachment) in &snapshot.attachments {
+        let value = i64::from(*attachment == Attachment::Attached);
+        attached.with_label_values(&[interface]).set(value);
+    }
     let landlock = gauge(
         registry,
         "landfast_landlock",

@@ -186,6 +186,11 @@ impl Attached {
         &self.interface
     }
 
+    /// Whether it is this program, by the kernel's ID.
+    pub(super) fn is_program(&self, id: u32) -> bool {
+        self.program == id
+    }
+
     /// Whether the link was there before us.
     pub(super) fn taken_over(&self) -> bool {
         self.taken_over

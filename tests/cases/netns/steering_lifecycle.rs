@@ -2,6 +2,7 @@
 //! to another node is found. Each case has its own pair of namespaces, joined by a veth pair.
 
 mod host;
+mod lost;
 mod next_hops;
 mod pair;
 mod relayed;

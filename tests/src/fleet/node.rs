@@ -278,6 +278,14 @@ blocklist = "{blocklist}"
         status.context("it has ended")
     }
 
+    /// What `/readyz` answers: status and words.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub fn ready(&self) -> Result<(u16, String)> {
+        self.http("/readyz")
+    }
+
     /// What the node counts now.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ impl Pair {
         pair
     }
 
-    fn add_devices(&self) {
+    pub(super) fn add_devices(&self) {
         let [near, far] = [self.near.name(), self.far.name()];
         ip(&format!("link add near netns {near} type veth peer name far netns {far}"));
         let sides =
