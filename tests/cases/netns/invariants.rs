@@ -28,8 +28,9 @@ fn the_connection_id_alone_says_where_a_packet_goes() {
     let mut payloads = vec![short_header(&id, 60)];
     payloads.push([&[payloads[0][0] & !FIXED_BIT], &payloads[0][1..]].concat());
     for version in [VERSION_1, VERSION_2, GREASED_VERSION] {
-        // Each of the four types, which versions 1 and 2 number differently.
-        payloads.extend((0..4).map(|kind| long_header(0xc3 | kind << 4, version, &id, 60)));
+        // Each of the four types, which versions 1 and 2 number differently; as long as an Initial
+        // has to be.
+        payloads.extend((0..4).map(|kind| long_header(0xc3 | kind << 4, version, &id, 1200)));
     }
     payloads.push(long_header(0x83, GREASED_VERSION, &id, 60));
     for anycast in ANYCAST {
