@@ -23,6 +23,6 @@ mod retry;
 mod route_changes;
 mod sandbox;
 mod shared_socket;
-mod steering_lifecycle;
+pub(crate) mod steering_lifecycle;
 mod stickiness;
 mod without_native_xdp;

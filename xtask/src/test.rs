@@ -50,11 +50,12 @@ enum Ring {
 }
 
 /// Modules of the binary `cases`, each the beginning of its tests' paths, with their ring.
-const MODULES: [(&str, Ring); 4] = [
+const MODULES: [(&str, Ring); 5] = [
     ("sim::", Ring::PureAndSimulated),
     ("process::", Ring::PureAndSimulated),
     ("kernel::", Ring::Kernel),
     ("netns::", Ring::Namespaces),
+    ("devices::", Ring::DebianKernels),
 ];
 
 /// What became of a ring, or of a part of it.
@@ -97,10 +98,10 @@ fn needs(rings: &[Ring]) -> setup::Needs {
     let debian_kernels = rings.contains(&Ring::DebianKernels);
     let mut packages = Vec::new();
     if namespaces || debian_kernels {
-        packages.push(setup::IPROUTE);
+        packages.extend([setup::IPROUTE, setup::ETHTOOL]);
     }
     if namespaces {
-        packages.extend([setup::ETHTOOL, setup::GTLSCLIENT, setup::BIRD]);
+        packages.extend([setup::GTLSCLIENT, setup::BIRD]);
     }
     if debian_kernels {
         packages.extend(kernels::PACKAGES);

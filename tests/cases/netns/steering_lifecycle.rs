@@ -4,7 +4,7 @@
 mod host;
 mod lost;
 mod next_hops;
-mod pair;
+pub(crate) mod pair;
 mod relayed;
 mod workers;
 

@@ -8,7 +8,8 @@
 //! | [`results`] | what its cases came to, by name |
 //!
 //! The test binary is this host's own, with the libraries it was linked to: only the kernel is
-//! another.
+//! another. Debian's kernels also have what this host's may lack, VLAN devices and bonds: the module
+//! `devices` of the cases runs here and in no other ring.
 
 mod image;
 mod machine;
@@ -33,8 +34,9 @@ const SERIES: [(&str, &str); 2] = [
     ("linux-image-6.12-amd64", "6.12."),
 ];
 
-/// Beginnings of the paths of the cases that run in the machine.
-const CASES: [&str; 1] = ["kernel::"];
+/// Beginnings of the paths of the cases that run in the machine: of those in network namespaces the
+/// ones that start nothing but `ip` and `ethtool`.
+const CASES: [&str; 3] = ["kernel::", "devices::", "netns::steering_lifecycle::"];
 
 /// Modules of the kernel that the cases use. Some are built in where others have them apart.
 const MODULES: [&str; 3] = ["veth", "8021q", "bonding"];

@@ -13,23 +13,23 @@ use edge_user::netlink::{self, XdpProgram};
 use tests::credentials;
 use tests::fleet::namespace::{BedName, Namespace, ip_batch, mount_bpffs, remove_namespaces};
 
-pub(super) const NEAR_IPV4: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
-pub(super) const FAR_IPV4: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
-pub(super) const NEAR_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
-pub(super) const FAR_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
+pub(crate) const NEAR_IPV4: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
+pub(crate) const FAR_IPV4: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
+pub(crate) const NEAR_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
+pub(crate) const FAR_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
 
 /// The config of connection IDs that mints, in clear.
-pub(super) const CONFIG_ID: u8 = 1;
+pub(crate) const CONFIG_ID: u8 = 1;
 
 /// The namespaces, gone when it is dropped.
-pub(super) struct Pair {
+pub(crate) struct Pair {
     name: BedName,
     near: Namespace,
     far: Namespace,
 }
 
 impl Pair {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         mount_bpffs().expect("mounted");
         let name = BedName::unique();
         let (near, far) = (name.namespace("near"), name.namespace("far"));
@@ -54,25 +54,30 @@ impl Pair {
     }
 
     /// New devices under the old names, as a driver makes them that is loaded again.
-    pub(super) fn replace_devices(&self) {
+    pub(crate) fn replace_devices(&self) {
         self.near(|| ip("link del near"));
         self.add_devices();
     }
 
-    pub(super) fn near<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    /// The name of the far namespace.
+    pub(crate) fn far_name(&self) -> &str {
+        self.far.name()
+    }
+
+    pub(crate) fn near<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.near.enter(work)
     }
 
-    pub(super) fn far<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn far<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.far.enter(work)
     }
 
-    pub(super) fn pins(&self) -> PathBuf {
+    pub(crate) fn pins(&self) -> PathBuf {
         self.name.pin_directory("near")
     }
 
     /// Node 1 is near, node 2 is far.
-    pub(super) fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         let node = |id, name: &str, ipv4, ipv6| NodeConfig {
             id,
             name: name.into(),
@@ -122,23 +127,23 @@ impl Drop for Pair {
 }
 
 /// Two configs of connection IDs, of which [`CONFIG_ID`] mints.
-pub(super) fn secrets() -> Secrets {
+pub(crate) fn secrets() -> Secrets {
     credentials::secrets(CONFIG_ID)
 }
 
 /// Runs a line of `ip` in the namespace of the calling thread.
-pub(super) fn ip(line: &str) {
+pub(crate) fn ip(line: &str) {
     ip_batch(line).unwrap_or_else(|error| panic!("{error:#}"));
 }
 
 /// The XDP program on a device of the calling thread's namespace.
-pub(super) fn xdp(interface: &str) -> Option<XdpProgram> {
+pub(crate) fn xdp(interface: &str) -> Option<XdpProgram> {
     let links = netlink::ask(async |handle| netlink::links(&handle).await).expect("netlink");
     links.into_iter().find(|link| link.name == interface)?.xdp
 }
 
 /// Waits until `holds`, for at most ten seconds.
-pub(super) fn eventually(what: &str, holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, holds: impl FnMut() -> bool) {
     tests::fleet::eventually(what, Duration::from_secs(10), holds)
         .unwrap_or_else(|error| panic!("{error:#}"));
 }

@@ -22,8 +22,19 @@ const INIT: &str = include_str!("init.sh");
 /// An eBPF object to test instead of the committed one; given on to the cases.
 const OBJECT_VARIABLE: &str = "LANDFAST_EBPF_OBJECT";
 
+/// What a case loads as somebody else's; at the place that it has here, as seen from `tests`.
+const COMMITTED: &str = "edge-ebpf/object/landfast.o";
+
 /// Folders that are mounted on, or written to.
 const FOLDERS: [&str; 8] = ["bin", "dev", "proc", "run", "sbin", "sys", "tmp", "var"];
+
+/// Programs that `init` and the cases start, and their places.
+const PROGRAMS: [(&str, &str); 4] = [
+    ("busybox", "bin/busybox"),
+    ("ip", "bin/ip"),
+    ("ethtool", "bin/ethtool"),
+    ("modprobe", "sbin/modprobe"),
+];
 
 /// How many cases run at a time: as many as the machine has CPUs.
 const THREADS: &str = "2";
@@ -55,13 +66,15 @@ impl Image<'_> {
         // iproute2 keeps names of network namespaces below /var/run.
         std::os::unix::fs::symlink("/run", root.join("var/run"))?;
         add_program(&root, self.binary, "bin/cases")?;
-        for (name, place) in
-            [("busybox", "bin/busybox"), ("ip", "bin/ip"), ("modprobe", "sbin/modprobe")]
-        {
+        for (name, place) in PROGRAMS {
             let program = process::find(name).with_context(|| format!("{name} is missing"))?;
             add_program(&root, &program, place)?;
         }
         self.add_modules(&root)?;
+        let repository = process::root();
+        let below = root.join(repository.strip_prefix("/").context("an absolute path")?);
+        fs::create_dir_all(below.join("tests"))?;
+        add(&below, &repository.join(COMMITTED), Path::new(COMMITTED))?;
         fs::write(root.join("load-modules"), self.load_modules())?;
         fs::write(root.join("run-cases"), self.run_cases(&root)?)?;
         fs::write(root.join("init"), INIT)?;
