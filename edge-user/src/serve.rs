@@ -73,8 +73,15 @@ impl Inputs {
 
     /// What will do, but not well.
     #[must_use]
-    pub fn warnings(&self) -> &[String] {
-        &self.tls.warnings
+    pub fn warnings(&self) -> Vec<String> {
+        let quic = &self.config.quic;
+        let kept_alive = quic.connection_id_lifetime <= quic.idle_timeout;
+        let kept_alive = kept_alive.then(|| {
+            "`connection_id_lifetime_seconds` is not longer than `idle_timeout_seconds`: each \
+             new connection ID keeps a connection alive that nobody uses"
+                .to_owned()
+        });
+        self.tls.warnings.iter().cloned().chain(kept_alive).collect()
     }
 }
 

@@ -7,9 +7,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::metrics::Snapshot;
-use super::protocol::{Answer, NodeStatus, Request, Status, WorkerStatus};
+use super::protocol::{Answer, KeysInForce, NodeStatus, Request, Status, WorkerStatus};
 use crate::admission::Rules;
 use crate::config::{Config, SteeringMode};
+use crate::current::Current;
 use crate::fleet::Secrets;
 use crate::limits;
 use crate::nodes::{Liveness, NodeTable, UnknownNode};
@@ -61,7 +62,7 @@ pub struct Parts {
     /// The process among those of its node.
     pub generation: u8,
     /// What the fleet shares, as it is in force everywhere in the process.
-    pub secrets: Arc<Secrets>,
+    pub secrets: Secrets,
     /// The tickets of all workers.
     pub tickets: Arc<FleetTickets>,
 }
@@ -78,8 +79,10 @@ pub struct Control {
     generation: u8,
     phase: watch::Sender<Phase>,
     started: Instant,
+    /// As they are in force in every part of the process.
+    pub(super) secrets: Current<Secrets>,
     /// Held by the one reload that is under way.
-    pub(super) secrets: tokio::sync::Mutex<Arc<Secrets>>,
+    pub(super) reloading: tokio::sync::Mutex<()>,
     pub(super) tickets: Arc<FleetTickets>,
 }
 
@@ -110,7 +113,8 @@ impl Control {
             generation,
             phase: watch::Sender::new(Phase::Starting),
             started: Instant::now(),
-            secrets: tokio::sync::Mutex::new(secrets),
+            secrets: Current::new(secrets),
+            reloading: tokio::sync::Mutex::new(()),
             tickets,
         }
     }
@@ -275,6 +279,7 @@ impl Control {
 
     async fn status(&self) -> Status {
         let reports = self.reports().await;
+        let secrets = self.secrets.load();
         let worker = |(worker, report): (usize, &Option<WorkerReport>)| {
             let figure = |figure: fn(&WorkerReport) -> u64| report.as_ref().map_or(0, figure);
             WorkerStatus {
@@ -294,6 +299,14 @@ impl Control {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             steering: mode_name(self.config.steering.mode).to_owned(),
             uptime_seconds: self.started.elapsed().as_secs(),
+            connection_ids: KeysInForce {
+                made_under: secrets.mint,
+                read: secrets.connection_ids.iter().map(|config| config.config_id).collect(),
+            },
+            encapsulation: KeysInForce {
+                made_under: secrets.encapsulate_with,
+                read: secrets.encapsulation_keys.iter().map(|key| key.key_id).collect(),
+            },
             workers: reports.iter().enumerate().map(worker).collect(),
         }
     }

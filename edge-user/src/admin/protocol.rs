@@ -117,8 +117,21 @@ pub struct Status {
     pub steering: String,
     /// Since the start, in seconds.
     pub uptime_seconds: u64,
+    /// Configs of connection IDs.
+    pub connection_ids: KeysInForce,
+    /// Keys of the encapsulation between nodes.
+    pub encapsulation: KeysInForce,
     /// The workers, in order.
     pub workers: Vec<WorkerStatus>,
+}
+
+/// Which keys of a sort are in force: their IDs, so that nodes can be compared in a rotation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysInForce {
+    /// What is new is made under this one.
+    pub made_under: u8,
+    /// What is made under these is read.
+    pub read: Vec<u8>,
 }
 
 /// How a worker fares.

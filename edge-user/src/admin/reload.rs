@@ -72,9 +72,9 @@ impl Control {
     }
 
     async fn reload_files(&self) -> Result<Reloaded, ReloadError> {
-        let mut in_force = self.secrets.lock().await;
+        let _turn = self.reloading.lock().await;
         let path = &self.config().fleet_file;
-        let change = in_force.change_to(Secrets::load(path)?);
+        let change = self.secrets.load().change_to(Secrets::load(path)?);
         let Change { between, after, words: mut changes, warnings } =
             change.map_err(|refused| ReloadError::Refused(path.clone(), refused))?;
         let blocklist = self.read_blocklist()?;
@@ -82,9 +82,8 @@ impl Control {
         if !changes.is_empty() {
             // First everything reads the new, then anything makes it: see `Secrets::change_to`.
             for step in [between, after] {
-                let step = Arc::new(step);
-                self.put_in_force(&step).await?;
-                *in_force = step;
+                self.put_in_force(&Arc::new(step.clone())).await?;
+                self.secrets.replace(step);
             }
         }
         if let Some(blocklist) = blocklist {

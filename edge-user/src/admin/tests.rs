@@ -92,7 +92,7 @@ fn control(workers: Vec<mpsc::Sender<ToWorker>>) -> Arc<Control> {
         rules,
         landlock: Landlock::Partial,
         generation,
-        secrets: Arc::new(secrets),
+        secrets,
         tickets,
     }))
 }
@@ -246,6 +246,7 @@ async fn commands_of_the_socket_take_effect() {
     };
     assert_eq!((status.phase.as_str(), status.generation), ("serving", 3));
     assert_eq!(status.workers[0].connections, 7);
+    assert_eq!((status.connection_ids.made_under, status.connection_ids.read), (0, vec![0]));
     assert_eq!(ask(&path, Request::Drain {}).await.expect("begun"), Answer::Done {});
     control.draining().await;
     assert_eq!(control.phase(), Phase::Draining);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use edge_user::admin::client;
 use edge_user::admin::protocol::{
-    Answer, BlocklistChange, NodeStatus, Reloaded, Request, Status, word,
+    Answer, BlocklistChange, KeysInForce, NodeStatus, Reloaded, Request, Status, word,
 };
 use edge_user::config::Host;
 use edge_user::nodes::Liveness;
@@ -117,12 +117,19 @@ fn table(nodes: &[NodeStatus]) -> String {
     std::iter::once(heading).chain(nodes.iter().map(row)).collect::<Vec<_>>().join("\n")
 }
 
+fn keys(what: &str, made: &str, KeysInForce { made_under, read }: &KeysInForce) -> String {
+    let read: Vec<_> = read.iter().map(u8::to_string).collect();
+    format!("{what}: {made} {made_under}, read under {}", read.join(", "))
+}
+
 fn summary(status: &Status) -> String {
     let Status { phase, node, name, site, generation, version, steering, .. } = status;
     let uptime = status.uptime_seconds;
     let mut lines = vec![
         format!("{phase}, up {uptime} s: node {node} ({name}) at {site}, generation {generation}"),
         format!("version {version}, steering {steering}"),
+        keys("connection IDs", "minted under config", &status.connection_ids),
+        keys("packets to nodes", "sent under key", &status.encapsulation),
     ];
     for worker in &status.workers {
         let number = worker.worker;

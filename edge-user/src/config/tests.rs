@@ -146,6 +146,11 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         "[quic]\nidle_timeout_seconds = 0\n[tls]",
         &["`idle_timeout_seconds` is 0: it must be 1 to 600"],
     ),
+    (
+        "[tls]",
+        "[quic]\nconnection_id_lifetime_seconds = 86401\n[tls]",
+        &["`connection_id_lifetime_seconds` is 86401: it must be 1 to 86400"],
+    ),
     ("[tls]", "[quic]\nmax_connections = 0\n[tls]", &["`max_connections` is 0"]),
     ("[listen]", "drain_seconds = 3601\n[listen]", &["`drain_seconds` is 3601"]),
     ("\"/etc/landfast/key.pem\"", "\"key.pem\"", &["`key` is not an absolute path"]),

@@ -87,7 +87,7 @@ pub(super) fn start(inputs: Inputs) -> Result<Edge, ServeError> {
         rules,
         landlock,
         generation,
-        secrets: Arc::clone(&inputs.secrets),
+        secrets: Secrets::clone(&inputs.secrets),
         tickets: Arc::clone(&inputs.tls.tickets),
     }));
     Ok(Edge { inputs, control, nodes, workers, relay, listener, socket, _state: state })

@@ -175,6 +175,38 @@ fn no_request_fails_while_every_key_changes_again_and_again() {
     ensure_nothing_was_lost(&fleet).expect("no packet is lost");
 }
 
+/// A client that nobody here wrote gives up its IDs when it is asked to (RFC 9000 section 5.1.2).
+#[test]
+fn aioquic_moves_to_the_config_that_mints() {
+    let fleet = Fleet::start(&options()).expect("a fleet");
+    for (config, anycast) in (1..).zip(ANYCAST) {
+        fleet.router().route_to(&["a1"]).expect("routed");
+        let mut client = fleet.client().aioquic(anycast).expect("started");
+        client.connected().expect("connected");
+        let first = client.identity().expect("answered");
+        fleet.router().route_to(&["a2"]).expect("routed");
+        change(&fleet, |secrets| secrets.connection_ids.push(id_config(config, 17, config)))
+            .expect("known everywhere");
+        change(&fleet, |secrets| secrets.mint = config).expect("used everywhere");
+        let mut moved = || {
+            let tap = fleet.tap().expect("a tap");
+            for _ in 0..3 {
+                assert_eq!(client.identity().expect("answered"), first);
+            }
+            let heard = tap.heard().into_iter().filter(is_short_to_anycast);
+            let used: BTreeSet<_> = heard.map(|heard| config_id(heard.payload[1])).collect();
+            used == [u32::from(config)].into()
+        };
+        eventually("it uses the new config", Duration::from_secs(15), &mut moved).expect("moved");
+        change(&fleet, |secrets| {
+            secrets.connection_ids.retain(|old| old.config_id == config);
+        })
+        .expect("the old one goes");
+        assert_eq!(client.identity().expect("answered"), first);
+    }
+    ensure_nothing_was_lost(&fleet).expect("no packet is lost");
+}
+
 /// The fleet rolls to another length: one node has begun anew, the others not yet.
 #[test]
 fn nodes_of_two_lengths_forward_to_each_other() {

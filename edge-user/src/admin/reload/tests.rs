@@ -47,7 +47,7 @@ impl Edge {
             rules,
             landlock: crate::sandbox::Landlock::Partial,
             generation: 0,
-            secrets: Arc::new(secrets.clone()),
+            secrets: secrets.clone(),
             tickets: Arc::new(FleetTickets::new(&secrets.tickets)),
         });
         fleet::write(&path, &secrets, true).expect("written");
