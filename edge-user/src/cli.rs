@@ -1,6 +1,7 @@
 //! The command line: its words, and what each does.
 
 mod ask;
+mod check;
 mod log;
 
 use std::error::Error;
@@ -42,7 +43,10 @@ enum Command {
     /// Logs go to standard error. The service manager is told when connections are taken
     /// (READY=1) and when the stop begins. A second signal ends the process at once.
     Serve(ConfigPath),
-    /// Check the configuration and the files it names, and say what is wrong.
+    /// Check the configuration, the files it names and this host, and say what is wrong.
+    ///
+    /// Exit code 2: a file is wrong. 1: the host is not fit for steering, and `serve` would not
+    /// start.
     CheckConfig {
         #[command(flatten)]
         config: ConfigPath,
@@ -50,6 +54,9 @@ enum Command {
         /// host has.
         #[arg(long)]
         no_host: bool,
+        /// One line of JSON on standard output.
+        #[arg(long)]
+        json: bool,
     },
     /// The secrets that all nodes share.
     #[command(subcommand)]
@@ -189,7 +196,9 @@ fn ended(code: u8, error: &dyn Error) -> Ended {
 pub(crate) fn run() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Serve(path) => serve(&path.config),
-        Command::CheckConfig { config, no_host } => check_config(&config.config, no_host),
+        Command::CheckConfig { config, no_host, json } => {
+            check::check(&config.config, no_host, json)
+        }
         Command::Fleet(Fleet::Init { path, plain, length, force }) => {
             fleet_init(&path, plain, length, force)
         }
@@ -221,31 +230,6 @@ fn serve(path: &Path) -> Outcome {
     };
     let inputs = Inputs::load(config).map_err(|error| log_as(WRONG, &error))?;
     serve::run(inputs).map_err(|error| log_as(FAILED, &error))
-}
-
-fn check_config(path: &Path, no_host: bool) -> Outcome {
-    let host = match no_host {
-        true => Host::elsewhere(),
-        false => Host::read().map_err(|error| ended(FAILED, &error))?,
-    };
-    let config = load(path, &host)?;
-    let summary = format!(
-        "{} is good: node {} ({}) of {}, {} anycast addresses on UDP port {}, steering {}",
-        path.display(),
-        config.node,
-        config.our_node().name,
-        config.nodes.len(),
-        config.listen.anycast.len(),
-        config.listen.port,
-        edge_user::admin::control::mode_name(config.steering.mode),
-    );
-    if !no_host {
-        let inputs = Inputs::load(config).map_err(|error| ended(WRONG, &error))?;
-        for warning in inputs.warnings() {
-            eprintln!("landfast-edge: warning: {warning}");
-        }
-    }
-    say(&summary)
 }
 
 fn load(path: &Path, host: &Host) -> Result<Config, Ended> {

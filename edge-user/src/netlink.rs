@@ -9,8 +9,8 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt};
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::link::{
-    InfoData, InfoVlan, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, VlanProtocol,
-    XdpAttached,
+    InfoData, InfoKind, InfoVlan, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
+    VlanProtocol, XdpAttached,
 };
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourState,
@@ -35,6 +35,10 @@ pub struct Link {
     pub mtu: u32,
     /// What it is a VLAN of.
     pub vlan: Option<Vlan>,
+    /// Index of the device that it is a member of: a bond, a bridge.
+    pub master: Option<u32>,
+    /// It is a bond.
+    pub is_bond: bool,
     /// The XDP program that runs on it.
     pub xdp: Option<XdpProgram>,
 }
@@ -243,6 +247,8 @@ fn link(message: &LinkMessage) -> Link {
         mac: None,
         mtu: 0,
         vlan: None,
+        master: None,
+        is_bond: false,
         xdp: None,
     };
     let mut parent = 0;
@@ -255,7 +261,11 @@ fn link(message: &LinkMessage) -> Link {
             LinkAttribute::Address(bytes) if is_ethernet => {
                 link.mac = <[u8; 6]>::try_from(&bytes[..]).ok();
             }
-            LinkAttribute::LinkInfo(infos) => vlan = infos.iter().find_map(vlan_of),
+            LinkAttribute::Controller(index) => link.master = Some(*index),
+            LinkAttribute::LinkInfo(infos) => {
+                vlan = infos.iter().find_map(vlan_of);
+                link.is_bond = infos.contains(&LinkInfo::Kind(InfoKind::Bond));
+            }
             LinkAttribute::Xdp(attributes) => link.xdp = xdp(attributes),
             _ => {}
         }
@@ -345,9 +355,24 @@ mod tests {
             mac: Some([2, 0, 0, 0, 0, 1]),
             mtu: 1500,
             vlan: Some(Vlan { parent: 2, id: 100, is_service_tag: false }),
+            master: None,
+            is_bond: false,
             xdp: None,
         };
         assert_eq!(link(&message), expected);
+    }
+
+    #[test]
+    fn a_bond_and_its_members_are_told_apart() {
+        let read = |attributes| {
+            let mut message = LinkMessage::default();
+            message.attributes = attributes;
+            link(&message)
+        };
+        let member = read(vec![LinkAttribute::Controller(9)]);
+        assert_eq!((member.master, member.is_bond), (Some(9), false));
+        let bond = read(vec![LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bond)])]);
+        assert_eq!((bond.master, bond.is_bond), (None, true));
     }
 
     #[test]

@@ -47,6 +47,10 @@ pub struct InterfaceFacts {
     pub offloads: Option<Offloads>,
     /// Somebody else's XDP program on it.
     pub foreign_program: Option<ForeignProgram>,
+    /// The device that carries its frames, where it is a VLAN.
+    pub vlan_of: Option<String>,
+    /// The bond that it is a member of.
+    pub member_of: Option<String>,
 }
 
 /// How bad a finding is.
@@ -113,9 +117,10 @@ fn with_xdp(
         findings.push(finding(
             Severity::Error,
             format!("another XDP program runs on {name}: {program}"),
-            "stop what attached it, or set mode = \"user-space\"".into(),
+            program.cure().into(),
         ));
     }
+    composed(config, name, interface, findings);
     // The kernel takes the larger of the two; 1 is strict (ip-sysctl.rst).
     if interface.rp_filter.max(facts.rp_filter_all) == Some(1) {
         findings.push(finding(
@@ -151,6 +156,29 @@ fn with_xdp(
             ),
             format!("ip link set dev {name} mtu {needed}"),
         ));
+    }
+}
+
+/// Devices made of others: XDP belongs where the frames come in, once.
+fn composed(config: &Config, name: &str, interface: &InterfaceFacts, findings: &mut Vec<Finding>) {
+    let instead = |other: &str| match config.listen.interfaces.iter().any(|known| known == other) {
+        true => format!("remove {name} from listen.interfaces, {other} is there"),
+        false => format!("in listen.interfaces, name {other} instead of {name}"),
+    };
+    if let Some(parent) = &interface.vlan_of {
+        // VLAN devices have no native XDP.
+        let severity = match config.steering.mode {
+            SteeringMode::Native => Severity::Error,
+            _ => Severity::Warning,
+        };
+        let what = format!("{name} is a VLAN: XDP sees its frames, with their tag, on {parent}");
+        findings.push(finding(severity, what, instead(parent)));
+    }
+    if let Some(bond) = &interface.member_of {
+        let what = format!(
+            "{name} is a member of {bond}: packets of the bond's other members are not steered"
+        );
+        findings.push(finding(Severity::Warning, what, instead(bond)));
     }
 }
 

@@ -82,7 +82,8 @@ mod tests {
 
     fn link(index: u32, vlan: Option<Vlan>) -> (u32, Link) {
         let name = format!("eth{index}");
-        (index, Link { index, name, mac: Some(MAC), mtu: 1500, vlan, xdp: None })
+        let (master, is_bond, xdp) = (None, false, None);
+        (index, Link { index, name, mac: Some(MAC), mtu: 1500, vlan, master, is_bond, xdp })
     }
 
     fn network(neighbours: &[(u32, IpAddr, Neighbour)]) -> Network {

@@ -28,7 +28,7 @@ pub fn read(config: &Config) -> std::io::Result<HostFacts> {
     let interfaces: BTreeMap<_, _> = links
         .iter()
         .filter(|link| config.listen.interfaces.contains(&link.name))
-        .map(|link| (link.name.clone(), interface(config, link)))
+        .map(|link| (link.name.clone(), interface(config, link, &links)))
         .collect();
     Ok(HostFacts {
         interfaces,
@@ -39,14 +39,19 @@ pub fn read(config: &Config) -> std::io::Result<HostFacts> {
     })
 }
 
-fn interface(config: &Config, link: &Link) -> InterfaceFacts {
+fn interface(config: &Config, link: &Link, links: &[Link]) -> InterfaceFacts {
     let name = &link.name;
+    let other = |index| links.iter().find(|other| other.index == index);
+    let parent = link.vlan.and_then(|vlan| other(vlan.parent));
+    let bond = link.master.and_then(other).filter(|master| master.is_bond);
     InterfaceFacts {
         mtu: link.mtu,
         // In this tree the dots of a name stay as they are.
         rp_filter: sysctl(&format!("net/ipv4/conf/{name}/rp_filter")),
         offloads: ethtool::offloads(name).ok(),
         foreign_program: steering::foreign_program(config, link),
+        vlan_of: parent.map(|parent| parent.name.clone()),
+        member_of: bond.map(|bond| bond.name.clone()),
     }
 }
 

@@ -9,6 +9,8 @@ fn sound() -> (Config, HostFacts) {
         rp_filter: Some(0),
         offloads: Some(Offloads::default()),
         foreign_program: None,
+        vlan_of: None,
+        member_of: None,
     };
     let facts = HostFacts {
         interfaces: BTreeMap::from([("eth0".into(), interface)]),
@@ -67,6 +69,36 @@ fn a_foreign_program_on_the_device() {
         after(|_, facts| eth0(facts).foreign_program = Some(ForeignProgram { id: 42, name }));
     assert_eq!(finding.severity, Severity::Error);
     assert!(finding.what.contains("xdp_dispatcher (ID 42)"), "{finding}");
+}
+
+#[test]
+fn a_vlan_is_steered_on_its_parent() {
+    let finding = after(|_, facts| eth0(facts).vlan_of = Some("bond0".into()));
+    assert_eq!(finding.severity, Severity::Error);
+    assert_eq!(
+        finding.to_string(),
+        "eth0 is a VLAN: XDP sees its frames, with their tag, on bond0: \
+         in listen.interfaces, name bond0 instead of eth0"
+    );
+    let generic = after(|config, facts| {
+        config.steering.mode = SteeringMode::Generic;
+        eth0(facts).vlan_of = Some("bond0".into());
+    });
+    assert_eq!(generic.severity, Severity::Warning, "there it can be attached");
+}
+
+#[test]
+fn a_bond_is_steered_whole() {
+    let finding = after(|_, facts| eth0(facts).member_of = Some("bond0".into()));
+    assert_eq!(finding.severity, Severity::Warning);
+    assert!(finding.what.starts_with("eth0 is a member of bond0: "), "{finding}");
+    let both = after(|config, facts| {
+        config.listen.interfaces.push("bond0".into());
+        let bond = eth0(facts).clone();
+        facts.interfaces.insert("bond0".into(), bond);
+        eth0(facts).member_of = Some("bond0".into());
+    });
+    assert_eq!(both.change, "remove eth0 from listen.interfaces, bond0 is there");
 }
 
 #[test]

@@ -12,10 +12,7 @@ pub(super) type Cause = Box<dyn Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum SteeringError {
     /// The process may not load BPF programs, or may not attach them.
-    #[error(
-        "no privilege to {doing}: run as root or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or \
-         set mode = \"user-space\""
-    )]
+    #[error("no privilege to {doing}: run as root or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")]
     NoPrivilege {
         /// What was tried.
         doing: &'static str,
@@ -34,7 +31,8 @@ pub enum SteeringError {
     },
     /// The driver refused the program.
     #[error(
-        "{interface} does not run XDP natively ({}): set mode = \"generic\" or \"user-space\"",
+        "{interface} does not run XDP natively ({}): set steering.mode = \"generic\" or \
+         \"user-space\"",
         chain(&**cause)
     )]
     NoNativeXdp {
@@ -44,10 +42,7 @@ pub enum SteeringError {
         cause: Cause,
     },
     /// Somebody else's program is on the interface, and there can be only one.
-    #[error(
-        "another XDP program runs on {interface}: {program}. Stop what attached it, or set \
-         mode = \"user-space\""
-    )]
+    #[error("another XDP program runs on {interface}: {program}. {}", program.cure())]
     ForeignProgram {
         /// The interface.
         interface: String,
@@ -95,6 +90,15 @@ pub enum SteeringError {
 }
 
 impl SteeringError {
+    /// What else may be done where `self` keeps XDP from being attached, to be said behind it.
+    #[must_use]
+    pub const fn otherwise(&self) -> &'static str {
+        match self {
+            Self::NoPrivilege { .. } => ", or set steering.mode = \"user-space\"",
+            _ => "",
+        }
+    }
+
     pub(super) fn load(what: &'static str, cause: impl Into<Cause>) -> Self {
         let cause = cause.into();
         match os_error(&*cause) {
@@ -144,6 +148,23 @@ pub struct ForeignProgram {
     pub name: Option<String>,
 }
 
+/// What our own XDP program is called.
+const OURS: &str = edge_wire::maps::STEER_NODE;
+
+impl ForeignProgram {
+    /// What to do about it.
+    #[must_use]
+    pub fn cure(&self) -> &'static str {
+        match self.name.as_deref() {
+            Some(OURS) => {
+                "It is an edge's, whose pin is not in steering.pin_directory: set that back where \
+                 it was changed, or remove the pin (find /sys/fs/bpf -name 'steer_node-*')"
+            }
+            _ => "Stop what attached it, or set steering.mode = \"user-space\"",
+        }
+    }
+}
+
 impl fmt::Display for ForeignProgram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
@@ -176,7 +197,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "lo does not run XDP natively (bpf_link_create failed: Operation not supported \
-             (os error 95)): set mode = \"generic\" or \"user-space\""
+             (os error 95)): set steering.mode = \"generic\" or \"user-space\""
         );
         let repeated = SteeringError::map("NODES", SteeringError::map("NODES", "missing"));
         assert_eq!(repeated.to_string(), "map NODES: map NODES: missing");
@@ -189,7 +210,9 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "another XDP program runs on eth0: xdp_dispatcher (ID 42). Stop what attached it, or \
-             set mode = \"user-space\""
+             set steering.mode = \"user-space\""
         );
+        let ours = ForeignProgram { id: 42, name: Some("steer_node".into()) };
+        assert!(ours.cure().contains("pin_directory"), "moved, most likely");
     }
 }

@@ -59,7 +59,9 @@ pub(super) fn attach(
 fn pin_error(path: &Path, cause: impl Into<Cause>) -> SteeringError {
     let cause = cause.into();
     match os_error(&*cause) {
-        Some(libc::EPERM) => SteeringError::NoPrivilege { doing: "use pinned BPF links" },
+        Some(libc::EPERM | libc::EACCES) => {
+            SteeringError::NoPrivilege { doing: "use pinned BPF links" }
+        }
         _ => SteeringError::Pin { path: path.into(), cause },
     }
 }
@@ -141,11 +143,15 @@ fn owned(program: &mut Xdp, id: XdpLinkId) -> Result<FdLink, Cause> {
 }
 
 /// The program on a device that is not of ours: neither of this process nor on a link of the pin
-/// directory, which will be taken over.
+/// directory, which will be taken over. Whoever may not look at the link cannot tell: then it is
+/// taken for ours.
 pub(super) fn foreign(pin_directory: &Path, device: &Link) -> Option<ForeignProgram> {
     let on_device = device.xdp?.id;
-    let ours = open(&pins::path(pin_directory, &device.name)).is_ok_and(|(_, id)| id == on_device);
-    (!ours).then(|| name(on_device))
+    match open(&pins::path(pin_directory, &device.name)) {
+        Ok((_, program)) if program == on_device => None,
+        Err(SteeringError::NoPrivilege { .. }) => None,
+        _ => Some(name(on_device)),
+    }
 }
 
 fn name(id: u32) -> ForeignProgram {

@@ -183,7 +183,7 @@ fn a_driver_without_native_xdp_is_an_error_that_says_what_to_set() {
         config.listen.interfaces = vec!["lo".into()];
         let error = Steering::attach(&config, &secrets(), 0, 1).map(drop).expect_err("refused");
         let text = error.to_string();
-        assert!(text.ends_with("set mode = \"generic\" or \"user-space\""), "{text}");
+        assert!(text.ends_with("set steering.mode = \"generic\" or \"user-space\""), "{text}");
     });
 }
 

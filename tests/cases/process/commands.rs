@@ -20,6 +20,43 @@ fn a_good_configuration_is_said_to_be_good() {
 }
 
 #[test]
+fn the_check_says_what_the_host_lacks_in_words_and_for_machines() {
+    let edge = Edge::new("host");
+    edge.make_fleet(); // of addresses that this host does not have
+    let config = edge.path("edge.toml");
+    let words = edge.run(&["check-config", "--config", &config]);
+    let missing = "192.0.2.1 is not an address of this host: packets to it are not taken";
+    assert!(stderr(&words).contains(missing), "{}", stderr(&words));
+
+    let json = |arguments: &[&str]| -> (Option<i32>, serde_json::Value) {
+        let output =
+            edge.run(&[&["check-config", "--json", "--config", &config], arguments].concat());
+        assert!(output.stderr.is_empty(), "{}", stderr(&output));
+        (output.status.code(), serde_json::from_slice(&output.stdout).expect("one line of JSON"))
+    };
+    let (code, report) = json(&[]);
+    assert_eq!((code, &report["good"]), (Some(0), &true.into()), "warnings are no errors");
+    let findings = report["findings"].as_array().expect("a list");
+    let finding = findings.iter().find(|found| found["what"] == missing).expect("found");
+    assert_eq!(finding["severity"], "warning");
+    assert_eq!(finding["change"], "ip addr add 192.0.2.1/32 dev lo");
+    let (code, elsewhere) = json(&["--no-host"]);
+    assert_eq!((code, &elsewhere["findings"]), (Some(0), &serde_json::json!([])));
+
+    // In user space the node's own address must be there.
+    let text = fs::read_to_string(&config).expect("written");
+    fs::write(&config, text.replace("mode = \"off\"", "mode = \"user-space\"")).expect("written");
+    let (code, report) = json(&[]);
+    assert_eq!((code, &report["good"]), (Some(1), &false.into()));
+    assert_eq!(report["findings"][0]["severity"], "error", "errors come first");
+
+    edge.write_config("noed = 1");
+    let (code, report) = json(&[]);
+    assert_eq!(code, Some(2));
+    assert_eq!(report["problems"], serde_json::json!(["there is no setting `noed` here"]));
+}
+
+#[test]
 fn a_bad_configuration_ends_with_2_and_shows_the_place() {
     let edge = Edge::new("bad");
     edge.write_config("fleet_flie = \"/x\"");

@@ -38,7 +38,7 @@ impl Check {
         let mut nodes = nodes.into_iter().collect::<Option<Vec<_>>>();
         if let Some((id, place)) = ours {
             self.ours(id, place, list.get_ref());
-            // A file that says dead of the node that reads it is one for the others, too.
+            // A list that says unknown of the node that reads it is one for the others, too.
             for node in nodes.iter_mut().flatten().filter(|node| node.id == id) {
                 node.liveness = Liveness::Live;
             }
@@ -160,6 +160,14 @@ impl Check {
             );
             return;
         };
+        if let Some(dead) = ours.liveness.as_ref().filter(|word| word.get_ref() == "dead") {
+            self.refuse(
+                Problem::new("this node is dead by its own list of nodes")
+                    .at(place, "this node")
+                    .at(dead.span(), "dead")
+                    .help("nodes with this list reset its connections: write live on all of them first"),
+            );
+        }
         let has_address = |node: &&file::Node| addresses_of(node).next().is_some();
         for other in nodes.iter().filter(has_address) {
             let ipv4 = ours.ipv4.is_some() && other.ipv4.is_some();
