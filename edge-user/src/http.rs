@@ -24,4 +24,6 @@ pub struct Place {
     pub site: Arc<str>,
     /// Requests read by this worker.
     pub requests: Rc<Cell<u64>>,
+    /// Answers of this worker that the deadline of a drain cut off.
+    pub cut: Cell<u64>,
 }

@@ -104,7 +104,7 @@ pub enum ServeError {
     #[error("the admin socket {0} cannot be bound: {1}")]
     AdminSocket(PathBuf, #[source] io::Error),
     /// The kernel programs.
-    #[error("steering cannot start: {0}")]
+    #[error("steering cannot start: {0}{otherwise}", otherwise = .0.otherwise())]
     Steering(#[from] SteeringError),
     /// The encapsulation port in user space.
     #[error("the relay cannot start: {0}")]
@@ -121,6 +121,9 @@ pub enum ServeError {
     /// A worker is gone while it should serve: a fault of ours, see the log.
     #[error("worker {0} ended by itself: so does the process, to be started anew")]
     WorkerEnded(u8),
+    /// A worker ended by a panic while it drained: its connections were cut.
+    #[error("worker {0} panicked while it drained, a fault of ours: its connections were cut")]
+    WorkerPanicked(u8),
     /// The relay is gone while it should serve.
     #[error("the relay ended by itself: so does the process, to be started anew")]
     RelayEnded,
@@ -177,7 +180,11 @@ impl Signals {
 async fn reload_on(mut hang_up: Signal, control: &Control) {
     while hang_up.recv().await.is_some() {
         tracing::info!(by = "SIGHUP", "told to reload");
+        notify::reloading();
         drop(control.reload().await);
+        if control.phase() == Phase::Serving {
+            notify::ready("serving");
+        }
     }
 }
 
@@ -228,10 +235,7 @@ async fn serve(edge: Edge, signals: &mut Signals, hang_up: Signal) -> Result<(),
     };
     admin.abort();
     match ended {
-        Ok(()) => {
-            finish(&control, edge.workers);
-            Ok(())
-        }
+        Ok(()) => finish(&control, edge.workers),
         Err(ServeError::Stuck(worker)) => {
             start::detach(&control);
             Err(ServeError::Stuck(worker))
@@ -265,15 +269,33 @@ async fn drain(
     workers.drain(Instant::now() + config.drain).await
 }
 
-fn finish(control: &Control, workers: workers::Workers) {
+fn finish(control: &Control, workers: workers::Workers) -> Result<(), ServeError> {
     start::detach(control);
+    let (mut cut, mut panicked) = (0, None);
     for (worker, report) in workers.join().into_iter().enumerate() {
         match report {
-            Some(report) => tracing::info!(worker, requests = report.requests, "worker ended"),
-            None => tracing::error!(worker, "worker panicked at its end"),
+            Some(report) => {
+                cut += report.requests_cut;
+                tracing::info!(worker, requests = report.requests, "worker ended");
+            }
+            None => panicked = Some(worker as u8),
         }
     }
-    tracing::info!("stopped");
+    if cut > 0 {
+        let drain_seconds = control.config().drain.as_secs();
+        tracing::warn!(
+            requests = cut,
+            drain_seconds,
+            "requests were cut off: the drain was too short"
+        );
+    }
+    match panicked {
+        Some(worker) => Err(ServeError::WorkerPanicked(worker)),
+        None => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+    }
 }
 
 /// Tells the service manager, as often as it asks for, that every worker answers.

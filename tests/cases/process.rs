@@ -3,6 +3,7 @@
 mod commands;
 mod reload;
 mod serve_and_stop;
+mod service_manager;
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -108,14 +109,20 @@ nodes = [
     }
 
     fn start(&mut self) {
+        self.start_with(&[]);
+        let ready = || matches!(self.get("/readyz"), Some((200, _)));
+        eventually("it is ready", ready, || self.log());
+    }
+
+    /// Starts it with these variables in its environment, and does not wait.
+    fn start_with(&mut self, environment: &[(&str, &str)]) {
         assert!(self.child.is_none(), "it runs already");
         let log = File::create(self.path("log")).expect("a log file");
         let mut command = Command::new(programs::edge());
         command.args(["serve", "--config", &self.path("edge.toml")]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.envs(environment.iter().copied());
         self.child = Some(command.spawn().expect("it can be started"));
-        let ready = || matches!(self.get("/readyz"), Some((200, _)));
-        eventually("it is ready", ready, || self.log());
     }
 
     fn log(&self) -> String {

@@ -4,6 +4,7 @@ mod admission;
 mod drain;
 mod hostile;
 mod ownership;
+mod panic;
 mod rotation;
 mod serving;
 mod transfer;

@@ -29,7 +29,12 @@ impl Node {
     /// Starts it, with so many workers.
     #[must_use]
     pub fn start(workers: u8) -> Self {
-        let fleet = Fleet::new(&[1]);
+        Self::of(Fleet::new(&[1]), workers)
+    }
+
+    /// Starts it, with what `fleet` gives its node 1, and so many workers.
+    #[must_use]
+    pub fn of(fleet: Fleet, workers: u8) -> Self {
         let own = ServerId { node: 1, worker: 0, generation: 3 };
         let owners = fleet.owners(own, workers);
         let sockets = bind_group(0, workers).expect("a free port");

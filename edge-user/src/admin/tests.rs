@@ -57,6 +57,7 @@ fn answering(worker: u8) -> mpsc::Sender<ToWorker> {
                     datagrams_received: 0,
                     datagrams_sent: 0,
                     requests: 9,
+                    requests_cut: 0,
                     resumed: 0,
                     frames_refused: 4,
                 });

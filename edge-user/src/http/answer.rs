@@ -138,6 +138,7 @@ mod tests {
             name: "ams1".into(),
             site: "ams".into(),
             requests: Default::default(),
+            cut: Default::default(),
         };
         let client = "203.0.113.9:4711".parse().expect("an address");
         let (head, mut body) =

@@ -96,7 +96,14 @@ impl Session {
         self.serve_until(|session, cx| {
             let finished =
                 session.requests.is_empty() && session.connection.poll_delivered(cx).is_ready();
-            if finished { Poll::Ready(()) } else { deadline.as_mut().poll(cx) }
+            if finished {
+                return Poll::Ready(());
+            }
+            ready!(deadline.as_mut().poll(cx));
+            // An answer that is whole, but not with the client yet, is cut off as well.
+            let cut = session.requests.len().max(1) as u64;
+            session.place.cut.set(session.place.cut.get() + cut);
+            Poll::Ready(())
         })
         .await
     }

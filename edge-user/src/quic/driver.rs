@@ -88,6 +88,8 @@ pub struct WorkerReport {
     pub datagrams_sent: u64,
     /// Requests that were read.
     pub requests: u64,
+    /// Answers that the deadline of a drain cut off.
+    pub requests_cut: u64,
     /// Session tickets that were accepted.
     pub resumed: u64,
     /// HTTP/3 frames that declared too much.
@@ -167,7 +169,8 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
         let own = owners.own();
         let engine = Rc::new(RefCell::new(engine));
         let requests = Rc::new(Cell::new(0));
-        let place = Rc::new(Place { own, name, site, requests: requests.clone() });
+        let place =
+            Rc::new(Place { own, name, site, requests: requests.clone(), cut: Cell::new(0) });
         let driver = Driver {
             arrivals: Arrivals::new(engine.clone(), owners, peers, relay, door),
             engine,

@@ -118,3 +118,41 @@ async fn drain(worker: &WorkerHandle, deadline: Instant, patience: Duration) -> 
     };
     timeout(patience, ended).await.is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A worker that panics at its first message, and one that waits for ever.
+    fn one_that_panics_and_one_that_does_not() -> (Workers, mpsc::Receiver<ToWorker>) {
+        let (bad, mut messages) = mpsc::channel(1);
+        let thread = std::thread::spawn(move || {
+            messages.blocking_recv();
+            panic!("on purpose");
+        });
+        let load = || watch::channel(Load::default()).1;
+        let bad = WorkerHandle { inbox: bad, load: load(), thread };
+        let (good, messages) = mpsc::channel(1);
+        let thread = std::thread::spawn(|| panic!("never joined"));
+        (
+            Workers { handles: vec![WorkerHandle { inbox: good, load: load(), thread }, bad] },
+            messages,
+        )
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_panics_is_seen_at_once_whichever_it_is() {
+        let (workers, _good) = one_that_panics_and_one_that_does_not();
+        let deadline = Instant::now();
+        workers.handles[1].inbox.send(ToWorker::Drain { deadline }).await.expect("it waits");
+        assert_eq!(workers.any_ended().await, 1);
+        assert_eq!(workers.join().into_iter().filter(Option::is_none).count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_panic_while_draining_does_not_keep_the_stop_waiting() {
+        let (workers, good) = one_that_panics_and_one_that_does_not();
+        drop(good); // it has ended
+        workers.drain(Instant::now()).await.expect("both have ended");
+    }
+}

@@ -58,6 +58,27 @@ async fn a_request_in_progress_outlives_the_signal_and_readiness_does_not() {
     assert_eq!(edge.ended().code(), Some(0), "{}", edge.log());
 }
 
+/// What the deadline cuts off is counted.
+#[tokio::test]
+async fn a_drain_that_is_too_short_says_what_it_cut() {
+    let mut edge = Edge::new("short");
+    let config = std::fs::read_to_string(edge.path("edge.toml")).expect("written");
+    let config = config.replace("drain_seconds = 20", "drain_seconds = 1");
+    std::fs::write(edge.path("edge.toml"), config).expect("written");
+    edge.start();
+    let client = edge.connect().await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = client.send("/bytes/1000000000").await.expect("sent");
+        assert_eq!(stream.recv_response().await.expect("begun").status(), 200);
+        held.push(stream);
+    }
+    edge.signal(Signal::SIGTERM);
+    assert_eq!(edge.ended().code(), Some(0), "{}", edge.log());
+    let warning = "requests were cut off: the drain was too short requests=2 drain_seconds=1";
+    assert!(edge.log().contains(warning), "{}", edge.log());
+}
+
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
     let mut edge = Edge::new("twice");

@@ -194,6 +194,7 @@ impl Driver {
             datagrams_received: self.arrivals.datagrams,
             datagrams_sent: self.sent.datagrams,
             requests: self.place.requests.get(),
+            requests_cut: self.place.cut.get(),
             resumed: self.tickets.as_ref().map_or(0, |tickets| tickets.accepted()),
             frames_refused: counters.frames_refused,
         }
