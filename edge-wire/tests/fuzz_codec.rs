@@ -21,6 +21,42 @@ fn any_connection_id_is_decoded_or_refused() {
     );
 }
 
+/// The draft's test vectors and IDs of ours, as they are kept for all fuzzers: as they are and
+/// changed, under every length that server ID and nonce can have.
+#[test]
+fn an_id_of_the_corpus_is_decoded_however_it_is_changed() {
+    let corpus = corpus();
+    type Change = (u16, Vec<(u8, u8)>, u8, Option<[u8; 16]>);
+    check!().with_type::<Change>().for_each(|(which, changes, split, key)| {
+        let mut id = corpus[usize::from(*which) % corpus.len()].clone();
+        for (at, bits) in changes {
+            let at = usize::from(*at) % id.len();
+            id[at] ^= bits;
+        }
+        let text_len = id.len() - 1;
+        let server_id_len = 1 + usize::from(*split) % (text_len - 4);
+        let config = id[0] >> 5;
+        let nonce_len = text_len - server_id_len;
+        match Codec::new(config, server_id_len, nonce_len, key.as_ref()) {
+            Ok(codec) => {
+                let says_so = usize::from(id[0] & 0x1f) == text_len;
+                assert_eq!(read(&codec, server_id_len, &id), says_so);
+            }
+            Err(_) => assert_eq!(config, 7, "{server_id_len} and {nonce_len} bytes are allowed"),
+        }
+    });
+}
+
+/// One ID a file, by name.
+fn corpus() -> Vec<Vec<u8>> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/corpus/connection_ids");
+    let files = std::fs::read_dir(folder).expect("the corpus");
+    let ids = files.map(|file| std::fs::read(file.expect("an entry").path()).expect("an ID"));
+    let ids: Vec<_> = ids.collect();
+    assert!(ids.len() > 5, "{} IDs", ids.len());
+    ids
+}
+
 /// Was it decoded? Then encoding it again gives the same ID.
 fn read(codec: &Codec, server_id_len: usize, id: &[u8]) -> bool {
     let Some(decoded) = codec.decode(id) else { return false };

@@ -7,15 +7,46 @@ use edge_wire::dissect::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6};
 #[test]
 fn a_frame_of_any_bytes_is_read_within_its_bounds() {
     bolero::check!().for_each(|frame: &[u8]| {
-        let mut cursor = frame;
-        if let Ok((length, ethertype)) = dissect::ethernet(&mut cursor) {
-            assert_eq!(length + cursor.remaining(), frame.len());
-            read(cursor, ethertype);
-        }
+        read_frame(frame);
         // Random bytes seldom name a family: the rest of the parser gets them all the same.
         read(frame, ETHERTYPE_IPV4);
         read(frame, ETHERTYPE_IPV6);
     });
+}
+
+/// Frames that are kept for all fuzzers, as they are and changed.
+#[test]
+fn a_frame_of_the_corpus_is_read_within_its_bounds_however_it_is_changed() {
+    let corpus = corpus();
+    corpus.iter().for_each(|frame| read_frame(frame));
+    type Change = (u16, Vec<(u8, u8)>, u8);
+    bolero::check!().with_type::<Change>().for_each(|(which, changes, cut)| {
+        let mut frame = corpus[usize::from(*which) % corpus.len()].clone();
+        for (at, bits) in changes {
+            if let Some(byte) = frame.get_mut(usize::from(*at)) {
+                *byte ^= bits;
+            }
+        }
+        frame.truncate(frame.len() - frame.len().min(usize::from(*cut)));
+        read_frame(&frame);
+    });
+}
+
+fn corpus() -> Vec<Vec<u8>> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/corpus/frames");
+    let files = std::fs::read_dir(folder).expect("the corpus");
+    let frames = files.map(|file| std::fs::read(file.expect("an entry").path()).expect("a frame"));
+    let frames: Vec<_> = frames.collect();
+    assert!(frames.len() > 50, "{} frames", frames.len());
+    frames
+}
+
+fn read_frame(frame: &[u8]) {
+    let mut cursor = frame;
+    if let Ok((length, ethertype)) = dissect::ethernet(&mut cursor) {
+        assert_eq!(length + cursor.remaining(), frame.len());
+        read(cursor, ethertype);
+    }
 }
 
 fn read(packet: &[u8], ethertype: u16) {

@@ -1,3 +1,5 @@
+mod fuzz;
+
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 

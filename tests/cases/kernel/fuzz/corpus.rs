@@ -13,19 +13,8 @@ const WRITE_VARIABLE: &str = "LANDFAST_WRITE_CORPUS";
 /// Of each Reason.
 const SHORTEST: usize = 6;
 
-/// By name, in order.
-pub(super) fn frames() -> Vec<(String, Vec<u8>)> {
-    let mut frames: Vec<_> = fs::read_dir(FOLDER)
-        .expect("the corpus")
-        .map(|entry| {
-            let path = entry.expect("an entry").path();
-            let name = path.file_name().expect("a file").to_string_lossy().into_owned();
-            (name, fs::read(path).expect("a frame"))
-        })
-        .collect();
-    frames.sort();
-    frames
-}
+/// By name, in order. `build.rs` compiles them in.
+pub(super) const FRAMES: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/frames.rs"));
 
 /// Not a test of anything: the fixtures are written when they are asked for.
 #[test]

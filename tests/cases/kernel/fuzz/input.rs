@@ -4,10 +4,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bolero::TypeGenerator;
+use bolero::generator::bolero_generator::driver::{ByteSliceDriver, Options};
 use edge_wire::cid::ServerId;
+use tests::net::Random;
 use tests::packet::{Encapsulation, Packet, SERVICE_VLAN, VLAN, filling};
 
 use super::super::fleet::{KEYS, NODES, OURSELVES, PORT, address_of};
+use super::corpus::FRAMES;
 use super::model::{AMPLIFIERS, BLOCKED, forms};
 
 /// What one run is made of: packets that meet one state of budgets.
@@ -22,11 +25,18 @@ pub(super) struct Input {
 }
 
 impl Input {
+    /// From so many random bytes. `None` where they were not enough.
+    pub(super) fn drawn(random: &mut Random) -> Option<Self> {
+        let bytes: Vec<u8> = (0..128).flat_map(|_| random.draw().to_ne_bytes()).collect();
+        let options = Options::default();
+        Self::generate(&mut ByteSliceDriver::new(&bytes, &options))
+    }
+
     /// The packets as frames.
-    pub(super) fn frames(&self, seeds: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    pub(super) fn frames(&self) -> Vec<Vec<u8>> {
         let mut frames = Vec::<Vec<u8>>::new();
         for packet in &self.packets {
-            frames.push(packet.frame(seeds, frames.last()));
+            frames.push(packet.frame(frames.last()));
         }
         frames
     }
@@ -125,12 +135,12 @@ struct Outer {
 }
 
 impl Choice {
-    fn frame(&self, seeds: &[Vec<u8>], before: Option<&Vec<u8>>) -> Vec<u8> {
+    fn frame(&self, before: Option<&Vec<u8>>) -> Vec<u8> {
         match self {
             Self::Again => before.cloned().unwrap_or_default(),
             Self::Bytes(bytes) => bytes.clone(),
             Self::Kept { which, changes } => {
-                changes.apply(seeds[usize::from(*which) % seeds.len()].clone())
+                changes.apply(FRAMES[usize::from(*which) % FRAMES.len()].1.to_vec())
             }
             Self::Built { packet, changes } => changes.apply(packet.packet().frame()),
             Self::Plain(packet) => packet.packet().frame(),
