@@ -1,10 +1,12 @@
 //! What another node encapsulated for us is unwrapped and passed, whoever owns it.
 
-use tests::packet::{SERVICE_VLAN, VLAN, long_header, short_header};
+use tests::packet::{Encapsulation, SERVICE_VLAN, VLAN, long_header, short_header};
 
-use super::fixture::{Case, cases};
-use super::fleet::{DEAD, LAST, LIVE, LIVE_ELSEWHERE, OURSELVES, UNKNOWN, families, id, id_of};
-use super::wire::{taken_in, taken_in_by};
+use super::fixture::{Case, Fixture, cases};
+use super::fleet::{
+    DEAD, KEYS, LAST, LIVE, LIVE_ELSEWHERE, OURSELVES, UNKNOWN, families, id, id_of,
+};
+use super::wire::{taken_in, taken_in_by, to_us};
 
 cases![
     outer_headers_come_off_and_nothing_else,
@@ -38,6 +40,26 @@ fn outer_headers_come_off_and_nothing_else() -> Case {
         let unsummed = inner.clone().with(|packet| packet.checksum = false);
         case.add(taken_in("without a UDP checksum", family, &unsummed, LIVE, 1));
         case.add(taken_in("from the last node", family, &inner, LAST, 1));
+        // The outer headers' own: links between nodes may have hops, and a node's address is
+        // believed by the tag, not by its distance.
+        for (sentence, hops, class) in [
+            ("an outer hop limit of 1", 1, 0),
+            ("of 255", 255, 0),
+            ("an outer class and ECN", 60, 0xbb),
+        ] {
+            let payload = Encapsulation::by(LIVE, 1).around(&inner.ip(), KEYS[1]);
+            let mut outer = to_us(&inner, LIVE, payload);
+            (outer.hops, outer.traffic_class) = (hops, class);
+            let fixture = taken_in(sentence, family, &inner, LIVE, 1);
+            case.add(Fixture { frame: outer.frame(), ..fixture });
+            let mut outer_port = outer.clone();
+            outer_port.source.set_port(1);
+            let fixture = taken_in("any outer source port", family, &inner, LIVE, 1);
+            case.add(Fixture { frame: outer_port.frame(), ..fixture });
+            let summed = outer.with(|packet| packet.checksum = true);
+            let fixture = taken_in("an outer UDP checksum", family, &inner, LIVE, 1);
+            case.add(Fixture { frame: summed.frame(), ..fixture });
+        }
     }
     case
 }
