@@ -24,8 +24,8 @@ const INITIALS_A_SECOND: u64 = 10_000;
 const INITIALS: u64 = 80_000;
 /// Between two bursts.
 const TICK: Duration = Duration::from_millis(2);
-/// Networks that three quarters of the flood comes from: each a /24, or a /56.
-const NETWORKS: u64 = 16;
+/// Networks of each family that three quarters of the flood comes from: each a /24, or a /56.
+const NETWORKS: u64 = 4;
 /// Where the sources are: what answers them goes nowhere.
 const SOURCES: [&str; 3] = ["10.0.0.0/8", "100.64.0.0/16", "2001:db8:8000::/33"];
 const SEED: u64 = 0x0f10_0d00;

@@ -12,6 +12,8 @@ use crate::fleet::{Fleet, FleetOptions, Steering};
 const AWAY: Duration = Duration::from_secs(4);
 /// How long each node has the routes alone.
 const EACH_NODE: Duration = Duration::from_secs(2);
+/// Handshakes in progress that a node of this fleet bears: it has a part of a core, not a host.
+const BEARABLE_HANDSHAKES: u32 = 250;
 /// Good clients beside a flood: few enough that what they notice is the flood.
 const BESIDE_A_FLOOD: usize = 50;
 
@@ -30,7 +32,8 @@ pub enum Scenario {
     SiteFlip,
     /// Nodes with one, two and four workers get the packets of all, one after another.
     UnevenWorkers,
-    /// Initials with false sources, more than nodes bear without a Retry; routes stay.
+    /// Initials with false sources, more than nodes bear without a Retry; routes stay. With
+    /// steering, each network has a budget; without, there is none.
     FloodBeside,
 }
 
@@ -74,7 +77,20 @@ impl Scenario {
             Self::UnevenWorkers => vec![("a1", 1), ("a2", 2), ("a3", 4)],
             _ => Vec::new(),
         };
-        FleetOptions { steering, uneven_workers, ..FleetOptions::default() }
+        let admission = match (self, steering) {
+            // A node of this fleet gets a few hundred Initials a second of each flooding network.
+            (Self::FloodBeside, Steering::Native) => {
+                "initials_per_second = 100\ninitials_burst = 200"
+            }
+            (Self::FloodBeside, _) => "initials_per_second = 0",
+            _ => "",
+        };
+        let usual = FleetOptions::default();
+        let retry_threshold = match self {
+            Self::FloodBeside => BEARABLE_HANDSHAKES,
+            _ => usual.retry_threshold,
+        };
+        FleetOptions { steering, uneven_workers, admission, retry_threshold, ..usual }
     }
 
     /// How many of the wanted connections are made.
