@@ -10,8 +10,9 @@ use crate::fleet::{Fleet, FleetOptions, Steering};
 
 /// How long the other site has the routes: longer than a request may take.
 const AWAY: Duration = Duration::from_secs(4);
-/// How long each node has the routes alone.
-const EACH_NODE: Duration = Duration::from_secs(2);
+/// How long each node has the routes alone: without steering the others are away for longer than a
+/// request may take.
+const EACH_NODE: Duration = Duration::from_secs(3);
 /// Handshakes in progress that a node of this fleet bears: it has a part of a core, not a host.
 const BEARABLE_HANDSHAKES: u32 = 250;
 /// Good clients beside a flood: few enough that what they notice is the flood.
