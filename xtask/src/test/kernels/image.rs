@@ -22,8 +22,9 @@ const INIT: &str = include_str!("init.sh");
 /// An eBPF object to test instead of the committed one; given on to the cases.
 const OBJECT_VARIABLE: &str = "LANDFAST_EBPF_OBJECT";
 
-/// What a case loads as somebody else's; at the place that it has here, as seen from `tests`.
-const COMMITTED: &str = "edge-ebpf/object/landfast.o";
+/// What cases read of the repository: the committed object, and frames that are kept as files. They
+/// have the places that they have here, because the binary knows them by these.
+const OF_THE_REPOSITORY: [&str; 2] = ["edge-ebpf/object", "tests"];
 
 /// Folders that are mounted on, or written to.
 const FOLDERS: [&str; 8] = ["bin", "dev", "proc", "run", "sbin", "sys", "tmp", "var"];
@@ -71,10 +72,7 @@ impl Image<'_> {
             add_program(&root, &program, place)?;
         }
         self.add_modules(&root)?;
-        let repository = process::root();
-        let below = root.join(repository.strip_prefix("/").context("an absolute path")?);
-        fs::create_dir_all(below.join("tests"))?;
-        add(&below, &repository.join(COMMITTED), Path::new(COMMITTED))?;
+        add_repository(&root)?;
         fs::write(root.join("load-modules"), self.load_modules())?;
         fs::write(root.join("run-cases"), self.run_cases(&root)?)?;
         fs::write(root.join("init"), INIT)?;
@@ -127,6 +125,14 @@ impl Image<'_> {
         script += &format!("exec cases --color never --test-threads {THREADS} --exact {names}\n");
         Ok(script)
     }
+}
+
+fn add_repository(root: &Path) -> Result<()> {
+    let repository = process::root();
+    let to = root.join(repository.strip_prefix("/").context("the repository has no full path")?);
+    fs::create_dir_all(&to)?;
+    let mut copy = process::command("cp");
+    process::complete(copy.args(["--recursive", "--parents"]).args(OF_THE_REPOSITORY).arg(to))
 }
 
 /// Adds a program and the libraries it is linked to, each at its own path.
