@@ -282,12 +282,7 @@ fn write_fleet_files(directory: &Path, options: &FleetOptions) -> Result<[PathBu
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "fleet init: {}: {said}", output.status);
     if !options.rotated.is_empty() {
-        // A copy has the mode of what it is a copy of, without which it would be refused.
-        fs::copy(&files[0], &files[1])?;
-        let texts = rotation::in_the_middle(&fs::read_to_string(&files[0])?)?;
-        for (file, text) in files.iter().zip(texts) {
-            fs::write(file, text)?;
-        }
+        rotation::write_the_middle(&files)?;
     }
     Ok(files)
 }
