@@ -39,13 +39,13 @@ pub(super) fn check(path: &Path, no_host: bool, json: bool) -> Outcome {
     report.good = code.is_none();
     if json {
         say(&serde_json::to_string(&report).expect("words and names"))?;
-    } else if let Some(summary) = &report.summary {
+    } else if let Some(summary) = report.summary.as_ref().filter(|_| report.good) {
         say(summary)?;
     }
     code.map_or(Ok(()), |code| Err(Ended(code)))
 }
 
-/// Fills in the report, and says the same on standard error unless it is for a machine. The exit
+/// Fills in the report, and says the same on standard error unless that is for a machine. The exit
 /// code, where it is not 0.
 fn look(path: &Path, no_host: bool, json: bool, report: &mut Report) -> Option<u8> {
     let tell = |line: String| {
@@ -95,7 +95,11 @@ fn look(path: &Path, no_host: bool, json: bool, report: &mut Report) -> Option<u
         let Finding { what, change, .. } = finding;
         report.findings.push(Found { severity, what, change });
     }
-    (!fit).then_some(FAILED)
+    if fit {
+        return None;
+    }
+    tell("the files are good, but this host is not fit for steering: see above".into());
+    Some(FAILED)
 }
 
 /// What `serve` would find of the host at its start.

@@ -150,6 +150,22 @@ fn a_foreign_program_is_named_and_left_alone() {
     });
 }
 
+/// Its pin cannot be found, so it is not taken over; but it is said whose it most likely is.
+#[test]
+fn a_pin_directory_that_was_moved_is_told_from_a_foreign_program() {
+    let pair = Pair::new();
+    pair.near(|| {
+        drop(attach(&pair, SteeringMode::Native).expect("attached"));
+        let mut config = pair.config();
+        config.steering.pin_directory = pair.pins().join("moved");
+        let error = Steering::attach(&config, &secrets(), 0, 1).map(drop).expect_err("refused");
+        assert!(error.to_string().contains("set that back where it was changed"), "{error}");
+        let facts = preflight::read(&config).expect("readable");
+        let finding = &preflight::examine(&config, &facts)[0];
+        assert!(finding.change.contains("steering.pin_directory"), "{finding}");
+    });
+}
+
 #[test]
 fn our_own_program_is_not_foreign_after_a_crash() {
     let pair = Pair::new();

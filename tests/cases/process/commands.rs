@@ -49,6 +49,9 @@ fn the_check_says_what_the_host_lacks_in_words_and_for_machines() {
     let (code, report) = json(&[]);
     assert_eq!((code, &report["good"]), (Some(1), &false.into()));
     assert_eq!(report["findings"][0]["severity"], "error", "errors come first");
+    let words = edge.run(&["check-config", "--config", &config]);
+    assert_eq!((words.status.code(), words.stdout.is_empty()), (Some(1), true));
+    assert!(stderr(&words).contains("this host is not fit for steering"), "{}", stderr(&words));
 
     edge.write_config("noed = 1");
     let (code, report) = json(&[]);

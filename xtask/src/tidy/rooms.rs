@@ -15,6 +15,8 @@ const ROOMS: &[Room] = &[
     Room { library: "aya_log", files: &["steering.rs", "steering/"] },
     Room { library: "quinn_proto", files: &["quic.rs", "quic/"] },
     Room { library: "h3", files: &["quic/streams.rs", "http/h3.rs"] },
+    Room { library: "caps", files: &["sandbox.rs"] },
+    Room { library: "landlock", files: &["sandbox.rs"] },
     Room { library: "rustls", files: &["tls.rs", "tls/", "quic.rs", "quic/"] },
 ];
 
