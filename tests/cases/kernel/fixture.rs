@@ -2,7 +2,7 @@
 
 use edge_wire::Reason;
 use edge_wire::maps::STEER_NODE;
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
 use tests::kernel::{Action, Kernel};
 
@@ -114,9 +114,8 @@ impl Pinned {
     pub(super) fn to_one_cpu() -> Self {
         let thread = Pid::from_raw(0);
         let before = sched_getaffinity(thread).expect("the CPUs that we may run on");
-        let first = (0..CpuSet::count()).find(|cpu| before.is_set(*cpu) == Ok(true));
         let mut one = CpuSet::new();
-        one.set(first.expect("we run on one")).expect("in bounds");
+        one.set(sched_getcpu().expect("the CPU that we run on")).expect("in bounds");
         sched_setaffinity(thread, &one).expect("one of those that we may run on");
         Self { before }
     }
