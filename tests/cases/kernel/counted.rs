@@ -1,6 +1,7 @@
 //! The fixtures, counted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 
 use edge_wire::Reason;
 
@@ -49,16 +50,24 @@ fn there_are_enough_fixtures_and_one_for_each_reason() {
         *sentences.entry((module, name, fixture.sentence)).or_insert(0) += 1;
     }
     let packets: usize = sentences.values().sum();
-    println!("kernel ring: {} fixtures of steer_node, in {packets} packets", sentences.len());
     assert!(sentences.len() >= ENOUGH, "{} fixtures", sentences.len());
 
     let deliveries = workers::DELIVERIES.iter().flat_map(|(_, deliveries)| deliveries());
     let deliveries: Vec<_> = deliveries.collect();
     reasons.extend(deliveries.iter().map(|delivery| delivery.reason));
-    println!("kernel ring: {} datagrams for steer_worker", deliveries.len());
+    show(&format!(
+        "{} fixtures of steer_node in {packets} packets, {} datagrams for steer_worker",
+        sentences.len(),
+        deliveries.len(),
+    ));
     let programs = Reason::ALL.iter().filter(|reason| !OF_THE_PROCESS.contains(reason));
     let without: Vec<_> = programs.filter(|reason| !reasons.contains(reason)).collect();
     assert!(without.is_empty(), "Reasons without a fixture: {without:?}");
+}
+
+/// Prints a line that libtest shows of a test that passes, too: it holds back what `print!` writes.
+pub(super) fn show(line: &str) {
+    writeln!(std::io::stderr(), "kernel ring: {line}").expect("somewhere to write");
 }
 
 /// All fixtures of `steer_node`.

@@ -6,6 +6,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
 use tests::kernel::{Action, Kernel};
 
+use super::counted::show;
 use super::fleet::fleet;
 
 /// A packet, and what becomes of it.
@@ -133,7 +134,7 @@ impl Fixture {
         let run = match kernel.run_behind(metadata_len, STEER_NODE, &frame) {
             Ok(run) => run,
             Err(error) if metadata_len > 32 => {
-                println!("{sentence} ({variant}): not on this kernel: {error}");
+                show(&format!("{sentence} ({variant}): not on this kernel: {error}"));
                 return;
             }
             Err(error) => panic!("{sentence} ({variant}): {error}"),

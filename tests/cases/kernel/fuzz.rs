@@ -22,6 +22,7 @@ use tests::kernel::idle::Borrowed;
 use tests::kernel::{Action, moved};
 use tests::net::Random;
 
+use super::counted::show;
 use super::fixture::Pinned;
 use super::fleet::{self, NODES, fleet, ipv4_of, ipv6_of};
 use corpus::FRAMES;
@@ -65,7 +66,8 @@ fn any_packets_end_as_the_model_says() {
         (0..INPUTS).filter_map(|_| Input::drawn(&mut random)).for_each(|input| check(&input));
     }
     let bench = bench.into_inner().unwrap_or_else(PoisonError::into_inner);
-    println!("kernel ring: random packets by Reason: {:?}", bench.seen);
+    let packets: u64 = bench.seen.values().sum();
+    show(&format!("{packets} random packets, by Reason: {:?}", bench.seen));
 }
 
 /// Two nodes and the model of the first.
