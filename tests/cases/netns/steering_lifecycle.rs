@@ -1,6 +1,7 @@
 //! What becomes of the programs in the kernel when processes start, crash and stop, and how the way
 //! to another node is found. Each case has its own pair of namespaces, joined by a veth pair.
 
+mod blocklist;
 mod host;
 mod lost;
 mod next_hops;

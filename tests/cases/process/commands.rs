@@ -104,6 +104,22 @@ fn a_key_that_every_user_may_read_is_warned_of() {
 }
 
 #[test]
+fn a_blocklist_with_a_mistake_is_refused_with_its_line() {
+    let edge = Edge::new("blocked");
+    let list = edge.path("blocklist");
+    edge.write_config(&format!("admission = {{ blocklist = \"{list}\" }}"));
+    fs::write(&list, "# nobody\n\n192.0.2.0/240\n").expect("written");
+    for command in ["check-config", "serve"] {
+        let output = edge.run(&[command, "--config", &edge.path("edge.toml")]);
+        assert_eq!(output.status.code(), Some(2));
+        let words = format!("the blocklist {list}:3: `192.0.2.0/240` has a prefix length beyond");
+        assert!(stderr(&output).contains(&words), "{}", stderr(&output));
+    }
+    fs::write(&list, "192.0.2.0/24\n").expect("written");
+    assert!(edge.run(&["check-config", "--config", &edge.path("edge.toml")]).status.success());
+}
+
+#[test]
 fn fleet_init_writes_once() {
     let edge = Edge::new("init");
     let fleet = edge.path("fleet.toml");
