@@ -93,8 +93,13 @@ pub const MAX_INITIAL_BUDGETS: usize = 16_384;
 /// How long handshakes in progress must stay below the threshold before budgets of Initials end: a
 /// flood in waves is one flood, and one line of the log.
 pub const PRESSURE_ENDS_AFTER: Duration = Duration::from_secs(5);
-/// A worker is below the threshold again at this many hundredths of it.
+/// Handshakes in progress are below the threshold again at this many hundredths of it.
 pub const PRESSURE_ENDS_AT_PERCENT: u32 = 75;
+/// A worker tells its handshakes in progress when they have moved by one part in so many of its
+/// share of the threshold: as near as the sum of all workers has to be.
+pub const PRESSURE_PARTS: u64 = 8;
+/// How soon budgets are switched again that could not be switched.
+pub const PRESSURE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 // TLS.
 
@@ -216,6 +221,11 @@ pub const BODY_CHUNK_BYTES: usize = 64 << 10;
 
 // The driver.
 
+/// Bytes of a datagram that is looked at: what Ethernet carries. Clients learn that 1,388 are enough
+/// ([`MAX_UDP_PAYLOAD_BYTES`]), but only with our first answer. The kernel puts fragments together
+/// to 64 KiB, which would fill a queue of messages with fifty times the memory.
+pub const MAX_DATAGRAM_BYTES: usize = 1500;
+
 /// Datagram trains received in one turn of a worker's loop, before it sends and lets requests
 /// run. A train is up to 64 datagrams.
 pub const RECEIVE_BATCHES_PER_TURN: usize = 4;
@@ -224,7 +234,7 @@ pub const SENDS_PER_TURN: usize = 64;
 /// Messages taken from a worker's inbox in one turn.
 pub const INBOX_PER_TURN: usize = 256;
 /// Messages that wait for a worker: what was received by another worker, or relayed by a node.
-/// At 1,388 bytes each 5.7 MB.
+/// At [`MAX_DATAGRAM_BYTES`] each 6.1 MB.
 pub const INBOX_MESSAGES: usize = 4096;
 /// Socket buffers, each way. Bulk transfers gain from it; the kernel caps it at
 /// `net.core.rmem_max` and `wmem_max`.

@@ -159,6 +159,9 @@ reasons! {
     /// 4-tuple): handed over.
     HandedOver = "handed_over", Send,
         "Expected where several clients share an address and port. High: nodes run with different numbers of workers behind one group, or a client reuses its socket a lot.";
+    /// Longer than any datagram of a client that Ethernet carries whole: put together from fragments.
+    Oversized = "oversized", Drop,
+        "Somebody fills queues by fragments: find the sender with tcpdump. Clients on jumbo frames obey `max_udp_payload_size` and never send them.";
     /// To be handed to a worker, or relayed to a node, whose queue is full.
     QueueFull = "queue_full", Drop,
         "A worker or the relay does not keep up: look at its CPU, add workers, or drain the node.";

@@ -1,7 +1,11 @@
-//! The early drops of a worker without XDP: what `steer_node` does, in the process.
+//! The early drops of a worker: what `steer_node` does, in the process.
 //!
-//! Each worker has its even share of a network's budget of Initials: a hash spreads the clients of a
-//! network over the workers, and a shared budget would cost every packet.
+//! Without XDP they are all there is. With XDP they judge what `steer_node` could not: fragments and
+//! packets with IP options, which the kernel's stack made datagrams of, what came by an interface
+//! without XDP, and Initials that another node forwarded, whose pressure is its own.
+//!
+//! Without XDP each worker has its even share of a network's budget of Initials: a hash spreads the
+//! clients of a network over the workers, and a shared budget would cost every packet.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -30,7 +34,7 @@ pub struct Door {
 }
 
 impl Door {
-    /// For one of `workers`. `epoch` is before any time that it will be told.
+    /// For one of `workers` that share the budgets. `epoch` is before any time that it will be told.
     #[must_use]
     pub fn new(mut rules: watch::Receiver<Rules>, workers: u8, epoch: Instant) -> Self {
         let now = rules.borrow_and_update().clone();
@@ -59,12 +63,12 @@ impl Door {
         }
     }
 
-    /// Lets a datagram in, or not. What another node or another worker sent on was let in there.
+    /// Lets a datagram in, or not. What another worker handed over was let in there.
     ///
     /// # Errors
     /// The Reason to drop it, the same that `steer_node` would count.
     pub fn admit(&mut self, now: Instant, datagram: &Datagram) -> Result<(), Reason> {
-        if self.switches == 0 || datagram.via != Via::Wire {
+        if self.switches == 0 || datagram.via == Via::Worker {
             return Ok(());
         }
         let port = datagram.client.port();
@@ -233,11 +237,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_let_in_elsewhere_is_not_judged_again() {
+    fn what_another_worker_let_in_is_not_judged_again_but_what_a_node_sent_is() {
         let (mut door, _rules, now) = door(|_| ());
-        for via in [Via::Node, Via::Worker] {
-            let datagram = Datagram { via, ..datagram("203.0.113.1:123", SHORT) };
-            assert_eq!(door.admit(now, &datagram), Ok(()));
-        }
+        let judged = [Via::Node, Via::Worker]
+            .map(|via| door.admit(now, &Datagram { via, ..datagram("203.0.113.1:123", SHORT) }));
+        assert_eq!(judged, [Err(Reason::AmplifierPort), Ok(())]);
     }
 }

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 use crate::admission::door::Door;
-use crate::admission::pressure::{Gauge, Load};
+use crate::admission::pressure::Gauge;
 use crate::config::QuicConfig;
 use crate::fleet::Secrets;
 use crate::http::Place;
@@ -58,7 +58,7 @@ pub struct WorkerHandle {
     /// What it is told; bounded by [`limits::INBOX_MESSAGES`].
     pub inbox: mpsc::Sender<ToWorker>,
     /// Whether its handshakes in progress are above its share of the threshold of Retry.
-    pub load: watch::Receiver<Load>,
+    pub load: watch::Receiver<u64>,
     /// Ends after a drain, with the last report.
     pub thread: JoinHandle<WorkerReport>,
 }
@@ -114,8 +114,8 @@ pub struct WorkerSetup {
     pub tls: Arc<rustls::ServerConfig>,
     /// Forwards to other nodes in user space; only without XDP.
     pub relay: Option<mpsc::Sender<ToRelay>>,
-    /// Early drops; only without XDP.
-    pub door: Option<Door>,
+    /// Early drops.
+    pub door: Door,
     /// The node's name.
     pub name: Arc<str>,
     /// The node's site.

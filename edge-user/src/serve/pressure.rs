@@ -7,30 +7,32 @@ use edge_wire::Reason;
 use tokio::sync::watch;
 
 use crate::admin::control::Control;
-use crate::admission::pressure::{self, Load};
+use crate::admission::pressure;
 
 /// Switches them on and off, as the workers tell, and says so in the log.
 pub(super) async fn follow(
     control: Arc<Control>,
-    workers: Vec<watch::Receiver<Load>>,
+    workers: Vec<watch::Receiver<u64>>,
 ) -> Infallible {
     let mut at_start = [0; 2];
-    pressure::follow(workers, async |load: Option<Load>| {
-        let rules = control.rules().with_pressure(load.is_some());
+    let threshold = control.config().quic.retry_threshold;
+    pressure::follow(workers, threshold, async |handshakes: Option<u64>| {
+        let rules = control.rules().with_pressure(handshakes.is_some());
         let enforced = rules.config().initials_per_second;
         if let Err(error) = control.set_rules(rules) {
-            tracing::error!(%error, "budgets of Initials cannot be switched");
+            tracing::error!(%error, "budgets of Initials cannot be switched: trying again");
+            return false;
         }
         let now = counts(&control).await;
-        match load {
-            Some(Load { handshakes, .. }) => {
+        match handshakes {
+            Some(handshakes) => {
                 at_start = now;
                 tracing::warn!(
                     handshakes,
-                    threshold = control.config().quic.retry_threshold,
+                    threshold,
                     initials_per_second = enforced,
-                    "handshakes in progress are at a worker's share of the threshold: new clients \
-                     get a Retry, and each network its budget of Initials"
+                    "handshakes in progress are at the threshold: new clients get a Retry, and each \
+                     network its budget of Initials"
                 );
             }
             None => {
@@ -43,6 +45,7 @@ pub(super) async fn follow(
                 );
             }
         }
+        true
     })
     .await
 }

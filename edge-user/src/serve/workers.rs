@@ -11,7 +11,6 @@ use tokio::time::timeout;
 use super::{Inputs, ServeError};
 use crate::admission::Rules;
 use crate::admission::door::Door;
-use crate::admission::pressure::Load;
 use crate::limits;
 use crate::nodes::NodeTable;
 use crate::quic::cid::Owners;
@@ -52,6 +51,8 @@ impl Workers {
         let owners = Owners::new(&inputs.secrets, own, config.listen.workers, Arc::clone(nodes));
         let name: Arc<str> = config.our_node().name.as_str().into();
         let site: Arc<str> = config.site.as_str().into();
+        // With XDP the kernel has held the sum to the budget already.
+        let sharing = if config.steering.mode.has_xdp() { 1 } else { config.listen.workers };
         let mut handles = Vec::with_capacity(sockets.len());
         for ((worker, socket), inbox) in (0..).zip(sockets).zip(inboxes.receivers) {
             let setup = WorkerSetup {
@@ -63,9 +64,7 @@ impl Workers {
                 secrets: Arc::clone(&inputs.secrets),
                 tls: Arc::clone(&inputs.tls.config),
                 relay: relay.cloned(),
-                // With XDP the kernel has judged already.
-                door: (!config.steering.mode.has_xdp())
-                    .then(|| Door::new(rules.subscribe(), config.listen.workers, Instant::now())),
+                door: Door::new(rules.subscribe(), sharing, Instant::now()),
                 name: Arc::clone(&name),
                 site: Arc::clone(&site),
                 config: config.quic,
@@ -78,7 +77,7 @@ impl Workers {
     }
 
     /// What each tells of its handshakes in progress.
-    pub(super) fn loads(&self) -> Vec<watch::Receiver<Load>> {
+    pub(super) fn loads(&self) -> Vec<watch::Receiver<u64>> {
         self.handles.iter().map(|worker| worker.load.clone()).collect()
     }
 
@@ -130,7 +129,7 @@ mod tests {
             messages.blocking_recv();
             panic!("on purpose");
         });
-        let load = || watch::channel(Load::default()).1;
+        let load = || watch::channel(0).1;
         let bad = WorkerHandle { inbox: bad, load: load(), thread };
         let (good, messages) = mpsc::channel(1);
         let thread = std::thread::spawn(|| panic!("never joined"));

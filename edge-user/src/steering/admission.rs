@@ -18,13 +18,15 @@ impl Steering {
     /// Where a map cannot be written; what was written until then stays, and the next call goes on
     /// from there.
     pub fn set_admission(&mut self, rules: &Rules) -> Result<(), SteeringError> {
+        // The switches first: what a blocklist has against it must not keep a flood's budgets off.
+        self.local.admission = rules.switches();
+        let local = self.local;
+        self.write(maps::LOCAL, [(0, local)])?;
         let wanted = rules.blocklist().networks();
         if self.blocked != *wanted {
             self.change_blocklist(wanted)?;
         }
-        self.local.admission = rules.switches();
-        let local = self.local;
-        self.write(maps::LOCAL, [(0, local)])
+        Ok(())
     }
 
     fn change_blocklist(&mut self, wanted: &BTreeSet<Network>) -> Result<(), SteeringError> {

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::ToWorker;
 use crate::admission::door::Door;
 use crate::fleet::Secrets;
+use crate::limits;
 use crate::quic::cid::{MintError, Owner, Owners, Route};
 use crate::quic::socket::{Train, canonical};
 use crate::quic::streams::SharedEngine;
@@ -22,7 +23,7 @@ pub(super) struct Arrivals {
     owners: Owners,
     peers: Vec<mpsc::Sender<ToWorker>>,
     relay: Option<mpsc::Sender<ToRelay>>,
-    door: Option<Door>,
+    door: Door,
     /// The connection ID before, and its owner: a train mostly has one.
     last: Option<([u8; cid::MAX_LEN], Owner)>,
     pub(super) reasons: [u64; Reason::COUNT as usize],
@@ -36,7 +37,7 @@ impl Arrivals {
         owners: Owners,
         peers: Vec<mpsc::Sender<ToWorker>>,
         relay: Option<mpsc::Sender<ToRelay>>,
-        door: Option<Door>,
+        door: Door,
     ) -> Self {
         Self {
             engine,
@@ -64,9 +65,7 @@ impl Arrivals {
     /// in, may have changed since.
     pub(super) fn new_turn(&mut self) {
         self.last = None;
-        if let Some(door) = &mut self.door {
-            door.new_turn();
-        }
+        self.door.new_turn();
     }
 
     /// Takes in a train from the socket, which is bound to `port`.
@@ -78,6 +77,10 @@ impl Arrivals {
         for bytes in train.bytes.chunks(stride.max(1)) {
             self.bytes += bytes.len() as u64;
             self.datagrams += 1;
+            if bytes.len() > limits::MAX_DATAGRAM_BYTES {
+                self.reasons[Reason::Oversized as usize] += 1;
+                continue;
+            }
             // Each has its own buffer, so that a byte that is kept does not keep the whole train.
             let payload = BytesMut::from(bytes);
             self.datagram(now, Datagram { client, destination, ecn, payload, via: Via::Wire });
@@ -86,9 +89,7 @@ impl Arrivals {
 
     /// Takes in one datagram, from wherever.
     pub(super) fn datagram(&mut self, now: Instant, datagram: Datagram) {
-        if let Some(door) = &mut self.door
-            && let Err(reason) = door.admit(now, &datagram)
-        {
+        if let Err(reason) = self.door.admit(now, &datagram) {
             self.reasons[reason as usize] += 1;
             return;
         }

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use edge_wire::cid::{Codec, DEFAULT_LEN, ServerId};
 use rustls::pki_types::PrivateKeyDer;
+use tokio::sync::watch;
 
 use super::*;
-use crate::config::{NodeConfig, QuicConfig};
+use crate::admission::Rules;
+use crate::admission::blocklist::Blocklist;
+use crate::config::{AdmissionConfig, NodeConfig, QuicConfig};
 use crate::fleet::{ConnectionIdConfig, IdMode};
 use crate::nodes::{Liveness, NodeTable};
 use crate::quic::engine::{Engine, EngineSetup};
@@ -76,7 +79,10 @@ fn worker() -> Worker {
     let (to_neighbour, neighbour) = mpsc::channel(1);
     let (to_relay, relay) = mpsc::channel(1);
     let peers = vec![to_self, to_neighbour];
-    let arrivals = Arrivals::new(engine.clone(), owners, peers, Some(to_relay), None);
+    let config = AdmissionConfig { small_initials: false, ..Default::default() };
+    let rules = Rules::new(config, Blocklist::default(), false);
+    let door = Door::new(watch::Sender::new(rules).subscribe(), 1, Instant::now());
+    let arrivals = Arrivals::new(engine.clone(), owners, peers, Some(to_relay), door);
     Worker { arrivals, engine, secrets, neighbour, relay }
 }
 
@@ -250,5 +256,24 @@ fn resets_of_resets_come_to_an_end() {
             let answered = answer.map_or(0, |answer| answer.len());
             assert!(answered < length && (answered == 0 || answered > RESET_TOKEN_LEN + 4));
         }
+    }
+}
+
+/// Fragments that the kernel put together would fill the neighbour's queue with fifty times its
+/// memory.
+#[test]
+fn a_datagram_longer_than_ethernet_carries_is_dropped_before_any_queue() {
+    let mut worker = worker();
+    let id = worker.minted(0, ServerId { worker: 1, ..OWN });
+    for (length, reason) in [(1500, Reason::HandedOver), (1501, Reason::Oversized)] {
+        let mut bytes = datagram(Form::Short, &id);
+        bytes.resize(length, 0);
+        let mut meta = RecvMeta::default();
+        meta.addr = "203.0.113.9:4711".parse().expect("an address");
+        (meta.len, meta.stride) = (length, length);
+        worker.arrivals.reasons.fill(0);
+        worker.arrivals.train(Instant::now(), 443, &Train { meta, bytes: &bytes });
+        assert_eq!(worker.arrivals.reasons[reason as usize], 1, "{length} bytes");
+        assert_eq!(worker.neighbour.try_recv().is_ok(), reason == Reason::HandedOver);
     }
 }
