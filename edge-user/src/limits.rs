@@ -26,10 +26,10 @@ pub const MAX_INTERFACE_NAME_BYTES: usize = 15;
 pub const DEFAULT_PORT: u16 = 443;
 /// `steering.encapsulation_port` where the file names none: unassigned at IANA.
 pub const DEFAULT_ENCAPSULATION_PORT: u16 = 7842;
-/// `quic.max_connections` where the file names none, in the whole process. At the 31 kB that an
+/// `quic.max_connections` where the file names none, in the whole process. At the 32 KiB that an
 /// idle connection was measured to hold, 2 GB.
 pub const DEFAULT_MAX_CONNECTIONS: u32 = 65_536;
-/// The most that `quic.max_connections` may be: 31 GB of idle connections.
+/// The most that `quic.max_connections` may be: 32 GB of idle connections.
 pub const MAX_CONNECTIONS: u32 = 1_000_000;
 /// `quic.retry_threshold` where the file names none: handshakes in progress in the whole process
 /// above which a new client must prove its address first (RFC 9000 section 8.1.2). At a
@@ -149,11 +149,14 @@ pub const MAX_UDP_PAYLOAD_BYTES: u16 = 1388;
 /// the kernel refuses a UDP datagram, and with it the whole train.
 pub const MAX_SEND_SEGMENTS: usize = 45;
 /// Bidirectional streams a client may have open: RFC 9114 section 6.1 asks for at least 100.
-/// quinn-proto allots their state in advance, 25 KiB a connection.
 pub const MAX_REQUEST_STREAMS: u32 = 100;
+/// How many it may have open at first. quinn-proto allots the state of streams in advance, so that
+/// 100 cost an idle connection a fifth of its memory. The first client that asks for two things at
+/// one time is given [`MAX_REQUEST_STREAMS`], with the first packet that it gets.
+pub const FIRST_REQUEST_STREAMS: u32 = 32;
 /// Unidirectional streams a client may have open: control, two of QPACK, and some to grease
 /// (RFC 9114 section 6.2 asks for at least 3).
-pub const MAX_UNIDIRECTIONAL_STREAMS: u32 = 16;
+pub const MAX_UNIDIRECTIONAL_STREAMS: u32 = 8;
 /// What a client may send ahead on one stream. Requests have no body to speak of yet; 256 KiB
 /// keep an upload of 20 Mbit/s at 100 ms busy.
 pub const STREAM_RECEIVE_WINDOW_BYTES: u32 = 256 << 10;
@@ -161,6 +164,18 @@ pub const STREAM_RECEIVE_WINDOW_BYTES: u32 = 256 << 10;
 pub const CONNECTION_RECEIVE_WINDOW_BYTES: u32 = 1 << 20;
 /// What a connection holds for retransmission: 100 Mbit/s at 160 ms.
 pub const SEND_WINDOW_BYTES: u64 = 2 << 20;
+/// What a worker holds for retransmission, of all its connections, beside [`SEND_FLOOR_BYTES`] of
+/// each. A hundred downloads at full window; with 65,536 connections that all stall, and their
+/// floors, 1.3 GB instead of 137.
+pub const SEND_BUDGET_BYTES: u64 = 256 << 20;
+/// A connection may hold one part in so many of what is free of the budget. One alone could fill
+/// 16 windows; a hundred that are busy have a full one each.
+pub const SEND_SHARE_DIVISOR: u64 = 8;
+/// What every connection may hold whatever the others do: the initial congestion window (RFC 9002
+/// section 7.2), so that small answers never wait.
+pub const SEND_FLOOR_BYTES: u64 = 16 << 10;
+/// Less than this is not written where more is wanted: about a packet.
+pub const SEND_GRANT_MIN_BYTES: usize = 1024;
 /// Bytes of a client's handshake messages out of order. A ClientHello with a post-quantum share
 /// is 1.8 KB.
 pub const CRYPTO_BUFFER_BYTES: usize = 8 << 10;
@@ -189,6 +204,17 @@ pub const COPY_BELOW_BYTES: usize = 512;
 pub const CLOSE_WAIT_MIN: Duration = Duration::from_millis(50);
 /// See [`CLOSE_WAIT_MIN`].
 pub const CLOSE_WAIT_MAX: Duration = Duration::from_millis(500);
+/// Changes of its IP address that a connection may make at once. A telephone makes one an hour; who
+/// makes more writes addresses of others into his datagrams, each of which is sent a challenge.
+pub const ADDRESS_CHANGES_AT_ONCE: u32 = 8;
+/// How soon it may make another one.
+pub const ADDRESS_CHANGE_EVERY: Duration = Duration::from_secs(10);
+/// Datagrams of 1,200 bytes to a new address that may pass three times what came from there: a
+/// PATH_CHALLENGE has that size, and what a client sends at first may be 40 bytes. The others are
+/// for where one is lost.
+pub const PATH_CHALLENGES_IN_ADVANCE: u64 = 3;
+/// Between two of them: the probe timeout of a path that is not known (RFC 9002 section 6.2.2).
+pub const PATH_CHALLENGE_EVERY: Duration = Duration::from_secs(1);
 /// How long a Retry token is accepted. A client answers at once; this allows for clocks of nodes
 /// that differ by seconds.
 pub const RETRY_TOKEN_LIFETIME: Duration = Duration::from_secs(15);

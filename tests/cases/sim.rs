@@ -1,12 +1,15 @@
 //! The simulated ring: engines and a client in virtual time; and the driver over loopback.
 
+mod addresses;
 mod admission;
 mod drain;
 mod hostile;
 mod ownership;
 mod panic;
 mod rotation;
+mod send_budget;
 mod serving;
+mod stalled;
 mod transfer;
 
 use std::time::Duration;

@@ -112,7 +112,7 @@ mod tests {
             idle_timeout: std::time::Duration::from_secs(30),
             connection_id_lifetime: std::time::Duration::from_secs(3600),
         };
-        let mut host = Host::new(&fleet, own, 1, quic, 1);
+        let mut host = Host::new(&fleet, own, 1, quic, 1 << 20, 1);
         let datagram = Datagram {
             client: ([203, 0, 113, 9], 4711).into(),
             destination: crate::net::ANYCAST.into(),

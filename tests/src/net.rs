@@ -8,12 +8,13 @@ mod client;
 mod server;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::net::SocketAddr;
+use std::collections::{BinaryHeap, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use edge_user::config::QuicConfig;
+use edge_user::limits;
 use edge_user::quic::cid::Route;
 use edge_user::quic::{Datagram, Via};
 use edge_wire::Reason;
@@ -89,6 +90,15 @@ struct Packet {
     bytes: Vec<u8>,
 }
 
+/// Bytes that hosts had from an address, and sent to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Exchanged {
+    /// That arrived at a host.
+    pub received: u64,
+    /// That left a host, lost or not.
+    pub sent: u64,
+}
+
 /// Client, network, hosts.
 pub struct Net {
     /// What the hosts share.
@@ -105,32 +115,50 @@ pub struct Net {
     pub conditions: Conditions,
     /// Choices that are made for the whole run.
     pub random: Random,
+    /// UDP payload bytes between each of the client's addresses and all hosts.
+    pub exchanged: HashMap<IpAddr, Exchanged>,
     now: Instant,
     started: Instant,
     sequence: u64,
     under_way: BinaryHeap<Reverse<(Instant, u64)>>,
-    packets: std::collections::HashMap<u64, Packet>,
+    packets: HashMap<u64, Packet>,
 }
 
 impl Net {
     /// A network of one engine for each owner, the first of which gets the client's datagrams.
     #[must_use]
     pub fn new(seed: u64, fleet: Fleet, owners: &[ServerId], quic: QuicConfig) -> Self {
+        Self::with_send_budget(seed, fleet, owners, quic, limits::SEND_BUDGET_BYTES)
+    }
+
+    /// The same, each engine with so many bytes for answers.
+    #[must_use]
+    pub fn with_send_budget(
+        seed: u64,
+        fleet: Fleet,
+        owners: &[ServerId],
+        quic: QuicConfig,
+        send_budget_bytes: u64,
+    ) -> Self {
+        let host = |fleet: &Fleet, own: &ServerId, workers| {
+            Host::new(fleet, *own, workers, quic, send_budget_bytes, seed)
+        };
         let workers = owners.iter().map(|own| own.worker + 1).max().unwrap_or(1);
         let now = Instant::now();
         Self {
-            hosts: owners.iter().map(|own| Host::new(&fleet, *own, workers, quic, seed)).collect(),
+            hosts: owners.iter().map(|own| host(&fleet, own, workers)).collect(),
             client: Client::new(&fleet, seed),
             fleet,
             route: 0,
             steering: true,
             conditions: Conditions::FAIR,
             random: Random(seed),
+            exchanged: HashMap::new(),
             now,
             started: now,
             sequence: 0,
             under_way: BinaryHeap::new(),
-            packets: std::collections::HashMap::new(),
+            packets: HashMap::new(),
         }
     }
 
@@ -138,7 +166,14 @@ impl Net {
     /// certificate of `self.fleet` as they are by now.
     pub fn restart(&mut self, index: usize, own: ServerId, quic: QuicConfig) {
         let workers = self.hosts[index].owners.workers();
-        self.hosts[index] = Host::new(&self.fleet, own, workers, quic, self.random.draw());
+        self.hosts[index] = Host::new(
+            &self.fleet,
+            own,
+            workers,
+            quic,
+            limits::SEND_BUDGET_BYTES,
+            self.random.draw(),
+        );
     }
 
     /// Virtual time since the beginning.
@@ -199,6 +234,8 @@ impl Net {
                 let from =
                     SocketAddr::new(transmit.src_ip.expect("the anycast address"), ANYCAST.1);
                 self.hosts[index].bytes_sent += transmit.size as u64;
+                let to = transmit.destination.ip();
+                self.exchanged.entry(to).or_default().sent += transmit.size as u64;
                 self.send(from, &transmit, &buffer);
             }
         }
@@ -230,6 +267,8 @@ impl Net {
             self.under_way.pop();
             let packet = self.packets.remove(&sequence).expect("each is there once");
             if packet.to == ANYCAST.into() {
+                let from = self.exchanged.entry(packet.from.ip()).or_default();
+                from.received += packet.bytes.len() as u64;
                 self.arrive(self.route, packet, Via::Wire);
             } else {
                 // Nobody is at an address that the client has left.

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h3::error::{Code, ConnectionError, StreamError};
 use h3::frame::FrameStream;
-use h3::quic::{RecvStream as _, SendStream as _, StreamId};
-use h3::server::{RequestResolver, RequestStream};
+use h3::quic::StreamId;
+use h3::server::RequestResolver;
 use h3::stream::BufRecvStream;
 use http::{Request, Response};
 use tokio::sync::watch;
@@ -21,9 +21,8 @@ use tokio::time::{Sleep, sleep_until, timeout};
 use super::Place;
 use super::answer::{self, Body, answer};
 use crate::limits;
-use crate::quic::streams::{BidiStream, Connection};
+use crate::quic::streams::{BidiStream, BodyWriter, Connection};
 
-type Stream = BidiStream<Bytes>;
 type Resolver = RequestResolver<Connection, Bytes>;
 
 /// Stream IDs of requests are multiples of this.
@@ -37,20 +36,12 @@ pub async fn serve(
     place: Rc<Place>,
     drain: watch::Receiver<Option<Instant>>,
 ) {
-    let mut builder = h3::server::builder();
-    builder.max_field_section_size(limits::MAX_FIELD_SECTION_BYTES).send_grease(false);
-    let control = timeout(limits::REQUEST_HEAD_WITHIN, builder.build(connection.clone())).await;
-    let Ok(Ok(control)) = control else { return };
-    let session = Session {
-        connection,
-        control,
-        place,
-        requests: JoinSet::new(),
-        next: 0,
-        refuse_from: LAST_STREAM,
-    };
+    // Each stage on the heap by itself: a future is as large as its largest stage, and a connection
+    // that has been set up mostly does nothing.
+    let Some(mut session) = Box::pin(Session::begin(connection, place)).await else { return };
     // How it ended is the client's affair; what was counted is in the report.
     let _ = session.run(drain).await;
+    // Dropped now, which closes the connection with H3_NO_ERROR.
 }
 
 /// A connection under way.
@@ -66,8 +57,23 @@ struct Session {
 }
 
 impl Session {
+    /// Opens our control streams. `None` where the client is gone before.
+    async fn begin(connection: Connection, place: Rc<Place>) -> Option<Box<Self>> {
+        let mut builder = h3::server::builder();
+        builder.max_field_section_size(limits::MAX_FIELD_SECTION_BYTES).send_grease(false);
+        let control = timeout(limits::REQUEST_HEAD_WITHIN, builder.build(connection.clone())).await;
+        Some(Box::new(Self {
+            connection,
+            control: control.ok()?.ok()?,
+            place,
+            requests: JoinSet::new(),
+            next: 0,
+            refuse_from: LAST_STREAM,
+        }))
+    }
+
     async fn run(
-        mut self,
+        &mut self,
         mut drain: watch::Receiver<Option<Instant>>,
     ) -> Result<(), ConnectionError> {
         let mut drained = pin!(drain.wait_for(Option::is_some));
@@ -79,8 +85,7 @@ impl Session {
             Poll::Ready(Ok(deadline.ok().and_then(|deadline| *deadline)))
         })
         .await?;
-        self.say_goodbye(deadline.unwrap_or_else(Instant::now)).await
-        // Dropped now, which closes the connection with H3_NO_ERROR.
+        Box::pin(self.say_goodbye(deadline.unwrap_or_else(Instant::now))).await
     }
 
     /// RFC 9114 section 5.2: a first GOAWAY asks for no more requests, the second, when those
@@ -140,19 +145,19 @@ impl Session {
         Poll::Pending
     }
 
-    fn accept(&mut self, mut stream: Stream, cx: &mut Context<'_>) {
-        let id = stream.send_id().into_inner();
+    fn accept(&mut self, stream: BidiStream, cx: &mut Context<'_>) {
+        let id = stream.id();
         if id >= self.refuse_from {
-            stream.stop_sending(Code::H3_REQUEST_REJECTED.value());
-            stream.reset(Code::H3_REQUEST_REJECTED.value());
+            stream.reject(Code::H3_REQUEST_REJECTED);
             return;
         }
         self.next = id + STREAM_ID_STEP;
+        let body = stream.body_writer();
         let resolver = self.control.create_resolver(FrameStream::new(BufRecvStream::new(stream)));
         let (connection, place) = (self.connection.clone(), self.place.clone());
         let mut request = Box::pin(async move {
             // A request that fails is the client's: reset, malformed or cut off.
-            let _ = respond(resolver, &connection, &place).await;
+            let _ = respond(resolver, body, &connection, &place).await;
         });
         // Most are whole when they are seen, and their answers fit the client's window: these end
         // here. A task, which costs as much as such an answer, is for those that have to wait.
@@ -166,6 +171,7 @@ impl Session {
 /// and resets it, which frees what was held for it.
 async fn respond(
     resolver: Resolver,
+    writer: BodyWriter,
     connection: &Connection,
     place: &Place,
 ) -> Result<(), StreamError> {
@@ -174,8 +180,11 @@ async fn respond(
     let (request, mut stream) = head?;
     place.requests.set(place.requests.get() + 1);
     let Some((head, body)) = reply(&request, connection, place) else { return Ok(()) };
-    stream.send_response(head).await?;
-    if send(&mut stream, body).await? { stream.finish().await } else { Ok(()) }
+    match within(limits::PROGRESS_WITHIN, stream.send_response(head)).await {
+        Ok(sent) => sent?,
+        Err(_) => return Ok(()),
+    }
+    if send(writer, body).await { stream.finish().await } else { Ok(()) }
 }
 
 fn reply(
@@ -194,17 +203,14 @@ fn reply(
 
 /// Each chunk waits until the one before is in the client's window, but not for ever. Whether all
 /// was taken.
-async fn send(
-    stream: &mut RequestStream<Stream, Bytes>,
-    mut body: Body,
-) -> Result<bool, StreamError> {
+async fn send(mut writer: BodyWriter, mut body: Body) -> bool {
     while let Some(chunk) = body.next_chunk() {
-        match within(limits::PROGRESS_WITHIN, stream.send_data(chunk)).await {
-            Ok(sent) => sent?,
-            Err(_) => return Ok(false),
+        let written = within(limits::PROGRESS_WITHIN, writer.write(chunk)).await;
+        if !matches!(written, Ok(Ok(()))) {
+            return false;
         }
     }
-    Ok(true)
+    true
 }
 
 /// A timeout that reads no clock and takes no timer where the future is ready at once, as most are.

@@ -153,8 +153,14 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
     let owners = owners.for_worker(worker);
     let (tls, tickets) = CountedTickets::install(&tls);
     let quic = share(setup.config, owners.workers());
-    let engine =
-        Engine::new(EngineSetup { owners: &owners, secrets: &secrets, tls, quic, seed: None })?;
+    let engine = Engine::new(EngineSetup {
+        owners: &owners,
+        secrets: &secrets,
+        tls,
+        quic,
+        send_budget_bytes: limits::SEND_BUDGET_BYTES,
+        seed: None,
+    })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let socket = {
         let _context = runtime.enter();

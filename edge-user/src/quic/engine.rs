@@ -5,9 +5,11 @@
 //! `handle_*` and after every operation on a stream; [`Engine::register`] says when there is
 //! something again.
 
+mod address_guard;
 mod another_length;
 mod operations;
 mod reset_budget;
+mod send_budget;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -29,9 +31,11 @@ use crate::quic::keys::EngineKeys;
 use crate::quic::transport::{self, SetupError};
 use crate::quic::{Datagram, socket};
 
+use address_guard::AddressGuard;
 pub use operations::StreamFailure;
 use operations::{Live, wake_all};
 use reset_budget::ResetBudget;
+use send_budget::SendBudget;
 
 /// A connection of an engine. Never reused, unlike quinn's handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +54,8 @@ pub struct EngineSetup<'a> {
     pub tls: Arc<rustls::ServerConfig>,
     /// Bounds, for this engine alone.
     pub quic: QuicConfig,
+    /// What it holds of answers, in bytes: [`limits::SEND_BUDGET_BYTES`].
+    pub send_budget_bytes: u64,
     /// Makes the engine's own choices repeatable; `None` outside of tests.
     pub seed: Option<[u8; 32]>,
 }
@@ -76,6 +82,7 @@ pub struct Engine {
     keys: EngineKeys,
     bounds: QuicConfig,
     resets: ResetBudget,
+    send_budget: SendBudget,
     /// By quinn's handle, which it reuses.
     connections: Vec<Option<Box<Live>>>,
     serial: u64,
@@ -110,6 +117,7 @@ impl Engine {
             keys,
             bounds: setup.quic,
             resets: ResetBudget::default(),
+            send_budget: SendBudget::new(setup.send_budget_bytes),
             connections: Vec::new(),
             serial: 0,
             deadlines: BTreeSet::new(),
@@ -142,6 +150,12 @@ impl Engine {
         self.keys.change(secrets, owners)
     }
 
+    /// Bytes of answers that are held until clients acknowledge them.
+    #[must_use]
+    pub fn send_bytes_held(&self) -> u64 {
+        self.send_budget.held_bytes()
+    }
+
     /// Takes a datagram in, and says what became of it.
     pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Reason {
         let Datagram { client, destination, ecn, payload, via: _ } = datagram;
@@ -151,19 +165,22 @@ impl Engine {
             return reason;
         }
         let mut answer = Vec::new();
+        let bytes = payload.len() as u64;
         let ecn = ecn.map(socket::ecn_in);
         let local = Some(destination.ip());
         match self.endpoint.handle(now, client, local, ecn, payload, &mut answer) {
             None => Reason::Ignored,
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 if let Some(live) = self.connections.get_mut(handle.0).and_then(Option::as_mut) {
-                    live.quic.handle_event(event);
+                    if !live.handle_datagram(now, client.ip(), bytes, event) {
+                        return Reason::Ignored;
+                    }
                     self.settle(handle);
                     self.enqueue(handle);
                 }
                 Reason::Local
             }
-            Some(DatagramEvent::NewConnection(incoming)) => self.admit(now, incoming),
+            Some(DatagramEvent::NewConnection(incoming)) => self.admit(now, incoming, bytes),
             // The only answer to a short header is a stateless reset (RFC 9000 section 10.3).
             Some(DatagramEvent::Response(_)) if short && !self.resets.take(now) => {
                 Reason::ResetLimited
@@ -176,17 +193,16 @@ impl Engine {
     }
 
     /// Each attempt is refused, asked to retry, or accepted.
-    fn admit(&mut self, now: Instant, incoming: Incoming) -> Reason {
+    fn admit(&mut self, now: Instant, incoming: Incoming, bytes: u64) -> Reason {
         let mut answer = Vec::new();
+        let (client, validated) = (incoming.remote_address(), incoming.remote_address_validated());
         if self.draining || self.counters.connections >= u64::from(self.bounds.max_connections) {
             let transmit = self.endpoint.refuse(incoming, &mut answer);
             self.answer(transmit, answer);
             return Reason::ConnectionLimit;
         }
         let half_open = self.counters.handshakes_in_progress;
-        if !incoming.remote_address_validated()
-            && half_open >= u64::from(self.bounds.retry_threshold)
-        {
+        if !validated && half_open >= u64::from(self.bounds.retry_threshold) {
             return match self.endpoint.retry(incoming, &mut answer) {
                 Ok(transmit) => {
                     self.answer(transmit, answer);
@@ -200,7 +216,8 @@ impl Engine {
         }
         match self.endpoint.accept(incoming, now, &mut answer, None) {
             Ok((handle, connection)) => {
-                self.insert(now, handle, connection);
+                let guard = AddressGuard::new(client.ip(), validated, bytes);
+                self.insert(now, handle, connection, guard);
                 Reason::NewConnection
             }
             Err(AcceptError { response, cause: _ }) => {
@@ -218,9 +235,11 @@ impl Engine {
         now: Instant,
         handle: ConnectionHandle,
         connection: quinn_proto::Connection,
+        guard: AddressGuard,
     ) {
         self.serial += 1;
-        let live = Box::new(Live::new(self.serial, connection, now + limits::HANDSHAKE_TIMEOUT));
+        let (account, ends) = (self.send_budget.open(), now + limits::HANDSHAKE_TIMEOUT);
+        let live = Box::new(Live::new(self.serial, connection, guard, account, ends));
         if self.connections.len() <= handle.0 {
             self.connections.resize_with(handle.0 + 1, || None);
         }
@@ -278,10 +297,7 @@ impl Engine {
                 continue;
             };
             live.pending = false;
-            let transmit = match live.hold_for_close(now) {
-                true => None,
-                false => live.quic.poll_transmit(now, segments, buffer),
-            };
+            let transmit = live.poll_transmit(now, segments, buffer);
             self.settle(handle);
             if transmit.is_some() {
                 // To the back: the others have their turn first.
@@ -332,6 +348,7 @@ impl Engine {
                 Event::Connected => {
                     live.established = true;
                     live.closes_at = None;
+                    live.guard.handshake_completed();
                     self.counters.handshakes_in_progress -= 1;
                     self.counters.handshakes_completed += 1;
                     self.established.push_back(Key { handle, serial: live.serial });
@@ -342,6 +359,7 @@ impl Engine {
                 }
             }
         }
+        live.wake_granted();
         if drained {
             self.forget(handle);
         }
@@ -397,7 +415,10 @@ impl Engine {
 impl Live {
     fn stream_event(&mut self, event: StreamEvent) {
         let waker = match event {
-            StreamEvent::Opened { dir } => self.acceptors[dir as usize].take(),
+            StreamEvent::Opened { dir } => {
+                self.allow_more_requests();
+                self.acceptors[dir as usize].take()
+            }
             StreamEvent::Available { dir } => self.openers[dir as usize].take(),
             StreamEvent::Readable { id } => self.readers.remove(&id),
             StreamEvent::Writable { id } | StreamEvent::Stopped { id, .. } => {

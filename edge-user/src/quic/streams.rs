@@ -5,19 +5,27 @@
 //! so requests are accepted here and given to h3 one by one.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf as _, BufMut as _, Bytes};
 use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, WriteBuf};
+use quinn_proto::coding::Codec as _;
 use quinn_proto::{ConnectionError, Dir, StreamId, VarInt};
 
+use crate::limits;
 use crate::quic::engine::{Engine, Key, StreamFailure};
 use crate::quic::guard::FrameGuard;
+
+/// The type of a DATA frame.
+const DATA_FRAME: u8 = 0x00;
+/// Type and length of a DATA frame at most.
+const DATA_HEAD_BYTES: usize = 9;
 
 /// The engine of this thread.
 pub type SharedEngine = Rc<RefCell<Engine>>;
@@ -49,10 +57,10 @@ impl Connection {
     }
 
     /// The next request stream.
-    pub fn poll_accept_request<B: Buf>(
+    pub fn poll_accept_request(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<BidiStream<B>, ConnectionErrorIncoming>> {
+    ) -> Poll<Result<BidiStream, ConnectionErrorIncoming>> {
         let id = ready!(self.engine.borrow_mut().poll_accept(self.key, Dir::Bi, cx))
             .map_err(connection_error)?;
         Poll::Ready(Ok(self.bidirectional(id)))
@@ -63,7 +71,7 @@ impl Connection {
         self.engine.borrow_mut().poll_delivered(self.key, cx)
     }
 
-    fn bidirectional<B: Buf>(&self, id: StreamId) -> BidiStream<B> {
+    fn bidirectional(&self, id: StreamId) -> BidiStream {
         BidiStream {
             send: SendStream::new(self.stream(id)),
             receive: RecvStream::new(self.stream(id), FrameGuard::request()),
@@ -75,7 +83,7 @@ impl Connection {
     }
 }
 
-impl<B: Buf> quic::Connection<B> for Connection {
+impl quic::Connection<Bytes> for Connection {
     type RecvStream = RecvStream;
     type OpenStreams = Self;
 
@@ -92,7 +100,7 @@ impl<B: Buf> quic::Connection<B> for Connection {
     fn poll_accept_bidi(
         &mut self,
         _: &mut Context<'_>,
-    ) -> Poll<Result<BidiStream<B>, ConnectionErrorIncoming>> {
+    ) -> Poll<Result<BidiStream, ConnectionErrorIncoming>> {
         Poll::Pending
     }
 
@@ -101,14 +109,14 @@ impl<B: Buf> quic::Connection<B> for Connection {
     }
 }
 
-impl<B: Buf> quic::OpenStreams<B> for Connection {
-    type BidiStream = BidiStream<B>;
-    type SendStream = SendStream<B>;
+impl quic::OpenStreams<Bytes> for Connection {
+    type BidiStream = BidiStream;
+    type SendStream = SendStream;
 
     fn poll_open_bidi(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<BidiStream<B>, StreamErrorIncoming>> {
+    ) -> Poll<Result<BidiStream, StreamErrorIncoming>> {
         let id = ready!(self.engine.borrow_mut().poll_open(self.key, Dir::Bi, cx))
             .map_err(|error| stream_error(error.into()))?;
         Poll::Ready(Ok(self.bidirectional(id)))
@@ -117,7 +125,7 @@ impl<B: Buf> quic::OpenStreams<B> for Connection {
     fn poll_open_send(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<SendStream<B>, StreamErrorIncoming>> {
+    ) -> Poll<Result<SendStream, StreamErrorIncoming>> {
         let id = ready!(self.engine.borrow_mut().poll_open(self.key, Dir::Uni, cx))
             .map_err(|error| stream_error(error.into()))?;
         Poll::Ready(Ok(SendStream::new(self.stream(id))))
@@ -136,45 +144,59 @@ struct Stream {
 }
 
 impl Stream {
+    /// Ready when all of the bytes are taken.
+    fn poll_write(
+        &self,
+        bytes: &mut Bytes,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), StreamErrorIncoming>> {
+        while !bytes.is_empty() {
+            let written = self.engine.borrow_mut().poll_write(self.key, self.id, bytes, cx);
+            ready!(written).map_err(stream_error)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
     fn h3_id(&self) -> quic::StreamId {
         u64::from(self.id).try_into().expect("QUIC's stream IDs are h3's")
     }
 }
 
 /// What we send.
-pub struct SendStream<B: Buf> {
+pub struct SendStream {
     stream: Stream,
-    writing: Option<WriteBuf<B>>,
+    writing: Bytes,
     ended: bool,
 }
 
-impl<B: Buf> SendStream<B> {
+impl SendStream {
     fn new(stream: Stream) -> Self {
-        Self { stream, writing: None, ended: false }
+        Self { stream, writing: Bytes::new(), ended: false }
+    }
+
+    fn reset_with(&mut self, code: u64) {
+        self.ended = true;
+        let Stream { engine, key, id } = &self.stream;
+        engine.borrow_mut().reset(*key, *id, varint(code));
     }
 }
 
-impl<B: Buf> quic::SendStream<B> for SendStream<B> {
+impl quic::SendStream<Bytes> for SendStream {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        let Stream { engine, key, id } = &self.stream;
-        if let Some(data) = &mut self.writing {
-            while data.has_remaining() {
-                let written = engine.borrow_mut().poll_write(*key, *id, data.chunk(), cx);
-                data.advance(ready!(written).map_err(stream_error)?);
-            }
-        }
-        self.writing = None;
-        Poll::Ready(Ok(()))
+        self.stream.poll_write(&mut self.writing, cx)
     }
 
-    fn send_data<T: Into<WriteBuf<B>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
-        if self.writing.is_some() {
+    /// Copied: h3 gives heads of frames and fields here, which are short. Bodies take the way of
+    /// [`BodyWriter`].
+    fn send_data<T: Into<WriteBuf<Bytes>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
+        if !self.writing.is_empty() {
             let connection_error = ConnectionErrorIncoming::InternalError(
                 "data was given before the last was sent".to_owned(),
             );
             return Err(StreamErrorIncoming::ConnectionErrorIncoming { connection_error });
         }
-        self.writing = Some(data.into());
+        let mut data = data.into();
+        self.writing = data.copy_to_bytes(data.remaining());
         Ok(())
     }
 
@@ -186,9 +208,7 @@ impl<B: Buf> quic::SendStream<B> for SendStream<B> {
     }
 
     fn reset(&mut self, code: u64) {
-        self.ended = true;
-        let Stream { engine, key, id } = &self.stream;
-        engine.borrow_mut().reset(*key, *id, varint(code));
+        self.reset_with(code);
     }
 
     fn send_id(&self) -> quic::StreamId {
@@ -197,11 +217,42 @@ impl<B: Buf> quic::SendStream<B> for SendStream<B> {
 }
 
 /// A response that was given up is reset, so that nobody takes it for whole.
-impl<B: Buf> Drop for SendStream<B> {
+impl Drop for SendStream {
     fn drop(&mut self) {
         if !self.ended {
-            quic::SendStream::reset(self, Code::H3_INTERNAL_ERROR.value());
+            self.reset_with(Code::H3_INTERNAL_ERROR.value());
         }
+    }
+}
+
+/// Writes the body of a response on its stream, past h3, which would have it copied: after the
+/// head was sent, and before the stream is finished.
+pub struct BodyWriter {
+    stream: Stream,
+}
+
+impl BodyWriter {
+    /// Writes a chunk as a DATA frame (RFC 9114 section 7.2.1), and waits until the stream has
+    /// taken all of it.
+    ///
+    /// # Errors
+    /// Where the client wants no more, or the connection is lost.
+    pub async fn write(&mut self, chunk: Bytes) -> Result<(), StreamErrorIncoming> {
+        let mut frame = [0; DATA_HEAD_BYTES + limits::COPY_BELOW_BYTES];
+        let mut room = &mut frame[..];
+        room.put_u8(DATA_FRAME);
+        VarInt::try_from(chunk.len()).expect("no chunk has 2^62 bytes").encode(&mut room);
+        let mut rest = chunk;
+        if rest.len() < limits::COPY_BELOW_BYTES {
+            room.put_slice(&rest);
+            rest.clear();
+        }
+        let filled = DATA_HEAD_BYTES + limits::COPY_BELOW_BYTES - room.len();
+        let head = Bytes::copy_from_slice(&frame[..filled]);
+        for mut part in [head, rest] {
+            poll_fn(|cx| self.stream.poll_write(&mut part, cx)).await?;
+        }
+        Ok(())
     }
 }
 
@@ -215,6 +266,10 @@ pub struct RecvStream {
 impl RecvStream {
     fn new(stream: Stream, guard: FrameGuard) -> Self {
         Self { stream, guard, ended: false }
+    }
+
+    fn stop(&mut self, code: Code) {
+        quic::RecvStream::stop_sending(self, code.value());
     }
 
     /// A request that declares too much is refused; a control stream that does ends the
@@ -279,49 +334,70 @@ impl Drop for RecvStream {
     fn drop(&mut self) {
         let nobody = &mut Context::from_waker(Waker::noop());
         if !matches!(quic::RecvStream::poll_data(self, nobody), Poll::Ready(Ok(None))) {
-            quic::RecvStream::stop_sending(self, Code::H3_NO_ERROR.value());
+            self.stop(Code::H3_NO_ERROR);
         }
     }
 }
 
 /// A request stream.
-pub struct BidiStream<B: Buf> {
-    send: SendStream<B>,
+pub struct BidiStream {
+    send: SendStream,
     receive: RecvStream,
 }
 
-impl<B: Buf> quic::BidiStream<B> for BidiStream<B> {
-    type SendStream = SendStream<B>;
+impl BidiStream {
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.send.stream.id.into()
+    }
+
+    /// Refuses the request unread.
+    pub fn reject(mut self, code: Code) {
+        self.receive.stop(code);
+        self.send.reset_with(code.value());
+    }
+
+    /// What writes the response's body.
+    #[must_use]
+    pub fn body_writer(&self) -> BodyWriter {
+        let Stream { engine, key, id } = &self.send.stream;
+        BodyWriter { stream: Stream { engine: engine.clone(), key: *key, id: *id } }
+    }
+}
+
+impl quic::BidiStream<Bytes> for BidiStream {
+    type SendStream = SendStream;
     type RecvStream = RecvStream;
 
-    fn split(self) -> (SendStream<B>, RecvStream) {
+    fn split(self) -> (SendStream, RecvStream) {
         (self.send, self.receive)
     }
 }
 
-impl<B: Buf> quic::SendStream<B> for BidiStream<B> {
+impl quic::SendStream<Bytes> for BidiStream {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        self.send.poll_ready(cx)
+        quic::SendStream::poll_ready(&mut self.send, cx)
     }
 
-    fn send_data<T: Into<WriteBuf<B>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
+    fn send_data<T: Into<WriteBuf<Bytes>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
         self.send.send_data(data)
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        self.send.poll_finish(cx)
+        quic::SendStream::poll_finish(&mut self.send, cx)
     }
 
     fn reset(&mut self, code: u64) {
-        self.send.reset(code);
+        self.send.reset_with(code);
     }
 
     fn send_id(&self) -> quic::StreamId {
-        self.send.send_id()
+        self.send.stream.h3_id()
     }
 }
 
-impl<B: Buf> quic::RecvStream for BidiStream<B> {
+impl quic::RecvStream for BidiStream {
     type Buf = Bytes;
 
     fn poll_data(

@@ -69,7 +69,7 @@ fn transport(quic: &QuicConfig) -> Result<TransportConfig, SetupError> {
     let mut config = TransportConfig::default();
     config
         .max_idle_timeout(Some(idle))
-        .max_concurrent_bidi_streams(limits::MAX_REQUEST_STREAMS.into())
+        .max_concurrent_bidi_streams(limits::FIRST_REQUEST_STREAMS.into())
         .max_concurrent_uni_streams(limits::MAX_UNIDIRECTIONAL_STREAMS.into())
         .stream_receive_window(limits::STREAM_RECEIVE_WINDOW_BYTES.into())
         .receive_window(limits::CONNECTION_RECEIVE_WINDOW_BYTES.into())

@@ -28,6 +28,8 @@ pub struct Download {
     pub connected: bool,
     /// Why the connection ended.
     pub lost: Option<ConnectionError>,
+    /// It neither hears nor says anything any more, as a client that means no good.
+    pub silent: bool,
 }
 
 /// A client endpoint.
@@ -73,6 +75,7 @@ impl Client {
             whole: false,
             connected: false,
             lost: None,
+            silent: false,
         });
         self.downloads.len() - 1
     }
@@ -113,6 +116,7 @@ impl Client {
         );
         if let Some(DatagramEvent::ConnectionEvent(handle, event)) = event
             && let Some(index) = self.handles.get(&handle)
+            && !self.downloads[*index].silent
         {
             self.downloads[*index].connection.handle_event(event);
         }
@@ -121,7 +125,7 @@ impl Client {
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         for download in &mut self.downloads {
-            if download.connection.poll_timeout().is_some_and(|at| at <= now) {
+            if download.poll_timeout().is_some_and(|at| at <= now) {
                 download.connection.handle_timeout(now);
             }
         }
@@ -129,12 +133,12 @@ impl Client {
     }
 
     pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
-        self.downloads.iter_mut().filter_map(|download| download.connection.poll_timeout()).min()
+        self.downloads.iter_mut().filter_map(Download::poll_timeout).min()
     }
 
     pub(super) fn poll_transmit(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
         self.settle();
-        for download in &mut self.downloads {
+        for download in self.downloads.iter_mut().filter(|download| !download.silent) {
             buffer.clear();
             if let Some(transmit) = download.connection.poll_transmit(now, 1, buffer) {
                 if let Some(sent) = &mut self.sent {
@@ -169,6 +173,10 @@ impl Client {
 }
 
 impl Download {
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        if self.silent { None } else { self.connection.poll_timeout() }
+    }
+
     fn go_on(&mut self) {
         if self.connected && self.stream.is_none() {
             let id = self.connection.streams().open(Dir::Bi).expect("the first stream");

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use edge_user::config::QuicConfig;
@@ -33,8 +34,18 @@ pub struct Host {
     /// Its tickets.
     pub tickets: Arc<CountedTickets>,
     fleet_tickets: Arc<FleetTickets>,
+    woken: Arc<Woken>,
     connections: Vec<Key>,
     answers: Vec<Answer>,
+}
+
+/// Whether the application was told that it can go on: what the engine forgets to say stands still.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A request being read, or answered.
@@ -53,6 +64,7 @@ impl Host {
         own: ServerId,
         workers: u8,
         quic: QuicConfig,
+        send_budget_bytes: u64,
         seed: u64,
     ) -> Self {
         let owners = fleet.owners(own, workers);
@@ -68,6 +80,7 @@ impl Host {
             secrets: &fleet.secrets,
             tls,
             quic,
+            send_budget_bytes,
             seed: Some(bytes),
         })
         .expect("fit for QUIC");
@@ -79,6 +92,7 @@ impl Host {
             bytes_sent: 0,
             tickets: tickets.expect("tickets are on"),
             fleet_tickets,
+            woken: Arc::new(Woken(AtomicBool::new(false))),
             connections: Vec::new(),
             answers: Vec::new(),
         }
@@ -113,10 +127,15 @@ impl Host {
 
     /// Lets the application do what it can.
     pub(super) fn serve(&mut self) {
-        let cx = &mut Context::from_waker(Waker::noop());
         while let Some(key) = self.engine.poll_established() {
             self.connections.push(key);
+            self.woken.0.store(true, Ordering::Relaxed);
         }
+        if !self.woken.0.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let waker = Waker::from(self.woken.clone());
+        let cx = &mut Context::from_waker(&waker);
         let Self { engine, connections, answers, .. } = self;
         connections.retain(|key| {
             loop {
@@ -152,10 +171,11 @@ impl Answer {
             }
         }
         while let Some(left) = self.length.map(|length| length - self.written).filter(|l| *l > 0) {
-            let chunk: Vec<_> =
+            let mut chunk: Bytes =
                 (self.written..).take(left.min(4096) as usize).map(pattern).collect();
-            match engine.poll_write(self.key, self.id, &chunk, cx) {
-                Poll::Ready(Ok(written)) => self.written += written as u64,
+            let before = chunk.len();
+            match engine.poll_write(self.key, self.id, &mut chunk, cx) {
+                Poll::Ready(Ok(())) => self.written += (before - chunk.len()) as u64,
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
             }

@@ -2,16 +2,18 @@
 //! to wait keeps the waker of the last who asked.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use quinn_proto::{
-    Connection, ConnectionError, Dir, FinishError, ReadError, ReadableError, StreamId, VarInt,
-    WriteError,
+    Connection, ConnectionError, ConnectionEvent, Dir, FinishError, ReadError, ReadableError,
+    StreamId, Transmit, VarInt, WriteError,
 };
 
+use super::address_guard::AddressGuard;
+use super::send_budget::Account;
 use super::{Engine, Key};
 use crate::limits;
 
@@ -22,6 +24,10 @@ const READ_BYTES: usize = 64 << 10;
 pub(super) struct Live {
     pub(super) serial: u64,
     pub(super) quic: Connection,
+    /// Where it may send to.
+    pub(super) guard: AddressGuard,
+    /// What it may hold of answers.
+    account: Account,
     pub(super) pending: bool,
     pub(super) established: bool,
     /// When it is closed: a handshake that takes too long, or a close that was asked for.
@@ -35,6 +41,8 @@ pub(super) struct Live {
     opened: usize,
     pub(super) readers: BTreeMap<StreamId, Waker>,
     pub(super) writers: BTreeMap<StreamId, Waker>,
+    /// Streams whose next bytes wait for a share of the budget.
+    ungranted: BTreeMap<StreamId, Waker>,
     /// By direction.
     pub(super) acceptors: [Option<Waker>; 2],
     /// By direction.
@@ -57,10 +65,18 @@ pub enum StreamFailure {
 }
 
 impl Live {
-    pub(super) fn new(serial: u64, quic: Connection, handshake_ends: Instant) -> Self {
+    pub(super) fn new(
+        serial: u64,
+        quic: Connection,
+        guard: AddressGuard,
+        account: Account,
+        handshake_ends: Instant,
+    ) -> Self {
         Self {
             serial,
             quic,
+            guard,
+            account,
             pending: false,
             established: false,
             closes_at: Some(handshake_ends),
@@ -70,9 +86,71 @@ impl Live {
             opened: 0,
             readers: BTreeMap::new(),
             writers: BTreeMap::new(),
+            ungranted: BTreeMap::new(),
             acceptors: [None, None],
             openers: [None, None],
             delivered: None,
+        }
+    }
+
+    /// Takes in a datagram. Whether it was looked at.
+    pub(super) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        from: IpAddr,
+        bytes: u64,
+        event: ConnectionEvent,
+    ) -> bool {
+        let Self { quic, guard, .. } = self;
+        let responses = |quic: &Connection| quic.stats().frame_rx.path_response;
+        if !guard.receive(now, from, bytes, || responses(quic)) {
+            return false;
+        }
+        quic.handle_event(event);
+        guard.received(from, quic.remote_address().ip(), || responses(quic));
+        true
+    }
+
+    /// The next datagrams that may leave.
+    pub(super) fn poll_transmit(
+        &mut self,
+        now: Instant,
+        segments: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        if self.hold_for_close(now) {
+            return None;
+        }
+        if !self.guard.in_doubt() {
+            return self.quic.poll_transmit(now, segments, buffer);
+        }
+        // One by one, each counted. What may not leave is lost, as any datagram may be.
+        loop {
+            if !self.guard.may_begin(self.quic.remote_address().ip()) {
+                return None;
+            }
+            let transmit = self.quic.poll_transmit(now, 1, buffer)?;
+            if self.guard.send(transmit.destination.ip(), transmit.size as u64) {
+                return Some(transmit);
+            }
+            buffer.clear();
+        }
+    }
+
+    /// A client that asks for several things at one time may ask for many.
+    pub(super) fn allow_more_requests(&mut self) {
+        let most = limits::MAX_REQUEST_STREAMS;
+        if self.quic.max_concurrent_streams(Dir::Bi) < u64::from(most)
+            && self.quic.streams().remote_open_streams(Dir::Bi) > 1
+        {
+            self.quic.set_max_concurrent_streams(Dir::Bi, most.into());
+        }
+    }
+
+    /// Lets writers go on that waited for a share of the budget.
+    pub(super) fn wake_granted(&mut self) {
+        if !self.ungranted.is_empty() && self.account.grant(limits::SEND_GRANT_MIN_BYTES) > 0 {
+            wake_all(std::mem::take(&mut self.ungranted).into_values());
         }
     }
 
@@ -107,6 +185,7 @@ impl Live {
         self.lost.get_or_insert(reason);
         wake_all(std::mem::take(&mut self.readers).into_values());
         wake_all(std::mem::take(&mut self.writers).into_values());
+        wake_all(std::mem::take(&mut self.ungranted).into_values());
         wake_all(self.acceptors.iter_mut().chain(&mut self.openers).filter_map(Option::take));
         wake_all(self.delivered.take());
     }
@@ -209,17 +288,28 @@ impl Engine {
         outcome
     }
 
-    /// Takes as many of the bytes as fit; waits where none does.
+    /// Takes as many of the bytes as fit off their front; waits where none does, because of the
+    /// client's window, ours, or the worker's budget. They are not copied.
     pub fn poll_write(
         &mut self,
         key: Key,
         id: StreamId,
-        bytes: &[u8],
+        bytes: &mut Bytes,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<usize, StreamFailure>> {
+    ) -> Poll<Result<(), StreamFailure>> {
         let live = self.live(key)?;
-        let outcome = match live.quic.send_stream(id).write(bytes) {
-            Ok(written) => Poll::Ready(Ok(written)),
+        let granted = live.account.grant(bytes.len());
+        if granted == 0 && !bytes.is_empty() {
+            live.ungranted.insert(id, cx.waker().clone());
+            return Poll::Pending;
+        }
+        // Dropped where the stream takes none of them, and so not held.
+        let mut held = [live.account.hold(bytes.slice(..granted))];
+        let outcome = match live.quic.send_stream(id).write_chunks(&mut held) {
+            Ok(written) => {
+                bytes.advance(written.bytes);
+                Poll::Ready(Ok(()))
+            }
             Err(WriteError::Blocked) => {
                 live.writers.insert(id, cx.waker().clone());
                 Poll::Pending
@@ -252,6 +342,7 @@ impl Engine {
     pub fn reset(&mut self, key: Key, id: StreamId, code: VarInt) {
         if let Ok(live) = self.live(key) {
             live.writers.remove(&id);
+            live.ungranted.remove(&id);
             if live.quic.send_stream(id).reset(code).is_ok() {
                 self.enqueue(key.handle);
             }

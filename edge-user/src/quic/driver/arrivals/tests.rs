@@ -73,7 +73,14 @@ fn worker() -> Worker {
         connection_id_lifetime: Duration::from_secs(3600),
     };
     let tls = Arc::new(tls);
-    let setup = EngineSetup { owners: &owners, secrets: &secrets, tls, quic, seed: None };
+    let setup = EngineSetup {
+        owners: &owners,
+        secrets: &secrets,
+        tls,
+        quic,
+        send_budget_bytes: 1 << 20,
+        seed: None,
+    };
     let engine = Rc::new(RefCell::new(Engine::new(setup).expect("fit for QUIC")));
     let (to_self, _) = mpsc::channel(1);
     let (to_neighbour, neighbour) = mpsc::channel(1);
