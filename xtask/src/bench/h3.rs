@@ -34,7 +34,7 @@ const BUSY: Duration = Duration::from_millis(400);
 /// How long a server has afterwards for what is left to do: acknowledgements, closed connections.
 const SETTLE: Duration = Duration::from_millis(50);
 /// The body of `bulk`.
-const BULK_BYTES: u64 = 64 << 20;
+const BULK_BYTES: u64 = 16 << 20;
 /// Connections before memory is looked at first: what a server makes once is made by then.
 const IDLE_BEFORE: usize = 100;
 /// Connections that the memory is divided by.

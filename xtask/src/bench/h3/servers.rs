@@ -75,9 +75,11 @@ impl Site {
         fs::write(&certificate, certified.cert.pem())?;
         fs::write(folder.join("key.pem"), certified.signing_key.serialize_pem())?;
         let fleet = folder.join("fleet.toml");
-        if !fleet.exists() {
-            process::complete(process::command(&edge).args(["fleet", "init"]).arg(&fleet))?;
+        // Anew each time: what an older edge wrote may have another form.
+        if fleet.exists() {
+            fs::remove_file(&fleet)?;
         }
+        process::complete(process::command(&edge).args(["fleet", "init"]).arg(&fleet))?;
         Ok(Self { edge, responder, folder, certificate })
     }
 
