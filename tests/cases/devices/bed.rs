@@ -127,7 +127,7 @@ impl Bed<'_> {
         let clients = [IpAddr::V4(network.far.0), network.far.1.into()];
         self.pair.far(|| {
             ip(&format!("route replace 192.0.2.1 via {}", network.near.0));
-            ip(&format!("-6 route replace 2001:db8::1 via {}", network.near.1));
+            ip(&format!("route replace 2001:db8::1 via {}", network.near.1));
         });
         for (client, anycast) in clients.into_iter().zip(ANYCAST) {
             self.pair.far(|| {

@@ -93,7 +93,7 @@ fn a_bond_whose_mode_has_no_native_xdp_is_an_error_that_says_what_to_set() {
         let mut config = network.config(&pair, "bond0");
         let attached = Steering::attach(&config, &secrets(), 0, 1);
         let error = attached.map(drop).expect_err("refused").to_string();
-        assert!(error.ends_with("set mode = \"generic\" or \"user-space\""), "{error}");
+        assert!(error.ends_with("set steering.mode = \"generic\" or \"user-space\""), "{error}");
         config.steering.mode = SteeringMode::Generic;
         let steering = Steering::attach(&config, &secrets(), 0, 1).expect("attached");
         assert!(!xdp("bond0").expect("on the bond").is_native);

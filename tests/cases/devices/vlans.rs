@@ -108,7 +108,7 @@ fn a_vlan_device_itself_has_no_native_xdp_and_the_error_says_what_to_set() {
     pair.near(|| {
         let mut config = network.config(&pair, "near.99");
         let error = attach(&config).map(drop).expect_err("refused").to_string();
-        assert!(error.ends_with("set mode = \"generic\" or \"user-space\""), "{error}");
+        assert!(error.ends_with("set steering.mode = \"generic\" or \"user-space\""), "{error}");
         assert_eq!(xdp("near.99"), None);
 
         config.steering.mode = SteeringMode::Generic;

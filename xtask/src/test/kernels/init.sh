@@ -8,7 +8,6 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs run /run
-mount -t tmpfs tmp /tmp
 mount -t bpf bpf /sys/fs/bpf
 ip link set lo up
 

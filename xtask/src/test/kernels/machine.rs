@@ -66,13 +66,19 @@ pub(super) fn run(kernel: &Kernel, initramfs: &Path, results: &mut Results) -> R
     drop(machine);
     let said = fs::read(&console).context("the machine has no console")?;
     let said = String::from_utf8_lossy(&said);
-    for line in said.lines().filter(|line| COMPLAINTS.iter().any(|words| line.contains(words))) {
-        results.broken(&format!("the kernel says: {}", line.trim()));
+    for line in complaints(&said) {
+        results.broken(&format!("the kernel says: {line}"));
     }
     if results.is_broken() {
         eprintln!("all that the kernel said: {}", console.display());
     }
     Ok(())
+}
+
+/// Lines of the console that say that something is wrong.
+fn complaints(console: &str) -> impl Iterator<Item = &str> {
+    let complains = |line: &&str| COMPLAINTS.iter().any(|words| line.contains(words));
+    console.lines().map(str::trim).filter(complains)
 }
 
 /// A machine whose `init` runs. With the host's CPU if that is possible, else emulated: a host may
@@ -188,4 +194,21 @@ fn qemu(
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     qemu
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_kernel_complains_of_is_found_and_its_other_words_are_not() {
+        let console = "[    2.509900] IPI shorthand broadcast: enabled\r\n\
+            [    2.534518] Oops: int3: 0000 [#1] PREEMPT SMP NOPTI\r\n\
+            [    2.535029] RIP: 0010:sched_clock_idle_wakeup_event+0x5/0x40\r\n\
+            [    2.537469] Kernel panic - not syncing: Fatal exception in interrupt\r\n\
+            [   42.122572] reboot: Power down\r\n";
+        let found: Vec<_> = complaints(console).collect();
+        assert_eq!(found.len(), 2);
+        assert!(found[0].ends_with("PREEMPT SMP NOPTI") && found[1].contains("Kernel panic"));
+    }
 }
