@@ -111,25 +111,25 @@ fn ensure_nothing_was_lost(fleet: &Fleet) -> Result<()> {
     Ok(())
 }
 
-/// Seven configs at a time, of every length; each of four mints in turn, while keys of the other
-/// sorts change with it.
+/// Seven configs at a time, of every length; three of them mint in turn, the last one under an ID
+/// that another key had before, while keys of the other sorts change with them.
 fn rotate(fleet: &Fleet) -> Result<()> {
     change(fleet, |secrets| {
         for (config, length) in [(1, 17), (2, 17), (3, 17), (4, 9), (5, 12), (6, 20)] {
             secrets.connection_ids.push(id_config(config, length, config));
         }
     })?;
-    for step in 1..=4u8 {
-        let (id, key_id) = (step % 4, step % 4);
+    for (step, (left, id)) in (1u8..).zip([(0, 1), (1, 2), (2, 0)]) {
         let next = [step; 32];
         change(fleet, |secrets| {
-            secrets.encapsulation_keys.push(EncapsulationSecret { key_id, key: [step; 16] });
+            let key = EncapsulationSecret { key_id: id, key: [step; 16] };
+            secrets.encapsulation_keys.push(key);
             secrets.tickets.next = Some(next);
             secrets.tokens.next = Some(next);
         })?;
         change(fleet, |secrets| {
             secrets.mint = id;
-            secrets.encapsulate_with = key_id;
+            secrets.encapsulate_with = id;
             for keys in [&mut secrets.tickets, &mut secrets.tokens] {
                 *keys = Rotating { current: next, previous: Some(keys.current), next: None };
             }
@@ -137,7 +137,6 @@ fn rotate(fleet: &Fleet) -> Result<()> {
         let moved = || in_use(fleet).is_ok_and(|configs| configs == [u32::from(id)].into());
         eventually("clients use the new config", Duration::from_secs(15), moved)?;
         // The ID that is left is free again, for another key.
-        let left = (step - 1) % 4;
         change(fleet, |secrets| {
             secrets.connection_ids.retain(|config| config.config_id != left);
             secrets.encapsulation_keys.retain(|key| key.key_id != left);
