@@ -70,6 +70,11 @@ pub(super) fn show(line: &str) {
     writeln!(std::io::stderr(), "kernel ring: {line}").expect("somewhere to write");
 }
 
+/// What ends in `steer_node`, by its fixtures.
+pub(super) fn of_steer_node() -> BTreeSet<Reason> {
+    fixtures().map(|fixture| fixture.reason).collect()
+}
+
 /// All fixtures of `steer_node`.
 pub(super) fn fixtures() -> impl Iterator<Item = Fixture> {
     named_fixtures().map(|(_, _, fixture)| fixture)

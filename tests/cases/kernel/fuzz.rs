@@ -10,7 +10,7 @@ mod corpus;
 mod input;
 mod model;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use tests::kernel::idle::Borrowed;
 use tests::kernel::{Action, moved};
 use tests::net::Random;
 
-use super::counted::show;
+use super::counted::{self, show};
 use super::fixture::Pinned;
 use super::fleet::{self, NODES, fleet, ipv4_of, ipv6_of};
 use corpus::FRAMES;
@@ -38,12 +38,16 @@ const INPUTS: u32 = 2000;
 fn every_frame_of_the_corpus_ends_as_the_model_says() {
     let _pinned = Pinned::to_one_cpu();
     let mut bench = Bench::new();
-    for admission in [0, 0xff] {
+    for (admission, burst) in [(0, 2), (0xff, 2), (0xff, 0)] {
         for (name, frame) in FRAMES {
-            let fault = bench.run(admission, 2, [frame.to_vec()]).err();
-            assert_eq!(fault, None, "{name}, early drops {admission}");
+            let fault = bench.run(admission, burst, [frame.to_vec()]).err();
+            assert_eq!(fault, None, "{name}, early drops {admission}, a burst of {burst}");
         }
     }
+    // There is always room in front of a frame here.
+    let mut expected = counted::of_steer_node();
+    expected.remove(&Reason::NoHeadroom);
+    assert_eq!(bench.seen.into_keys().collect::<BTreeSet<_>>(), expected, "Reasons of the corpus");
 }
 
 #[test]

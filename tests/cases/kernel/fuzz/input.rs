@@ -9,7 +9,7 @@ use edge_wire::cid::ServerId;
 use tests::net::Random;
 use tests::packet::{Encapsulation, Packet, SERVICE_VLAN, VLAN, filling};
 
-use super::super::fleet::{KEYS, NODES, OURSELVES, PORT, address_of};
+use super::super::fleet::{KEYS, MTU, NODES, OURSELVES, PORT, address_of};
 use super::corpus::FRAMES;
 use super::model::{AMPLIFIERS, BLOCKED, forms};
 
@@ -67,6 +67,8 @@ enum Choice {
     Plain(Built),
     /// The one before it once more: what budgets are there for.
     Again,
+    /// The same, one bit of the sender's address changed: of its network, or of another.
+    Neighbour { byte: u8, bit: u8 },
 }
 
 /// Bytes that are turned into others, and the end cut off or filled up.
@@ -138,6 +140,16 @@ impl Choice {
     fn frame(&self, before: Option<&Vec<u8>>) -> Vec<u8> {
         match self {
             Self::Again => before.cloned().unwrap_or_default(),
+            Self::Neighbour { byte, bit } => {
+                let mut frame = before.cloned().unwrap_or_default();
+                // Behind an Ethernet header without tags; no program looks at the checksum.
+                let sender = if frame.get(12) == Some(&8) { 26..30 } else { 22..38 };
+                if let Some(sender) = frame.get_mut(sender) {
+                    let byte = usize::from(*byte) % sender.len();
+                    sender[byte] ^= 1 << (bit % 8);
+                }
+                frame
+            }
             Self::Bytes(bytes) => bytes.clone(),
             Self::Kept { which, changes } => {
                 changes.apply(FRAMES[usize::from(*which) % FRAMES.len()].1.to_vec())
@@ -207,7 +219,7 @@ impl Built {
         let form = forms()[usize::from(self.config) % 7];
         let owner = ServerId { node: node(self.owner), worker: self.nonce, generation: self.hops };
         let id = form.id_with(owner, self.nonce);
-        let rest = filling(usize::from(self.rest) % 1500);
+        let rest = filling(self.rest_len(id.len()));
         match self.header {
             Header::Short(first) => [&[first & 0x7f], &id[..], &rest].concat(),
             Header::Long { first, version, declared } => {
@@ -222,6 +234,27 @@ impl Built {
                 [head, id, rest].concat()
             }
         }
+    }
+
+    /// How much stands behind the ID: any length, or one about which something begins or ends.
+    fn rest_len(&self, id_len: usize) -> usize {
+        const AROUND: [usize; 3] = [1200, MTU as usize - 44, MTU as usize - 64];
+        let rest = usize::from(self.rest);
+        if rest % 4 != 0 {
+            return rest % 1500;
+        }
+        let head = match self.header {
+            Header::Short(_) => 1,
+            Header::Long { .. } => 6,
+        };
+        // The first is a length of the datagram, the others are of its packet.
+        let edge = rest / 4 % AROUND.len();
+        let headers = match (edge, self.ipv6) {
+            (0, _) => 0,
+            (_, false) => 28,
+            (_, true) => 48,
+        };
+        AROUND[edge] - 1 + rest / 16 % 3 - headers - head - id_len
     }
 }
 
