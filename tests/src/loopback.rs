@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::credentials::{Fleet, SERVER_NAME};
 use bytes::Buf;
-use edge_user::config::QuicConfig;
+use edge_user::admission::Rules;
+use edge_user::admission::blocklist::Blocklist;
+use edge_user::admission::door::Door;
+use edge_user::config::{AdmissionConfig, QuicConfig};
 use edge_user::quic::driver::{ToWorker, WorkerHandle, WorkerReport, WorkerSetup, inboxes, spawn};
 use edge_user::quic::socket::bind_group;
 use edge_wire::cid::ServerId;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// Sends requests of a connection.
 pub type SendRequest = h3::client::SendRequest<h3_quinn::OpenStreams, bytes::Bytes>;
@@ -40,6 +43,8 @@ impl Node {
         let sockets = bind_group(0, workers).expect("a free port");
         let port = sockets[0].local_addr().expect("bound").port();
         let (peers, inboxes) = inboxes(workers);
+        let rules = Rules::new(AdmissionConfig::default(), Blocklist::default(), false);
+        let rules = watch::Sender::new(rules);
         let workers = sockets.into_iter().zip(inboxes).zip(0..);
         let workers = workers.map(|((socket, inbox), worker)| {
             spawn(WorkerSetup {
@@ -51,7 +56,7 @@ impl Node {
                 secrets: fleet.secrets.clone(),
                 tls: fleet.server_tls.clone(),
                 relay: None,
-                door: None,
+                door: Door::new(rules.subscribe(), 1, Instant::now()),
                 name: "ams1".into(),
                 site: "ams".into(),
                 config: QuicConfig {
