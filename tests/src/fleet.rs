@@ -6,6 +6,7 @@
 //! | [`topology`] | the bed: namespaces, links, addresses |
 //! | [`router`] | ECMP over nodes, and how it changes |
 //! | [`pass_program`] | an XDP program that passes everything |
+//! | [`options`] | which nodes run, and how |
 //! | [`node`] | the process of an edge, and its files |
 //! | [`interposer`] | stands between a client and the nodes |
 //! | [`tap`] | what passes the router, as on the wire |
@@ -28,6 +29,7 @@ pub mod interposer;
 pub mod metrics;
 pub mod namespace;
 pub mod node;
+pub mod options;
 pub mod pass_program;
 pub mod programs;
 pub mod raw_ip;
@@ -49,6 +51,7 @@ pub use client::Client;
 pub use crossings::Crossings;
 pub use metrics::Metrics;
 pub use node::Node;
+pub use options::{FleetOptions, Steering};
 pub use router::Router;
 pub use topology::{ANYCAST, Bed, CLIENT, MORE_ANYCAST, PLACES, PORT, Place, SECOND_LINK};
 
@@ -58,94 +61,7 @@ use edge_wire::cid::{Codec, ServerId};
 use tap::Tap;
 use topology::INTERFACE;
 
-/// How a node steers: the words of its config file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Steering {
-    /// XDP in the driver.
-    Native,
-    /// XDP behind the driver.
-    Generic,
-    /// In the process, without XDP.
-    UserSpace,
-    /// Not at all: the kernel's hash of the 4-tuple.
-    Off,
-}
-
-impl Steering {
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-            Self::UserSpace => "user-space",
-            Self::Off => "off",
-        }
-    }
-}
-
-/// In what a fleet differs from the usual one.
-#[derive(Clone, Debug)]
-pub struct FleetOptions {
-    /// How nodes steer.
-    pub steering: Steering,
-    /// Nodes that steer in another way.
-    pub exceptions: Vec<(&'static str, Steering)>,
-    /// Workers of a node.
-    pub workers: u8,
-    /// Nodes with another number of workers.
-    pub uneven_workers: Vec<(&'static str, u8)>,
-    /// Handshakes in progress above which a node asks for a Retry.
-    pub retry_threshold: u32,
-    /// How long a stop waits for requests.
-    pub drain: Duration,
-    /// Nodes that have an address of IPv4 only, for packets between nodes.
-    pub ipv4_only: Vec<&'static str>,
-    /// The same, of IPv6.
-    pub ipv6_only: Vec<&'static str>,
-    /// Nodes of which the others don't know how they fare.
-    pub unknown: Vec<&'static str>,
-    /// Whether connection IDs show their owner to everybody.
-    pub plain_ids: bool,
-    /// Nodes that use a next key of each sort, which the others only know.
-    pub rotated: Vec<&'static str>,
-    /// Lines for `[quic]`, beside those that are there.
-    pub quic: &'static str,
-    /// Lines for `[admission]`, without the blocklist, which every node has, empty at first.
-    pub admission: &'static str,
-}
-
-impl Default for FleetOptions {
-    fn default() -> Self {
-        Self {
-            steering: Steering::Native,
-            exceptions: Vec::new(),
-            workers: 2,
-            uneven_workers: Vec::new(),
-            retry_threshold: 1000,
-            drain: Duration::from_secs(5),
-            ipv4_only: Vec::new(),
-            ipv6_only: Vec::new(),
-            unknown: Vec::new(),
-            plain_ids: false,
-            rotated: Vec::new(),
-            quic: "",
-            admission: "",
-        }
-    }
-}
-
-impl FleetOptions {
-    fn steering_at(&self, node: &str) -> Steering {
-        let exception = self.exceptions.iter().find(|(name, _)| *name == node);
-        exception.map_or(self.steering, |(_, steering)| *steering)
-    }
-
-    fn workers_at(&self, node: &str) -> u8 {
-        let uneven = self.uneven_workers.iter().find(|(name, _)| *name == node);
-        uneven.map_or(self.workers, |(_, workers)| *workers)
-    }
-}
-
-/// Four nodes that run, behind a router that spreads over the three of the first site.
+/// Nodes that run, behind a router that spreads over those of the first site.
 #[derive(Debug)]
 pub struct Fleet {
     nodes: Vec<Node>, // ended before their namespaces
@@ -167,11 +83,13 @@ impl Fleet {
         fs::create_dir_all(&directory)?;
         let credentials = Certificates::make()?.write(&directory)?;
         let fleet_files = write_fleet_files(&directory, options)?;
-        let node = |place: &Place| {
+        let node = |place: Place| {
             let fleet_file = &fleet_files[usize::from(options.rotated.contains(&place.name))];
-            Node::new(&bed, *place, options, &credentials, fleet_file)
+            Node::new(&bed, place, options, &credentials, fleet_file)
         };
-        let nodes = PLACES.iter().map(node).collect::<Result<Vec<_>>>()?;
+        let nodes = options.places().map(node).collect::<Result<Vec<_>>>()?;
+        let routed = options.places().filter(|place| place.site == PLACES[0].site);
+        bed.router.route_to(&routed.map(|place| place.name).collect::<Vec<_>>())?;
         let client = Client::new(bed.client.clone(), directory, credentials)?;
         let fleet = Self { nodes, client, bed, _permit: permit };
         fleet.nodes.iter().try_for_each(Node::start)?;

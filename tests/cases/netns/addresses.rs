@@ -9,7 +9,7 @@ use tests::fleet::{ANYCAST, Fleet, FleetOptions, MORE_ANYCAST, Place, SECOND_LIN
 
 #[test]
 fn each_anycast_address_is_served_and_steered() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     let outcome = fleet.client().run(async || {
         for anycast in ANYCAST.into_iter().chain(MORE_ANYCAST) {
             fleet.router().route_to(&["a1"])?;
@@ -33,7 +33,7 @@ fn each_anycast_address_is_served_and_steered() {
 /// connection may come by both, and what belongs to another node leaves by the first.
 #[test]
 fn packets_of_one_connection_come_by_two_links() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     for anycast in ANYCAST {
         fleet.router().route_to(&["a1"]).expect("routed");
         let mut of_a1 = fleet.client().aioquic(anycast).expect("started");

@@ -17,7 +17,7 @@ fn kernel_is_clean(node: &Node) -> Result<()> {
 
 #[test]
 fn a_stop_lets_a_download_end_and_leaves_nothing_in_the_kernel() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     let a1 = fleet.node("a1");
     fleet.router().route_to(&["a1"]).expect("routed");
     let links = a1.namespace().output("ip", &["-details", "link", "show"]).expect("links");
@@ -43,7 +43,7 @@ fn a_stop_lets_a_download_end_and_leaves_nothing_in_the_kernel() {
 
 #[test]
 fn an_idle_node_stops_and_starts_anew() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     let a1 = fleet.node("a1");
     fleet.router().route_to(&["a1"]).expect("routed");
     for _ in 0..2 {

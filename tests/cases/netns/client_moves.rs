@@ -37,7 +37,7 @@ fn aioquic_keeps_its_worker_when_its_port_and_its_address_change() {
 /// gtlsclient shakes hands with a1, waits until a2 has the route and its port has changed, and
 /// only then sends its request.
 fn request_after_move(options: &[&str]) {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     for anycast in ANYCAST {
         fleet.router().route_to(&["a1"]).expect("routed");
         let crossings = fleet.crossings(&["a2"], &["a1"]).expect("counters");

@@ -30,7 +30,7 @@ async fn expect_reset(connection: &Http3) -> Result<()> {
 
 #[test]
 fn a_crashed_node_still_forwards_what_belongs_to_others() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     let outcome = fleet.client().run(async || {
         for family in [0, 1] {
             let connection = connect(&fleet, family, "a1").await?;
@@ -52,7 +52,7 @@ fn a_crashed_node_still_forwards_what_belongs_to_others() {
 
 #[test]
 fn a_restarted_node_resets_its_old_connections_and_no_others() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     let outcome = fleet.client().run(async || {
         for family in [0, 1] {
             let others = connect(&fleet, family, "a1").await?;
@@ -73,7 +73,7 @@ fn a_restarted_node_resets_its_old_connections_and_no_others() {
 
 #[test]
 fn another_node_resets_the_connections_of_one_that_was_declared_dead() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     let outcome = fleet.client().run(async || {
         let (ipv4, ipv6) = (connect(&fleet, 0, "a1").await?, connect(&fleet, 1, "a1").await?);
         fleet.node("a1").kill()?;
@@ -88,7 +88,7 @@ fn another_node_resets_the_connections_of_one_that_was_declared_dead() {
 /// RFC 9000 section 21.11: who cannot know that a connection is gone must not reset it.
 #[test]
 fn connections_of_a_node_nobody_knows_about_meet_silence() {
-    let options = FleetOptions { unknown: vec!["a1"], ..FleetOptions::default() };
+    let options = FleetOptions { unknown: vec!["a1"], ..FleetOptions::pair() };
     let fleet = Fleet::start(&options).expect("a fleet");
     let outcome = fleet.client().run(async || {
         let connection = connect(&fleet, 0, "a1").await?;

@@ -43,7 +43,7 @@ fn crossings(tap: &tests::fleet::tap::Tap, count: usize) -> Vec<Crossing> {
 
 #[test]
 fn a_crossing_packet_is_the_clients_whole_behind_a_nodes_headers() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     fleet.router().route_to(&["a2"]).expect("routed");
     let (a2, a1) = (Place::named("a2"), Place::named("a1"));
     for anycast in ANYCAST {
@@ -95,7 +95,7 @@ fn flows_of_several_clients_cross_by_several_ports() {
 
 #[test]
 fn a_packet_too_big_to_cross_is_passed_and_counted() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     fleet.router().route_to(&["a2"]).expect("routed");
     for (anycast, overhead) in ANYCAST.into_iter().zip(OVERHEAD) {
         let headers = if anycast.is_ipv4() { 28 } else { 48 };

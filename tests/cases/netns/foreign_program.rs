@@ -5,7 +5,7 @@ use tests::fleet::{ANYCAST, Fleet, FleetOptions, Steering};
 
 #[test]
 fn a_foreign_program_is_named_and_kept_and_the_node_can_do_without_xdp() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     let a2 = fleet.node("a2");
     a2.ask_to_stop().expect("asked");
     a2.wait_until_ended().expect("ended");

@@ -143,6 +143,7 @@ fn a_packet_that_came_from_a_node_is_never_sent_to_a_node_again() {
         sent += 3;
         assert_eq!(count(node, Reason::Forwarded), 0, "{at} sends on");
     }
+    eventually("the tap hears it", WITHIN, || tap.crossings().len() >= sent).expect("it does");
     let crossed = tap.crossings();
     let by_us = crossed.iter().filter(|crossing| {
         ANYCAST.iter().any(|anycast| crossing.outer.source.ip() == address("a2", *anycast))

@@ -15,7 +15,7 @@ const CONNECTIONS: usize = 24;
 /// chose. At two workers they would be two beginnings of which neither is whole.
 #[test]
 fn both_initials_of_a_clienthello_reach_one_worker() {
-    let fleet = Fleet::start(&FleetOptions { workers: 4, ..FleetOptions::default() });
+    let fleet = Fleet::start(&FleetOptions { workers: 4, ..FleetOptions::pair() });
     let fleet = fleet.expect("a fleet");
     fleet.router().route_to(&["a1"]).expect("routed");
     let workers = fleet.client().run(async || {
@@ -46,7 +46,7 @@ fn both_initials_of_a_clienthello_reach_one_worker() {
 /// RFC 9000 section 7.2: the client keeps the first connection ID that it was given.
 #[test]
 fn a_route_that_flips_in_mid_handshake_loses_no_client() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     fleet.router().route_to(&["a1"]).expect("routed");
     let counted = fleet.crossings(&["a2"], &["a1"]).expect("counters");
     let interposer = Interposer::beside(fleet.client()).expect("a port of its own namespace");

@@ -21,7 +21,7 @@ const FIXED_BIT: u8 = 0x40;
 
 #[test]
 fn the_connection_id_alone_says_where_a_packet_goes() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     fleet.router().route_to(&["a2"]).expect("routed");
     let owner = ServerId { node: 1, worker: 0, generation: 1 };
     let id = fleet.connection_id(owner).expect("an ID");
@@ -50,7 +50,7 @@ fn the_connection_id_alone_says_where_a_packet_goes() {
 /// RFC 9000 section 6.1: the answer is a list of versions, from the node where the packet landed.
 #[test]
 fn an_unknown_version_with_a_clients_own_id_is_told_which_there_are() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     fleet.router().route_to(&["a2"]).expect("routed");
     for anycast in ANYCAST {
         let versions = fleet.client().namespace().enter(|| ask_for_versions(anycast));
@@ -84,7 +84,7 @@ fn ask_for_versions(anycast: IpAddr) -> Vec<u32> {
 /// quinn clears the bit where the other end allows it (RFC 9287 section 3).
 #[test]
 fn a_client_that_greases_keeps_its_owner() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     for anycast in ANYCAST {
         fleet.router().route_to(&["a1"]).expect("routed");
         let tap = fleet.tap().expect("a tap");

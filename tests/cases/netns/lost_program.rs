@@ -12,7 +12,7 @@ fn is_attached(node: &Node) -> bool {
 
 #[test]
 fn an_interface_that_comes_back_is_steered_again_and_its_loss_is_told() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     let node = fleet.node("a1");
     assert!(is_attached(node));
     node.namespace().ip("link del eth0").expect("removed");

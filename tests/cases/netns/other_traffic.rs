@@ -48,7 +48,7 @@ fn of_a1(fleet: &Fleet) -> Packet {
 
 #[test]
 fn fragments_and_options_go_on_to_the_kernel() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     fleet.router().route_to(&["a2"]).expect("routed");
     // 8 bytes of UDP header, 80 behind: the second fragment begins at 48.
     let whole = of_a1(&fleet).with(|packet| packet.fragment = [0x12, 0x34, 0, 0]).ip();
@@ -73,7 +73,7 @@ fn fragments_and_options_go_on_to_the_kernel() {
 
 #[test]
 fn other_protocols_and_ports_are_answered_by_the_kernel() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     fleet.router().route_to(&["a2"]).expect("routed");
     for anycast in ANYCAST {
         let reasons = [Reason::NotUdp, Reason::OtherPort];

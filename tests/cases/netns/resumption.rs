@@ -20,7 +20,7 @@ fn aioquic_resumes_at_another_node() {
 
 #[test]
 fn gtlsclient_resumes_at_another_node() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     let file = |name| format!("--{name}-file={}/{name}", fleet.client().directory().display());
     let options = [file("session"), file("tp")];
     let options = [options[0].as_str(), options[1].as_str(), "--disable-early-data"];

@@ -9,7 +9,7 @@ use tests::http3::Identity;
 
 #[test]
 fn a_route_change_between_retry_and_answer_loses_no_client() {
-    let options = FleetOptions { retry_threshold: 0, ..FleetOptions::default() };
+    let options = FleetOptions { retry_threshold: 0, ..FleetOptions::pair() };
     let fleet = Fleet::start(&options).expect("a fleet");
     fleet.router().route_to(&["a1"]).expect("routed");
     let interposer = Interposer::beside(fleet.client()).expect("a port of its own namespace");

@@ -9,7 +9,7 @@ use tests::http3::Http3;
 
 #[test]
 fn connections_on_one_socket_each_keep_their_worker() {
-    let fleet = Fleet::start(&FleetOptions::default()).expect("a fleet");
+    let fleet = Fleet::start(&FleetOptions::pair()).expect("a fleet");
     for anycast in ANYCAST {
         let owners = fleet.client().run(async || {
             let endpoint = fleet.client().endpoint(anycast)?;
