@@ -3,7 +3,7 @@
 //! | module | job |
 //! |---|---|
 //! | [`build_ebpf`] | the kernel side from source to the object that is committed |
-//! | [`test`] | the three rings of tests, and all that they need installed |
+//! | [`test`] | the rings of tests, and all that they need installed |
 //! | [`run`] | a working edge on this machine |
 //! | [`tidy`] | the invariants of the architecture that a program can check |
 //! | [`stickiness`] | how many connections survive, with steering and without |

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the three rings of tests, each against more of the real thing.
+//! `cargo xtask test`: the rings of tests, each against more of the real thing.
 //!
 //! Tests that need one crate only stand in that crate. The others are the package `tests`, whose
 //! binary `cases` has a module a ring; a ring runs what the other rings don't name, so that a new
@@ -15,7 +15,7 @@ use anyhow::{Result, ensure};
 use crate::{process, setup};
 use cargo_test::Counts;
 
-/// The three rings of tests: pure and simulated, in the kernel, in network namespaces.
+/// The rings of tests.
 ///
 /// With `--all` the kernel ring runs under Debian's kernels, too. Installs what they need and says
 /// so first. The last two rings need root: without it they are named as skipped and the exit status
