@@ -228,6 +228,7 @@ fn nodes_of_two_lengths_forward_to_each_other() {
         let reason = before.connection().close_reason();
         ensure!(reason == Some(ConnectionError::Reset), "{asked:?}, {reason:?}");
 
+        let tap = fleet.tap()?;
         let connections = connect(&fleet).await?;
         for route in OWNERS {
             fleet.router().route_to(&[route])?;
@@ -237,10 +238,6 @@ fn nodes_of_two_lengths_forward_to_each_other() {
                     ensure!(name == owner, "{name} answers for {owner}");
                 }
             }
-        }
-        let tap = fleet.tap()?;
-        for connection in &connections {
-            connection.identity().await?;
         }
         let heard = tap.heard().into_iter().filter(is_short_to_anycast);
         let lengths: BTreeSet<_> = heard.map(|heard| self_encoded_len(heard.payload[1])).collect();
