@@ -79,10 +79,10 @@ impl Steering {
 
     fn attach_again(&mut self, config: &Config, interface: &str) -> Result<(), SteeringError> {
         let Some(mode) = xdp_mode(config.steering.mode) else { return Ok(()) };
-        tracing::warn!(
-            interface,
-            "steer_node is not on the interface any more: attaching it again"
-        );
+        // Once, where it is refused again and again.
+        if !matches!(self.attachments.get(interface), Some(Attachment::Refused(_))) {
+            tracing::warn!(interface, "steer_node is not on the interface: attaching it again");
+        }
         self.attach_one(interface, mode, Some(&config.steering.pin_directory))?;
         // The link that was lost comes before the new one.
         if let Some(lost) = self.attached.iter().position(|link| link.interface() == interface)
