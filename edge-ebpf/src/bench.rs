@@ -2,8 +2,8 @@
 //! steering of `steer_node`, compiled from the same source with the same flags, in a wrapper that
 //! puts the packet back; and the floors to measure it against.
 //!
-//! Putting back costs one adjust_head, a map look-up and three stores where the packet was sent or
-//! taken in, and nothing else. The floor of two adjust_head holds the first of them.
+//! Putting back is one adjust_head, a map look-up and three stores, where the packet was sent or
+//! taken in. The floor `harness` does that too, after an adjust_head such as steering needs itself.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 #[cfg(target_arch = "bpf")]
@@ -18,6 +18,8 @@ mod owner;
 mod packet;
 #[cfg(target_arch = "bpf")]
 mod steer;
+#[cfg(target_arch = "bpf")]
+mod tag;
 #[cfg(target_arch = "bpf")]
 mod trace;
 #[cfg(target_arch = "bpf")]
@@ -63,6 +65,12 @@ mod programs {
     }
 
     #[xdp]
+    pub(crate) fn harness(ctx: XdpContext) -> u32 {
+        let restored = adjust_head(&ctx, -(OVERHEAD_IPV4 as i32)).and_then(|()| restore_sent(&ctx));
+        restored.map_or(XDP_ABORTED, |()| XDP_PASS)
+    }
+
+    #[xdp]
     pub(crate) fn restored(ctx: XdpContext) -> u32 {
         steer_and_restore(&ctx).unwrap_or(XDP_ABORTED)
     }
@@ -79,20 +87,27 @@ mod programs {
     #[inline(always)]
     fn steer_and_restore(ctx: &XdpContext) -> Option<u32> {
         let (reason, action) = steer::steer(ctx);
-        let [by, _, _, head @ ..] = UNDO.get(0)?;
         // Only these two change a packet.
         match reason {
-            Reason::Forwarded => {
-                adjust_head(ctx, *by as i32)?;
-                put(Packet::frame(ctx), *head)?;
-            }
-            Reason::Stripped => {
-                put(Packet::frame(ctx), *head)?;
-                adjust_head(ctx, *by as i32)?;
-            }
+            Reason::Forwarded => restore_sent(ctx)?,
+            Reason::Stripped => restore_taken_in(ctx)?,
             _ => {}
         }
         Some(action)
+    }
+
+    #[inline(always)]
+    fn restore_sent(ctx: &XdpContext) -> Option<()> {
+        let [by, _, _, head @ ..] = UNDO.get(0)?;
+        adjust_head(ctx, *by as i32)?;
+        put(Packet::frame(ctx), *head)
+    }
+
+    #[inline(always)]
+    fn restore_taken_in(ctx: &XdpContext) -> Option<()> {
+        let [by, _, _, head @ ..] = UNDO.get(0)?;
+        put(Packet::frame(ctx), *head)?;
+        adjust_head(ctx, *by as i32)
     }
 
     #[inline(always)]

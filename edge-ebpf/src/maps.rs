@@ -2,13 +2,13 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ReusePortSockArray};
+use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, ReusePortSockArray};
 use edge_wire::dissect::Addresses;
 use edge_wire::maps::{
-    DecodeConfig, EncapsulationKey, Local, MAX_ANYCAST, MAX_BLOCKLIST, MAX_ENCAPSULATION_KEYS,
-    MAX_INITIALS, MAX_NODES, MAX_WORKERS, Node, PORT_WORDS,
+    DecodeConfig, EncapsulationKey, Local, MAX_BLOCKLIST, MAX_ENCAPSULATION_KEYS, MAX_INITIALS,
+    MAX_NODES, MAX_WORKERS, Node, PORT_WORDS,
 };
-use edge_wire::{Reason, cid};
+use edge_wire::{Reason, anycast, cid};
 
 #[map]
 pub(crate) static LOCAL: Array<Local> = Array::with_max_entries(1, 0);
@@ -17,7 +17,7 @@ pub(crate) static LOCAL: Array<Local> = Array::with_max_entries(1, 0);
 static PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
 
 #[map]
-static ANYCAST: HashMap<[u8; 16], u8> = HashMap::with_max_entries(MAX_ANYCAST, 0);
+static ANYCAST: Array<anycast::Bucket> = Array::with_max_entries(anycast::BUCKETS, 0);
 
 #[map]
 pub(crate) static DECODE_CONFIGS: Array<DecodeConfig> = Array::with_max_entries(8, 0);
@@ -102,12 +102,8 @@ pub(crate) fn is_blocked(addresses: &Addresses<'_>) -> bool {
 /// way between nodes: whoever it is for might route it back, and it would go round.
 #[inline(always)]
 pub(crate) fn is_anycast(addresses: &Addresses<'_>) -> bool {
-    let destination = match *addresses {
-        Addresses::V4 { destination, .. } => mapped(*destination),
-        Addresses::V6 { destination, .. } => *destination,
-    };
-    // SAFETY: the value is not looked at, so it does not matter that another may replace it.
-    unsafe { ANYCAST.get(&destination) }.is_some()
+    let address = anycast::destination(addresses);
+    ANYCAST.get(anycast::bucket(address)).is_some_and(|bucket| anycast::holds(bucket, address))
 }
 
 #[inline(always)]

@@ -14,7 +14,7 @@ use aya_ebpf::helpers::bpf_fib_lookup;
 use aya_ebpf::programs::XdpContext;
 use edge_wire::Reason;
 use edge_wire::dissect::Family;
-use edge_wire::maps::Path;
+use edge_wire::maps::{Path, macs};
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -24,10 +24,8 @@ const UDP: u8 = 17;
 pub(crate) struct NextHop {
     /// Index of the device to send by.
     pub(crate) interface: u32,
-    /// The device's MAC address.
-    pub(crate) source_mac: [u8; 6],
-    /// The neighbour's MAC address.
-    pub(crate) destination_mac: [u8; 6],
+    /// The neighbour's MAC address and the device's.
+    pub(crate) macs: [u8; 12],
     /// VLAN ID of the tag, 0 for none.
     pub(crate) vlan: u16,
 }
@@ -49,12 +47,7 @@ pub(crate) fn to(
     if length > usize::from(path.mtu) {
         return Err(Reason::TooBig);
     }
-    Ok(NextHop {
-        interface: path.interface,
-        source_mac: path.source_mac,
-        destination_mac: path.next_hop_mac,
-        vlan: path.vlan,
-    })
+    Ok(NextHop { interface: path.interface, macs: path.macs(), vlan: path.vlan })
 }
 
 #[inline(always)]
@@ -91,12 +84,7 @@ fn from_routes(
     if result != i64::from(BPF_FIB_LKUP_RET_SUCCESS) {
         return Err(Reason::NoNextHop);
     }
-    Ok(NextHop {
-        interface: lookup.ifindex,
-        source_mac: lookup.smac,
-        destination_mac: lookup.dmac,
-        vlan: 0,
-    })
+    Ok(NextHop { interface: lookup.ifindex, macs: macs(&lookup.dmac, &lookup.smac), vlan: 0 })
 }
 
 /// Writes an address word by word, which is how the verifier wants the stack written; left to

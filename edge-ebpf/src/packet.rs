@@ -2,13 +2,10 @@
 //! with the end of the packet, so [`Packet`] compares pointers, moves its start, and never keeps
 //! a length.
 
-use core::hint::black_box;
 use core::marker::PhantomData;
 
-use aya_ebpf::helpers::bpf_xdp_load_bytes;
 use aya_ebpf::programs::XdpContext;
 use edge_wire::cursor::Cursor;
-use edge_wire::tunnel::{COVERED, Covered, covered};
 
 /// What is left of a packet. A copy is a place to come back to.
 ///
@@ -33,9 +30,18 @@ impl<'packet> Packet<'packet> {
     #[inline(always)]
     pub(crate) fn put<const N: usize>(&mut self, bytes: [u8; N]) -> Option<()> {
         let at = self.advance(N)?;
-        // SAFETY: `advance` compared `at + N` with the end of the packet, and the verifier
-        // checked that it did. An array of bytes has no alignment.
-        unsafe { (at as *mut [u8; N]).write(bytes) }
+        // By the word: left to itself the compiler copies an array of bytes from the stack, one
+        // by one.
+        let (words, rest) = bytes.as_chunks::<4>();
+        for (index, word) in words.iter().enumerate() {
+            // SAFETY: `advance` compared `at + N` with the end of the packet, and the verifier
+            // checked that it did. Of the N bytes these are the first.
+            unsafe { (at as *mut u32).add(index).write_unaligned(u32::from_ne_bytes(*word)) }
+        }
+        for (index, byte) in (4 * words.len()..).zip(rest) {
+            // SAFETY: as above, these are the last of the N bytes.
+            unsafe { (at as *mut u8).add(index).write(*byte) }
+        }
         Some(())
     }
 
@@ -48,34 +54,6 @@ impl<'packet> Packet<'packet> {
         }
         self.at = at + length;
         Some(at)
-    }
-
-    /// What the tag of an encapsulation covers of the packet of `length` bytes that begins here,
-    /// `offset` bytes into the frame. `None` where it is not whole.
-    #[inline(always)]
-    pub(crate) fn covered(
-        mut self,
-        ctx: &XdpContext,
-        offset: usize,
-        length: u16,
-    ) -> Option<Covered> {
-        if usize::from(length) >= COVERED {
-            return self.take::<COVERED>().map(covered);
-        }
-        // The verifier must see both bounds on the very number that it finds in the call. Linux 6.1
-        // learns nothing from `length != 0`, so the bound is set on the length less one; 0 wraps.
-        let below = black_box(u32::from(length).wrapping_sub(1));
-        if below >= COVERED as u32 - 1 {
-            return None;
-        }
-        let length = below + 1;
-        let mut words: Covered = [0; _];
-        // SAFETY: the buffer has `COVERED` bytes and `length` is less. The helper itself checks
-        // that the packet has as many.
-        let result = unsafe {
-            bpf_xdp_load_bytes(ctx.ctx, offset as u32, words.as_mut_ptr().cast(), length)
-        };
-        (result == 0).then_some(words)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::maps::{self, NODES};
 use crate::next_hop::{self, NextHop};
 use crate::packet::Packet;
 use crate::steer::Datagram;
+use crate::tag;
 
 /// The bits of the traffic class that are the DSCP; the outer ECN field is 00.
 const DSCP: u8 = 0xfc;
@@ -38,10 +39,9 @@ pub(crate) fn take_in(ctx: &XdpContext, local: &Local, outer: Datagram<'_>) -> R
         return Err(Reason::EncapsulationSender);
     }
     let overhead = tunnel::overhead(outer.udp.addresses.family());
-    let covered = cursor
-        .covered(ctx, outer.link_len + overhead, header.inner_len)
+    let tag = tag::of(ctx, &key.key, &header, cursor, outer.link_len + overhead)
         .ok_or(Reason::EncapsulationMalformed)?;
-    if header.tag != header.expected_tag(&key.key, &covered) {
+    if header.tag != tag {
         return Err(Reason::EncapsulationForged);
     }
     let family = { cursor }.take_u8().and_then(Family::of);
@@ -106,8 +106,14 @@ pub(crate) fn send(
     let hop = next_hop::to(ctx, outer, path, usize::from(ip_len) + overhead)?;
     // A node without the key it should send with is not set up to send: it passes.
     let key = maps::encapsulation_key(local.encapsulation_key).ok_or(Reason::NoNextHop)?;
-    let covered = inner.network.covered(ctx, inner.link_len, ip_len).ok_or(Reason::Malformed)?;
-    let header = Header::sealed(&key.key, local.encapsulation_key, local.node, ip_len, &covered);
+    let mut header = Header {
+        key_id: local.encapsulation_key,
+        source_node: local.node,
+        inner_len: ip_len,
+        tag: 0,
+    };
+    header.tag =
+        tag::of(ctx, &key.key, &header, inner.network, inner.link_len).ok_or(Reason::Malformed)?;
 
     // Before the packet moves, and its addresses with it.
     let source_port = tunnel::source_port(&inner.udp.addresses, inner.udp.source_port);
@@ -155,8 +161,7 @@ fn write(
     header: &Header,
 ) -> Option<()> {
     let mut cursor = Packet::frame(ctx);
-    cursor.put(hop.destination_mac)?;
-    cursor.put(hop.source_mac)?;
+    cursor.put(hop.macs)?;
     if hop.vlan != 0 {
         cursor.put(dissect::ETHERTYPE_VLAN.to_be_bytes())?;
         cursor.put(hop.vlan.to_be_bytes())?;

@@ -29,7 +29,7 @@ use std::net::UdpSocket;
 use std::path::Path as FilePath;
 
 use aya::Ebpf;
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, ReusePortSockArray};
+use aya::maps::{Array, Map, MapData, PerCpuArray, ReusePortSockArray};
 use aya::programs::{ProgramError, SkReuseport, Xdp, XdpMode};
 use edge_wire::Reason;
 use edge_wire::maps::{self, Local, Node, NodeState, Path};
@@ -141,11 +141,7 @@ impl Steering {
         self.write(maps::LOCAL, [(0, tables.local)])?;
         self.write(maps::PORTS, port_words(&tables.ports))?;
         self.write(maps::AMPLIFIER_PORTS, port_words(&tables.amplifier_ports))?;
-        let mut anycast: HashMap<&mut MapData, [u8; 16], u8> = self.map(maps::ANYCAST)?;
-        for address in &tables.anycast {
-            let written = anycast.insert(address, 1, 0);
-            written.map_err(|error| SteeringError::map(maps::ANYCAST, error))?;
-        }
+        self.write(maps::ANYCAST, tables.anycast_buckets()?)?;
         self.write(maps::DECODE_CONFIGS, (0..).zip(tables.decode))?;
         self.write(maps::ENCAPSULATION_KEYS, (0..).zip(tables.keys))?;
         let nodes = tables.nodes.iter().map(|(id, node)| (u32::from(*id), *node));

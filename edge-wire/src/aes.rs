@@ -14,10 +14,15 @@ const SBOX: [u8; 256] = sbox();
 const INVERSE_SBOX: [u8; 256] = inverse_sbox();
 static FORWARD: [u8; 256] = SBOX;
 static INVERSE: [u8; 256] = INVERSE_SBOX;
-/// MixColumns of the column (SBOX[i], 0, 0, 0); the other three are its rotations.
-static ENCRYPT: [u32; 256] = encrypt_table();
-/// InvMixColumns of the column (INVERSE_SBOX[i], 0, 0, 0); the other three are its rotations.
-static DECRYPT: [u32; 256] = decrypt_table();
+/// MixColumns of the column (SBOX[i], 0, 0, 0).
+static ENCRYPT: Table = encrypt_table();
+/// InvMixColumns of the column (INVERSE_SBOX[i], 0, 0, 0).
+static DECRYPT: Table = decrypt_table();
+
+/// A column for each byte. The columns of the other three rows are its rotations: it stands here
+/// twice, one behind the other, so that a rotation is only another place to read from. The
+/// kernel's instructions cannot rotate.
+type Table = [[u8; 8]; 256];
 
 /// The round keys for [`encrypt`] (FIPS-197 section 5.2).
 #[must_use]
@@ -112,11 +117,18 @@ pub fn decrypt_columns(keys: &RoundKeys, block: [u32; 4]) -> [u32; 4] {
 }
 
 #[inline(always)]
-fn round(table: &[u32; 256], row0: u32, row1: u32, row2: u32, row3: u32) -> u32 {
-    table[(row0 >> 24) as usize]
-        ^ table[(row1 >> 16) as usize & 0xff].rotate_right(8)
-        ^ table[(row2 >> 8) as usize & 0xff].rotate_right(16)
-        ^ table[row3 as usize & 0xff].rotate_right(24)
+fn round(table: &Table, row0: u32, row1: u32, row2: u32, row3: u32) -> u32 {
+    column::<0>(&table[(row0 >> 24) as usize])
+        ^ column::<1>(&table[(row1 >> 16) as usize & 0xff])
+        ^ column::<2>(&table[(row2 >> 8) as usize & 0xff])
+        ^ column::<3>(&table[row3 as usize & 0xff])
+}
+
+/// The column of this row.
+#[inline(always)]
+fn column<const ROW: usize>(twice: &[u8; 8]) -> u32 {
+    let t = twice;
+    u32::from_le_bytes([t[ROW], t[ROW + 1], t[ROW + 2], t[ROW + 3]])
 }
 
 #[inline(always)]
@@ -223,21 +235,26 @@ const fn inverse_sbox() -> [u8; 256] {
     table
 }
 
-const fn encrypt_table() -> [u32; 256] {
-    let mut table = [0; 256];
+const fn twice(column: u32) -> [u8; 8] {
+    let [a, b, c, d] = column.to_le_bytes();
+    [a, b, c, d, a, b, c, d]
+}
+
+const fn encrypt_table() -> Table {
+    let mut table = [[0; 8]; 256];
     let mut index = 0;
     while index < 256 {
-        table[index] = mix((SBOX[index] as u32) << 24);
+        table[index] = twice(mix((SBOX[index] as u32) << 24));
         index += 1;
     }
     table
 }
 
-const fn decrypt_table() -> [u32; 256] {
-    let mut table = [0; 256];
+const fn decrypt_table() -> Table {
+    let mut table = [[0; 8]; 256];
     let mut index = 0;
     while index < 256 {
-        table[index] = inverse_mix((INVERSE_SBOX[index] as u32) << 24);
+        table[index] = twice(inverse_mix((INVERSE_SBOX[index] as u32) << 24));
         index += 1;
     }
     table

@@ -6,8 +6,11 @@
 
 /// The XDP program that passes: the floor of all.
 pub const PASS: &str = "pass";
-/// The XDP program that moves the packet's start and back, and passes: the floor of what undoes.
+/// The XDP program that moves the packet's start and back.
 pub const ADJUST_TWICE: &str = "adjust_twice";
+/// As [`ADJUST_TWICE`], and puts the packet's first bytes back: all that [`RESTORED`] does besides
+/// steering, and the one adjust_head that no steering can do without.
+pub const HARNESS: &str = "harness";
 /// The XDP program that steers and puts the packet back.
 pub const RESTORED: &str = "restored";
 /// As [`RESTORED`], and then the packet has the next of the [`IDS`].

@@ -11,19 +11,22 @@
 //! | [`dissect`] | Ethernet, IP, UDP and the version-independent part of QUIC (RFC 8999) |
 //! | [`cid`] | QUIC-LB connection IDs, both directions |
 //! | [`aes`] | AES-128 for connection IDs, where the kernel has no other |
+//! | [`anycast`] | the set of anycast addresses |
 //! | [`siphash`] | SipHash-2-4: the encapsulation tag and the worker hash |
 //! | [`tunnel`] | node-to-node encapsulation: header, tag, outer and inner addresses |
 //! | [`maps`] | names, keys and values of the kernel maps, sizes asserted |
 //! | [`reason`] | why a packet ended as it did |
 //! | [`bench`] | what the bench of the kernel programs says to them |
 #![no_std]
-#![deny(unsafe_code)] // one exception, in maps.rs, with its proof
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))] // one place, in siphash.rs
+#![deny(unsafe_code)] // two exceptions, in maps.rs and siphash.rs, with their proof
 
 #[cfg(test)]
 extern crate std;
 
 pub mod admit;
 pub mod aes;
+pub mod anycast;
 pub mod bench;
 pub mod cid;
 pub mod cursor;

@@ -3,19 +3,19 @@
 //! Values are `repr(C)` without padding, in host byte order unless said; sizes are asserted here
 //! because kernel and user space are compiled apart.
 
-#[cfg(doc)]
-use crate::admit;
 use crate::admit::Limit;
 pub use crate::cid::DecodeConfig;
 use crate::dissect::Family;
 use crate::siphash;
+#[cfg(doc)]
+use crate::{admit, anycast};
 
 /// Array of one [`Local`].
 pub const LOCAL: &str = "LOCAL";
 /// Array of [`PORT_WORDS`] words: bit `port % 64` of word `port / 64` is set for our UDP ports.
 pub const PORTS: &str = "PORTS";
-/// Hash map whose keys are the anycast addresses, IPv4-mapped where they are IPv4; the value is 1.
-/// Asked only where a packet is about to cross between nodes.
+/// Array of [`anycast::Bucket`]: the anycast addresses. Asked only where a packet is about to cross
+/// between nodes.
 pub const ANYCAST: &str = "ANYCAST";
 /// Array of [`DecodeConfig`], by config ID; eight, so that three bits are always in bounds.
 pub const DECODE_CONFIGS: &str = "DECODE_CONFIGS";
@@ -46,7 +46,7 @@ pub const STEER_WORKER: &str = "steer_worker";
 
 /// Entries of [`PORTS`].
 pub const PORT_WORDS: u32 = 1024;
-/// Entries of [`ANYCAST`].
+/// Addresses in [`ANYCAST`].
 pub const MAX_ANYCAST: u32 = 256;
 /// Entries of [`NODES`]. An array: a hash map costs three times as much.
 pub const MAX_NODES: u32 = 4096;
@@ -124,10 +124,10 @@ pub struct Path {
     pub destination: [u8; 16],
     /// Device to send by: an index, or 0 while the next hop is not known.
     pub interface: u32,
-    /// The device's MAC address.
-    pub source_mac: [u8; 6],
     /// The next hop's MAC address.
     pub next_hop_mac: [u8; 6],
+    /// The device's MAC address.
+    pub source_mac: [u8; 6],
     /// 802.1Q tag to send with: the VLAN ID, or 0 for none.
     pub vlan: u16,
     /// Largest IP packet, outer headers included.
@@ -145,6 +145,13 @@ pub struct EncapsulationKey {
 }
 
 impl Path {
+    /// How the Ethernet header begins: the next hop's MAC address, then the device's.
+    #[inline(always)]
+    #[must_use]
+    pub const fn macs(&self) -> [u8; 12] {
+        macs(&self.next_hop_mac, &self.source_mac)
+    }
+
     /// Not known.
     pub const UNKNOWN: Self = Self {
         source: [0; 16],
@@ -155,6 +162,14 @@ impl Path {
         vlan: 0,
         mtu: 0,
     };
+}
+
+/// How an Ethernet header begins.
+#[inline(always)]
+#[must_use]
+pub const fn macs(to: &[u8; 6], from: &[u8; 6]) -> [u8; 12] {
+    let ([a, b, c, d, e, f], [g, h, i, j, k, l]) = (*to, *from);
+    [a, b, c, d, e, f, g, h, i, j, k, l]
 }
 
 impl Node {

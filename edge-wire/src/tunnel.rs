@@ -45,8 +45,8 @@ pub const fn overhead(outer: Family) -> usize {
     }
 }
 
-/// The first 64 bytes of the inner packet, filled up with zeros, as little-endian words.
-pub type Covered = [u64; COVERED / 8];
+/// The first 64 bytes of the inner packet, filled up with zeros.
+pub type Covered = [u8; COVERED];
 
 /// The sixteen bytes between the outer UDP header and the inner packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,20 +81,15 @@ impl Header {
     #[inline(always)]
     #[must_use]
     pub fn expected_tag(&self, key: &Key, inner: &Covered) -> u64 {
-        let [a, b, c, d, e, f, g, h] = *inner;
-        let mut hash = SipHash::new(key);
-        // Not a loop: the kernel's programs would keep half of the state in memory.
-        hash.word(a);
-        hash.word(b);
-        hash.word(c);
-        hash.word(d);
-        hash.word(e);
-        hash.word(f);
-        hash.word(g);
-        hash.word(h);
+        tag(key, inner, self.tail())
+    }
+
+    /// What of the header the tag covers, as [`tag`] takes it.
+    #[inline(always)]
+    #[must_use]
+    pub fn tail(&self) -> u64 {
         let [version, flags, key_id, _, node_high, node_low, len_high, len_low] = self.front();
-        let tail = [version, flags, key_id, node_high, node_low, len_high, len_low, 0];
-        hash.finish(COVERED + 7, u64::from_le_bytes(tail))
+        u64::from_le_bytes([version, flags, key_id, node_high, node_low, len_high, len_low, 0])
     }
 
     #[inline(always)]
@@ -130,12 +125,24 @@ impl Header {
     }
 }
 
-/// The first 64 bytes of an inner packet, as the tag covers them.
+/// The tag over what it covers of the inner packet, and seven bytes of the header in the low ones
+/// of `tail`.
 #[inline(always)]
 #[must_use]
-pub fn covered(first: &[u8; COVERED]) -> Covered {
-    let (words, _) = first.as_chunks::<8>();
-    core::array::from_fn(|index| u64::from_le_bytes(words[index]))
+pub fn tag(key: &Key, inner: &Covered, tail: u64) -> u64 {
+    let (words, _) = inner.as_chunks::<8>();
+    let word = |index: usize| u64::from_le_bytes(words[index]);
+    let mut hash = SipHash::new(key);
+    // Not a loop: the kernel's programs would keep half of the state in memory.
+    hash.word(word(0));
+    hash.word(word(1));
+    hash.word(word(2));
+    hash.word(word(3));
+    hash.word(word(4));
+    hash.word(word(5));
+    hash.word(word(6));
+    hash.word(word(7));
+    hash.finish(COVERED + 7, tail)
 }
 
 /// What the tag covers of a whole inner packet, of whatever length.
@@ -144,7 +151,7 @@ pub fn covered_of(inner: &[u8]) -> Covered {
     let mut first = [0; COVERED];
     let length = inner.len().min(COVERED);
     first[..length].copy_from_slice(&inner[..length]);
-    covered(&first)
+    first
 }
 
 /// The outer source port for a client's tuple: the dynamic range, 49152 to 65535.

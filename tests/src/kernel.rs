@@ -13,7 +13,8 @@ pub use tables::{Initials, Network};
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::programs::{ProgramError, SkReuseport, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use edge_wire::{Reason, bench, maps};
+use edge_wire::bench::{ADJUST_TWICE, HARNESS, PASS, RESTORED, ROTATED};
+use edge_wire::{Reason, maps};
 
 /// The committed object, as edge-user embeds it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../edge-ebpf/object/landfast.o");
@@ -86,7 +87,7 @@ impl Kernel {
     #[must_use]
     pub fn load_bench() -> Self {
         let mut ebpf = EbpfLoader::new().load(BENCH).expect("the object loads");
-        for name in [bench::PASS, bench::ADJUST_TWICE, bench::RESTORED, bench::ROTATED] {
+        for name in [PASS, ADJUST_TWICE, HARNESS, RESTORED, ROTATED] {
             let xdp: &mut Xdp = program(&mut ebpf, name);
             xdp.load().expect("the verifier accepts the program");
         }

@@ -16,7 +16,7 @@ mod paths;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use edge_wire::bench::{ADJUST_TWICE, PASS};
+use edge_wire::bench::{ADJUST_TWICE, HARNESS, PASS};
 use edge_wire::maps::NODE_REASONS;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
@@ -50,17 +50,6 @@ pub struct Effort {
     pub packets: u32,
 }
 
-/// Something to be timed: a program and the packet that it sees again and again.
-struct Subject {
-    name: String,
-    program: &'static str,
-    frame: Vec<u8>,
-    /// The name of the subject to compare with.
-    against: String,
-    /// Absent for a floor, which no path is taken through.
-    path: Option<Path>,
-}
-
 /// Measures the floors and the paths, of these all whose names contain `part`.
 ///
 /// # Errors
@@ -72,64 +61,41 @@ pub fn measure(effort: Effort, part: &str) -> Result<Vec<Figure>> {
     pin()?;
     let mut kernel = Kernel::load_bench();
     fleet::fill(&mut kernel);
-    let mut subjects = subjects();
-    subjects.retain(|subject| subject.path.is_none() || subject.name.contains(part));
-    for subject in &subjects {
-        subject.takes_its_path(&mut kernel).with_context(|| subject.name.clone())?;
+    let mut paths = paths::all();
+    paths.retain(|path| path.name.contains(part));
+    for path in &paths {
+        is_taken(path, &mut kernel).with_context(|| path.name.clone())?;
     }
+    paths.splice(0..0, [PASS, ADJUST_TWICE, HARNESS].map(paths::floor));
     let mut rounds = Vec::new();
     for _ in 0..effort.rounds {
-        let turn = |subject: &Subject| subject.time(&mut kernel, effort.packets);
-        rounds.push(subjects.iter().map(turn).collect::<Result<Vec<f64>>>()?);
+        let turn = |path: &Path| time(path, &mut kernel, effort.packets);
+        rounds.push(paths.iter().map(turn).collect::<Result<Vec<f64>>>()?);
     }
-    Ok(subjects.iter().enumerate().map(|(index, _)| figure(&subjects, index, &rounds)).collect())
+    Ok((0..paths.len()).map(|index| figure(&paths, index, &rounds)).collect())
 }
 
-/// The floors and all paths.
-fn subjects() -> Vec<Subject> {
-    let floors = [PASS, ADJUST_TWICE].map(|program| Subject {
-        name: program.into(),
-        program,
-        frame: paths::any_frame(),
-        against: PASS.into(),
-        path: None,
-    });
-    let paths = paths::all().into_iter().map(|path| Subject {
-        name: path.name.clone(),
-        program: path.program,
-        frame: path.frame.clone(),
-        against: path.against.clone(),
-        path: Some(path),
-    });
-    floors.into_iter().chain(paths).collect()
+/// Fails where the packet does not end for its Reason, every time, and as it came.
+fn is_taken(path: &Path, kernel: &mut Kernel) -> Result<()> {
+    path.set_up(kernel);
+    let run = kernel.run_program(path.program, &path.frame);
+    ensure!(run.counted == [(path.reason, 1)], "counted {:?}", run.counted);
+    ensure!(run.bytes == path.left(), "the packet is not put back");
+    let before = kernel.counters(NODE_REASONS);
+    kernel.repeat(path.program, &path.frame, REPEATED);
+    let counted = moved(&before, &kernel.counters(NODE_REASONS));
+    ensure!(counted == [(path.reason, u64::from(REPEATED))], "repeated: {counted:?}");
+    Ok(())
 }
 
-impl Subject {
-    /// Fails where the packet does not end for its Reason, every time, and as it came.
-    fn takes_its_path(&self, kernel: &mut Kernel) -> Result<()> {
-        let Some(path) = &self.path else { return Ok(()) };
-        path.set_up(kernel);
-        let run = kernel.run_program(self.program, &self.frame);
-        ensure!(run.counted == [(path.reason, 1)], "counted {:?}", run.counted);
-        ensure!(run.bytes == path.left(), "the packet is not put back");
-        let before = kernel.counters(NODE_REASONS);
-        kernel.repeat(self.program, &self.frame, REPEATED);
-        let counted = moved(&before, &kernel.counters(NODE_REASONS));
-        ensure!(counted == [(path.reason, u64::from(REPEATED))], "repeated: {counted:?}");
-        Ok(())
-    }
-
-    /// Nanoseconds a packet, of the CPU time that the kernel took for them all.
-    fn time(&self, kernel: &mut Kernel, packets: u32) -> Result<f64> {
-        if let Some(path) = &self.path {
-            path.set_up(kernel);
-        }
-        kernel.repeat(self.program, &self.frame, WARM_UP);
-        let before = cpu_time()?;
-        kernel.repeat(self.program, &self.frame, packets);
-        let spent = cpu_time()?.saturating_sub(before);
-        Ok(spent.as_secs_f64() * 1e9 / f64::from(packets))
-    }
+/// Nanoseconds a packet, of the CPU time that the kernel took for them all.
+fn time(path: &Path, kernel: &mut Kernel, packets: u32) -> Result<f64> {
+    path.set_up(kernel);
+    kernel.repeat(path.program, &path.frame, WARM_UP);
+    let before = cpu_time()?;
+    kernel.repeat(path.program, &path.frame, packets);
+    let spent = cpu_time()?.saturating_sub(before);
+    Ok(spent.as_secs_f64() * 1e9 / f64::from(packets))
 }
 
 /// Runs that show that every run takes the path: more than there are connection IDs to rotate.
@@ -137,15 +103,15 @@ const REPEATED: u32 = 10_000;
 /// Runs before a turn, so that what it needs is in the caches.
 const WARM_UP: u32 = 10_000;
 
-fn figure(subjects: &[Subject], index: usize, rounds: &[Vec<f64>]) -> Figure {
-    let subject = &subjects[index];
-    let other = subjects.iter().position(|other| other.name == subject.against);
-    let other = other.expect("compared with a subject");
+fn figure(paths: &[Path], index: usize, rounds: &[Vec<f64>]) -> Figure {
+    let path = &paths[index];
+    let other = paths.iter().position(|other| other.name == path.against);
+    let other = other.expect("compared with a path");
     Figure {
-        name: subject.name.clone(),
+        name: path.name.clone(),
         value: rounded(median(rounds.iter().map(|round| round[index]))),
         unit: "ns",
-        against: subject.against.clone(),
+        against: path.against.clone(),
         ratio: rounded(median(rounds.iter().map(|round| round[index] / round[other]))),
     }
 }

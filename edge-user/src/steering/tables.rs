@@ -7,14 +7,16 @@ use std::net::IpAddr;
 use edge_wire::admit::Limit;
 use edge_wire::cid::DecodeConfig;
 use edge_wire::maps::{
-    EncapsulationKey, Local, MAX_ENCAPSULATION_KEYS, MAX_NODES, Node, NodeState, Path,
+    self, EncapsulationKey, Local, MAX_ENCAPSULATION_KEYS, MAX_NODES, Node, NodeState, Path,
 };
-use edge_wire::siphash;
+use edge_wire::{anycast, siphash};
 
 use crate::admission::blocklist::Blocklist;
 use crate::admission::{self, Rules};
 use crate::config::{Config, NodeConfig};
 use crate::fleet::Secrets;
+
+use super::SteeringError;
 
 /// The contents of every map that user space fills at the start.
 #[derive(Clone)]
@@ -87,6 +89,22 @@ impl Tables {
             nodes: BTreeMap::new(),
             keys: [EncapsulationKey::ABSENT; MAX_ENCAPSULATION_KEYS as usize],
         }
+    }
+
+    /// The anycast addresses as the map holds them.
+    ///
+    /// # Errors
+    /// Where a bucket has no place left, which more than a hundred addresses may bring about.
+    pub(super) fn anycast_buckets(&self) -> Result<BTreeMap<u32, anycast::Bucket>, SteeringError> {
+        let mut buckets = BTreeMap::new();
+        for address in self.anycast.iter().map(anycast::address) {
+            let bucket = buckets.entry(anycast::bucket(address)).or_insert(anycast::EMPTY);
+            if !anycast::add(bucket, address) {
+                let cause = "these addresses do not find places beside each other: take one less";
+                return Err(SteeringError::map(maps::ANYCAST, cause));
+            }
+        }
+        Ok(buckets)
     }
 
     /// Adds what is known of the ways to other nodes.

@@ -92,15 +92,27 @@ impl DecodeConfig {
         }
     }
 
+    /// Are its IDs in clear?
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_plain(&self) -> bool {
+        self.mode == PLAIN
+    }
+
+    /// As [`DecodeConfig::owner`], of IDs in clear; `None` of all others.
+    #[inline(always)]
+    #[must_use]
+    pub fn owner_in_clear(&self, candidate: &Candidate) -> Option<ServerId> {
+        let is_plain = self.is_plain() && self.has_length(candidate);
+        is_plain.then(|| ServerId::from_bytes(((candidate.text[0] >> 32) as u32).to_be_bytes()))
+    }
+
     /// Reads the owner from an ID whose first octet chose this config. `None`: the ID is not
     /// of our making, which an honest client's first, random ID is not either.
     #[inline(always)]
     #[must_use]
     pub fn owner(&self, candidate: &Candidate) -> Option<ServerId> {
-        let declared = u32::from(candidate.declared_len);
-        if self_encoded_len(candidate.first) as u32 != self.length
-            || (declared != 0 && declared != self.length)
-        {
+        if !self.has_length(candidate) {
             return None;
         }
         let text = &candidate.text;
@@ -115,6 +127,15 @@ impl DecodeConfig {
             _ => return None,
         };
         Some(ServerId::from_bytes(server_id.to_be_bytes()))
+    }
+}
+
+impl DecodeConfig {
+    #[inline(always)]
+    fn has_length(&self, candidate: &Candidate) -> bool {
+        let declared = u32::from(candidate.declared_len);
+        self_encoded_len(candidate.first) as u32 == self.length
+            && (declared == 0 || declared == self.length)
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues, ReusePortSockArray};
 use edge_wire::admit::Limit;
+use edge_wire::anycast;
 use edge_wire::maps::{self, DecodeConfig, EncapsulationKey, Local, Node};
 
 use super::Kernel;
@@ -36,7 +37,11 @@ impl Kernel {
 
     /// Makes an address an anycast one of the fleet.
     pub fn set_anycast(&mut self, address: IpAddr) {
-        self.anycast().insert(mapped(address), 1, 0).expect("room for it");
+        let address = anycast::address(&mapped(address));
+        let index = anycast::bucket(address);
+        let mut bucket = self.map::<Array<_, _>>(maps::ANYCAST).get(&index, 0).expect("in bounds");
+        assert!(anycast::add(&mut bucket, address), "room for it");
+        self.set(maps::ANYCAST, index, bucket);
     }
 
     /// Drops what comes from a network.
@@ -106,9 +111,8 @@ impl Kernel {
         for key_id in 0..maps::MAX_ENCAPSULATION_KEYS {
             self.set_key(key_id, EncapsulationKey::ABSENT);
         }
-        let mut anycast = self.anycast();
-        for address in all_of(anycast.keys()) {
-            anycast.remove(&address).expect("it is there");
+        for bucket in 0..anycast::BUCKETS {
+            self.set(maps::ANYCAST, bucket, anycast::EMPTY);
         }
         let mut blocklist = self.blocklist();
         for network in all_of(blocklist.keys()) {
@@ -119,10 +123,6 @@ impl Kernel {
             let _ = self.workers().clear_index(&worker);
         }
         self.refill_budgets(0..maps::MAX_NODES as u16);
-    }
-
-    fn anycast(&mut self) -> HashMap<&mut MapData, [u8; 16], u8> {
-        self.map(maps::ANYCAST)
     }
 
     fn blocklist(&mut self) -> LpmTrie<&mut MapData, [u8; 16], u8> {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use edge_wire::Reason;
-use edge_wire::bench::{ADJUST_TWICE, IDS, Id, MAX_IDS, PASS, RESTORED, ROTATED, UNDO, undo};
+use edge_wire::bench::{HARNESS, IDS, Id, MAX_IDS, PASS, RESTORED, ROTATED, UNDO, undo};
 use edge_wire::cid::{Codec, ServerId};
 
 use super::fleet::{
@@ -78,16 +78,18 @@ pub(super) fn all() -> Vec<Path> {
     }
     for (kind, config) in KINDS {
         let name = format!("remote_{kind}_1_node");
-        paths.push(rotated(&name, ADJUST_TWICE, config, |_| ANOTHER));
+        paths.push(rotated(&name, HARNESS, config, |_| ANOTHER));
         let others = |index: u32| scattered(index % u32::from(NODES - 2)) + 2;
         paths.push(rotated(&format!("remote_{kind}_4000_nodes"), &name, config, others));
     }
     paths
 }
 
-/// A frame that no program looks into.
-pub(super) fn any_frame() -> Vec<u8> {
-    Packet::ipv4().payload(filling(REST)).frame()
+/// A floor: a program that looks into no packet.
+pub(super) fn floor(program: &'static str) -> Path {
+    let frame = Packet::ipv4().payload(filling(REST)).frame();
+    let undo_by = overhead(&Packet::ipv4());
+    Path { program, ..unchanged(program, frame, Reason::OtherPort) }.undone(undo_by)
 }
 
 /// The addresses that the packets are for.
@@ -100,12 +102,12 @@ fn remote(name: &str, client: &Packet, config: u8) -> Path {
     // Sent on without a tag, whatever it came with.
     let tags_len = 4 * client.tags.len() as i32;
     let undo_by = overhead(client) - tags_len;
-    unchanged(name, frame, Reason::Forwarded).against(ADJUST_TWICE).undone(undo_by)
+    unchanged(name, frame, Reason::Forwarded).against(HARNESS).undone(undo_by)
 }
 
 fn redirected(name: &str, client: &Packet) -> Path {
     let frame = client.clone().payload(short_header(&id(PLAIN, ELSEWHERE, 0), REST)).frame();
-    unchanged(name, frame, Reason::Forwarded).against(ADJUST_TWICE).undone(overhead(client))
+    unchanged(name, frame, Reason::Forwarded).against(HARNESS).undone(overhead(client))
 }
 
 fn local(name: &str, client: &Packet, config: u8) -> Path {
@@ -132,7 +134,7 @@ fn stripped(name: &str, client: &Packet) -> Path {
     outer.destination = SocketAddr::new(address_of(OURSELVES, client.source.ip()), PORT);
     outer.checksum = false;
     let frame = outer.payload(Encapsulation::by(ANOTHER, KEY_ID).around(&inner.ip(), KEY)).frame();
-    unchanged(name, frame, Reason::Stripped).against(ADJUST_TWICE).undone(-overhead(client))
+    unchanged(name, frame, Reason::Stripped).against(HARNESS).undone(-overhead(client))
 }
 
 /// Each packet with another connection ID, of the node that `owner` says.
