@@ -1,6 +1,6 @@
 //! What a flood meets first: early drops, each with a switch, and budgets.
 //!
-//! Two CPUs that spend one network's budget at once may count a packet too few: a budget is no
+//! Two CPUs that spend one budget at once may count a packet too few: a budget is no
 //! account, and an atomic operation would cost every packet.
 
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
@@ -69,8 +69,8 @@ pub(crate) fn forward(local: &Local, node: u16) -> bool {
         return true;
     }
     match FORWARDS.get_ptr_mut(u32::from(node)) {
-        // SAFETY: this CPU's copy of the value, which no other run of the program writes
-        // meanwhile.
+        // SAFETY: the map keeps its values for as long as the program runs. Another CPU may write
+        // it at the same time: see the module.
         Some(spent) => unsafe { spend(spent, &local.forwards) },
         None => true,
     }

@@ -40,7 +40,7 @@ static AMPLIFIER_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
 pub(crate) static INITIALS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(MAX_INITIALS, 0);
 
 #[map]
-pub(crate) static FORWARDS: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_NODES, 0);
+pub(crate) static FORWARDS: Array<u64> = Array::with_max_entries(MAX_NODES, 0);
 
 #[map]
 pub(crate) static WORKERS: ReusePortSockArray =

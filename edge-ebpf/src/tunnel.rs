@@ -47,7 +47,10 @@ pub(crate) fn take_in(ctx: &XdpContext, local: &Local, outer: Datagram<'_>) -> R
     let family = { cursor }.take_u8().and_then(Family::of);
     let ethertype = family.ok_or(Reason::EncapsulationMalformed)?.ethertype();
     match dissect::udp(&mut cursor, ethertype) {
-        Ok(inner) if inner.ip_len == header.inner_len && maps::is_anycast(&inner.addresses) => {}
+        Ok(inner)
+            if inner.ip_len == header.inner_len
+                && maps::is_ours(inner.destination_port)
+                && maps::is_anycast(&inner.addresses) => {}
         _ => return Err(Reason::EncapsulationMalformed),
     }
     move_link_header(ctx, outer.link_len, overhead, ethertype)

@@ -106,10 +106,10 @@ pub fn initials(config: &AdmissionConfig) -> Limit {
     Limit::per_second(config.initials_per_second, config.initials_burst)
 }
 
-/// What one of `parts` that share the work may forward to one node: CPUs in the kernel.
+/// What may be forwarded to one node.
 #[must_use]
-pub fn forwards(config: &AdmissionConfig, parts: u64) -> Limit {
-    let rate = config.forwards_per_second.div_ceil(parts.max(1));
+pub fn forwards(config: &AdmissionConfig) -> Limit {
+    let rate = config.forwards_per_second;
     let burst = rate / limits::FORWARDS_BURST_PARTS_PER_SECOND;
     Limit::per_second(rate, burst.max(limits::FORWARDS_BURST_MIN))
 }
@@ -150,12 +150,12 @@ mod tests {
     }
 
     #[test]
-    fn a_forward_budget_is_shared_by_cpus_and_never_less_than_a_batch_at_once() {
+    fn a_forward_budget_is_never_less_than_a_batch_at_once() {
         let mut config = AdmissionConfig::default();
-        assert_eq!(forwards(&config, 4), Limit::per_second(250_000, 25_000));
+        assert_eq!(forwards(&config), Limit::per_second(1_000_000, 100_000));
         config.forwards_per_second = 100;
-        assert_eq!(forwards(&config, 1), Limit::per_second(100, 64));
+        assert_eq!(forwards(&config), Limit::per_second(100, 64));
         config.forwards_per_second = 0;
-        assert_eq!(forwards(&config, 4), Limit::NONE);
+        assert_eq!(forwards(&config), Limit::NONE);
     }
 }

@@ -106,7 +106,7 @@ impl Relay {
             hash_key: siphash::key(secrets.worker_hash),
         };
         let peers = Peers::new(config, secrets);
-        let forwards = admission::forwards(&config.admission, 1);
+        let forwards = admission::forwards(&config.admission);
         let relay = Self { peers, choice, forwards, sockets: [ipv4?, ipv6?], inbox, orders };
         Ok((relay, RelayHandle { inbox: to_relay, orders: to_orders }))
     }

@@ -87,7 +87,6 @@ impl Steering {
         workers: u8,
     ) -> Result<Self, SteeringError> {
         let mut tables = Tables::new(config, secrets, generation, workers);
-        tables.share_forwards(config, admission::cpus());
         let Some(mode) = xdp_mode(config.steering.mode) else {
             let steering = Self::load(&tables)?;
             remove_other_links(config, &[])?;

@@ -80,8 +80,8 @@ pub const fn self_encoded_len(first: u8) -> usize {
     1 + (first & 0x1f) as usize
 }
 
-/// A worker for a connection ID that names none. Keyed, so that no client can aim at one worker,
-/// and a function of the ID alone, so that both Initials of a long ClientHello land together.
+/// A worker for a connection ID that names none. Keyed, so that a client that makes IDs up cannot aim
+/// at one worker, and a function of the ID alone, so that both Initials of a long ClientHello land together.
 /// Bytes of `id` from `length` on must be zero.
 #[inline(always)]
 #[must_use]

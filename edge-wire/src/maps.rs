@@ -33,7 +33,7 @@ pub const BLOCKLIST: &str = "BLOCKLIST";
 pub const AMPLIFIER_PORTS: &str = "AMPLIFIER_PORTS";
 /// LRU hash map from [`admit::network`] to the [`admit::Budget`]'s time: Initials of that network.
 pub const INITIALS: &str = "INITIALS";
-/// Per-CPU array by node ID of the [`admit::Budget`]'s time: packets forwarded to that node.
+/// Array by node ID of the [`admit::Budget`]'s time: packets forwarded to that node.
 pub const FORWARDS: &str = "FORWARDS";
 /// Per-CPU array of `u64`, by [`crate::Reason`]: packets that `steer_node` ended so.
 pub const NODE_REASONS: &str = "NODE_REASONS";
@@ -68,7 +68,7 @@ pub struct Local {
     pub hash_key: siphash::Key,
     /// Initials of one network, while [`admit::INITIALS`] is on.
     pub initials: Limit,
-    /// Packets to one node on one CPU; none where it costs nothing.
+    /// Packets to one node; no limit where they cost nothing.
     pub forwards: Limit,
     /// Our own addresses, to which other nodes encapsulate; zero where we have none of a family.
     pub ipv4: [u8; 4],

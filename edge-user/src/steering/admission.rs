@@ -68,9 +68,3 @@ impl Steering {
 fn key(network: Network) -> Key<[u8; 16]> {
     Key::new(network.prefix_len(), network.octets())
 }
-
-/// CPUs that packets come in by: those that are on. Of possible ones a virtual machine has
-/// hundreds, which would each keep a share of the budget that nothing is spent of.
-pub(super) fn cpus() -> u64 {
-    aya::util::online_cpus().map_or(1, |cpus| cpus.len() as u64)
-}

@@ -40,7 +40,7 @@ impl Tables {
         let rules = Rules::new(config.admission.clone(), Blocklist::default(), false);
         let local = Local {
             initials: admission::initials(&config.admission),
-            forwards: admission::forwards(&config.admission, 1),
+            forwards: admission::forwards(&config.admission),
             hash_key: siphash::key(secrets.worker_hash),
             ipv4: own.and_then(|own| own.ipv4).map_or([0; 4], |address| address.octets()),
             ipv6: own.and_then(|own| own.ipv6).map_or([0; 16], |address| address.octets()),
@@ -114,11 +114,6 @@ impl Tables {
                 (node.ipv4, node.ipv6) = (ipv4, ipv6);
             }
         }
-    }
-
-    /// Has each of so many CPUs forward its even share.
-    pub(super) fn share_forwards(&mut self, config: &Config, cpus: u64) {
-        self.local.forwards = admission::forwards(&config.admission, cpus);
     }
 }
 

@@ -14,7 +14,8 @@ use super::{
 const ENOUGH: usize = 150;
 
 /// What ends in the process and in neither program.
-const OF_THE_PROCESS: [Reason; 8] = [
+const OF_THE_PROCESS: [Reason; 9] = [
+    Reason::Oversized,
     Reason::HandedOver,
     Reason::QueueFull,
     Reason::OwnerElsewhere,

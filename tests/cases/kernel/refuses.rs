@@ -91,6 +91,7 @@ fn an_inside_that_no_node_would_send_is_dropped() -> Case {
         add("IPv4 options inside", with_first(0x46));
         add("TCP inside", client(way).with(|packet| packet.protocol = 6).ip());
         add("ICMP inside", client(way).with(|packet| packet.protocol = 1).ip());
+        add("a datagram to a port that is not ours", client(way).to_port(8443).ip());
         add("bytes behind the inner packet", [client(way).ip(), vec![0; 4]].concat());
         let mut cut = client(way).ip();
         cut.truncate(cut.len() - 1);

@@ -151,8 +151,6 @@ fn one_family_comes_inside_the_other() -> Case {
 fn what_is_inside_is_not_judged() -> Case {
     let mut case = Case::default();
     for (family, inner) in families() {
-        let other_port = inner.clone().to_port(8443).payload(short_header(&id_of(LIVE), 60));
-        case.add(taken_in("to a port that is not ours", family, &other_port, LIVE, 1));
         let absent = inner.clone().payload(short_header(&id(5, OURSELVES), 60));
         case.add(taken_in("an ID of a config that we lack", family, &absent, LIVE, 1));
         let initial = inner.clone().payload(long_header(0xc3, 1, &[0xa5; 8], 1178));

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues, ReusePortSockArray};
+use aya::maps::{Array, HashMap, MapData, MapError, ReusePortSockArray};
 use edge_wire::admit::Limit;
 use edge_wire::anycast;
 use edge_wire::maps::{self, DecodeConfig, EncapsulationKey, Local, Node};
@@ -85,13 +85,8 @@ impl Kernel {
         for network in all_of(initials.keys()) {
             initials.remove(&network).expect("it is there");
         }
-        let mut forwards: PerCpuArray<_, u64> = self.map(maps::FORWARDS);
-        for node in nodes.into_iter().map(u32::from) {
-            let spent = forwards.get(&node, 0).expect("in bounds");
-            if spent.iter().any(|until| *until != 0) {
-                let unspent = PerCpuValues::try_from(vec![0; spent.len()]).expect("each CPU's");
-                forwards.set(node, unspent, 0).expect("in bounds");
-            }
+        for node in nodes {
+            self.set(maps::FORWARDS, u32::from(node), 0_u64);
         }
     }
 

@@ -195,6 +195,7 @@ impl Model {
         match dissect::udp(&mut { inner }, family.ethertype()) {
             Ok(within)
                 if usize::from(within.ip_len) == inner.len()
+                    && within.destination_port == OUR_PORT
                     && self.anycast.contains(&destination(&within.addresses)) => {}
             _ => return Err(Reason::EncapsulationMalformed),
         }
