@@ -182,7 +182,7 @@ impl Pair {
             self.settle();
             buffer.clear();
             if let Some(transmit) = self.client.poll_transmit(now(), 1, &mut buffer) {
-                self.to_engine(&buffer[..transmit.size]);
+                self.tell_engine(&buffer[..transmit.size]);
             } else if let Some(transmit) =
                 self.engine.borrow_mut().poll_transmit(now(), 1, &mut buffer)
             {
@@ -200,7 +200,7 @@ impl Pair {
         }
     }
 
-    fn to_engine(&mut self, bytes: &[u8]) {
+    fn tell_engine(&mut self, bytes: &[u8]) {
         let datagram = Datagram {
             client: SocketAddr::from(CLIENT),
             destination: SocketAddr::from(ANYCAST),
