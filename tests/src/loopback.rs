@@ -75,12 +75,20 @@ impl Node {
     /// A client that trusts it.
     #[must_use]
     pub fn client(&self) -> quinn::Endpoint {
-        let tls = quinn::crypto::rustls::QuicClientConfig::try_from(self.fleet.client_tls.clone())
-            .expect("TLS 1.3");
         let mut endpoint =
             quinn::Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into()).expect("a port");
-        endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(tls)));
+        endpoint.set_default_client_config(self.client_config(quinn::TransportConfig::default()));
         endpoint
+    }
+
+    /// What such a client needs, with settings of its own.
+    #[must_use]
+    pub fn client_config(&self, transport: quinn::TransportConfig) -> quinn::ClientConfig {
+        let tls = quinn::crypto::rustls::QuicClientConfig::try_from(self.fleet.client_tls.clone())
+            .expect("TLS 1.3");
+        let mut config = quinn::ClientConfig::new(Arc::new(tls));
+        config.transport_config(Arc::new(transport));
+        config
     }
 
     /// What each worker has counted.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h3::error::{Code, ConnectionError, StreamError};
 use h3::frame::FrameStream;
-use h3::quic::StreamId;
+use h3::quic::{OpenStreams as _, StreamId};
 use h3::server::RequestResolver;
 use h3::stream::BufRecvStream;
 use http::{Request, Response};
@@ -57,14 +57,20 @@ struct Session {
 }
 
 impl Session {
-    /// Opens our control streams. `None` where the client is gone before.
-    async fn begin(connection: Connection, place: Rc<Place>) -> Option<Box<Self>> {
+    /// Opens our control streams. `None` where the client is gone before, or gives us no room for
+    /// them: a connection that nobody serves would be kept by PING for ever, in the place of another.
+    async fn begin(mut connection: Connection, place: Rc<Place>) -> Option<Box<Self>> {
         let mut builder = h3::server::builder();
         builder.max_field_section_size(limits::MAX_FIELD_SECTION_BYTES).send_grease(false);
         let control = timeout(limits::REQUEST_HEAD_WITHIN, builder.build(connection.clone())).await;
+        let Ok(Ok(control)) = control else {
+            // RFC 9114 section 6.2: the client must allow at least three of them.
+            connection.close(Code::H3_GENERAL_PROTOCOL_ERROR, b"no room for control streams");
+            return None;
+        };
         Some(Box::new(Self {
             connection,
-            control: control.ok()?.ok()?,
+            control,
             place,
             requests: JoinSet::new(),
             next: 0,

@@ -11,6 +11,7 @@ use tests::raw;
 const HEADERS: u64 = 0x01;
 const SETTINGS: u64 = 0x04;
 const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(0x107);
+const GENERAL_PROTOCOL_ERROR: VarInt = VarInt::from_u32(0x101);
 
 async fn connect(node: &Node) -> (quinn::Endpoint, quinn::Connection) {
     let endpoint = node.client();
@@ -48,8 +49,8 @@ async fn a_control_stream_that_does_ends_the_connection() {
     assert_eq!(node.report().await[0].frames_refused, 1);
 }
 
-/// Half a request's head, and a connection kept busy for as long as it takes: what is held for it is given up,
-/// and the connection goes on.
+/// Half a request's head, and a connection kept busy for as long as it takes: what is held for it is
+/// given up, and the connection goes on.
 #[tokio::test]
 async fn a_head_that_does_not_come_is_given_up() {
     let node = Node::start(1);
@@ -72,6 +73,23 @@ async fn a_head_that_does_not_come_is_given_up() {
     assert!(matches!(answer.expect("in time"), Err(ReadError::Reset(_))));
     let answer = raw::ask(&connection, "/").await.read_to_end(10_000).await;
     assert!(answer.is_ok_and(|answer| !answer.is_empty()));
+}
+
+/// RFC 9114 section 6.2 asks a client for at least three; one that gives none, and sends PING, would
+/// otherwise keep its place and hold up every drain.
+#[tokio::test]
+async fn a_client_without_room_for_control_streams_is_closed() {
+    let node = Node::start(1);
+    let mut endpoint = node.client();
+    let mut transport = quinn::TransportConfig::default();
+    transport.max_concurrent_uni_streams(VarInt::from_u32(0));
+    transport.keep_alive_interval(Some(Duration::from_secs(1)));
+    endpoint.set_default_client_config(node.client_config(transport));
+    let connecting = endpoint.connect(node.address, SERVER_NAME).expect("a config");
+    let connection = connecting.await.expect("a handshake");
+    let closed = tokio::time::timeout(3 * limits::REQUEST_HEAD_WITHIN, connection.closed()).await;
+    let ConnectionError::ApplicationClosed(close) = closed.expect("in time") else { panic!() };
+    assert_eq!(close.error_code, GENERAL_PROTOCOL_ERROR);
 }
 
 /// Requests that end before their headers, are reset, or are nonsense: more of them than may be
