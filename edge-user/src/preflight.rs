@@ -225,7 +225,10 @@ fn anycast_addresses(config: &Config, facts: &HostFacts, findings: &mut Vec<Find
         let prefix = if address.is_ipv4() { 32 } else { 128 };
         findings.push(finding(
             Severity::Warning,
-            format!("{address} is not an address of this host: packets to it are not taken"),
+            format!(
+                "{address} is not an address of this host: packets to it are not taken, and go \
+                 round between nodes where this host forwards IP"
+            ),
             format!("ip addr add {address}/{prefix} dev lo"),
         ));
     }
