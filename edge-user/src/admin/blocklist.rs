@@ -12,7 +12,7 @@ pub enum ReloadError {
     #[error("the configuration names no blocklist: set `admission.blocklist` and start anew")]
     None,
     /// The file cannot be used.
-    #[error("{0}; the blocklist stays as it was")]
+    #[error("{0}; nothing has changed")]
     File(#[from] BlocklistError),
     /// The kernel refuses.
     #[error("the kernel does not take the blocklist: {0}")]
@@ -41,8 +41,7 @@ impl Control {
     pub(super) fn read_blocklist(&self) -> Result<Option<Blocklist>, ReloadError> {
         let rules = self.rules();
         let read = rules.blocklist_path().map(Blocklist::load).transpose();
-        let read =
-            read.inspect_err(|error| tracing::warn!("{error}; the blocklist stays as it was"));
+        let read = read.inspect_err(|error| tracing::warn!("{error}; nothing has changed"));
         Ok(read?)
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -130,7 +131,7 @@ impl Blocklist {
     /// # Errors
     /// Where it cannot be read, and the first line that is wrong.
     pub fn load(path: &Path) -> Result<Self, BlocklistError> {
-        let text = File::open(path).and_then(read_bounded);
+        let text = open(path).and_then(read_bounded);
         let text = text.map_err(|error| BlocklistError::Read(path.to_owned(), error))?;
         let wrong = |(line, reason)| BlocklistError::Line { path: path.to_owned(), line, reason };
         Self::parse(&text).map_err(wrong)
@@ -182,6 +183,17 @@ fn ranges(networks: &BTreeSet<Network>) -> Vec<(u128, u128)> {
     ranges
 }
 
+/// Without blocking: the path may be a pipe that nobody writes to, and who reads it then is the
+/// control thread of a process that serves.
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+    }
+}
+
 fn read_bounded(file: File) -> io::Result<String> {
     let mut text = String::new();
     file.take(limits::MAX_BLOCKLIST_BYTES + 1).read_to_string(&mut text)?;
@@ -195,6 +207,16 @@ fn read_bounded(file: File) -> io::Result<String> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_pipe_that_nobody_writes_to_is_refused_at_once() {
+        let path = std::env::temp_dir().join(format!("lf-blocklist-pipe-{}", std::process::id()));
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        let refused = Blocklist::load(&path);
+        std::fs::remove_file(&path).expect("removed");
+        let said = refused.expect_err("no file").to_string();
+        assert!(said.ends_with("it is not a regular file"), "{said}");
+    }
 
     fn reason(text: &str) -> (usize, String) {
         Blocklist::parse(text).expect_err("wrong")
