@@ -74,7 +74,9 @@ impl Arrivals {
         let client = canonical(addr);
         let address = dst_ip.unwrap_or(std::net::Ipv6Addr::UNSPECIFIED.into());
         let destination = canonical(SocketAddr::new(address, port));
-        for bytes in train.bytes.chunks(stride.max(1)) {
+        // One without a byte is no chunk, and a datagram all the same.
+        let empty = train.bytes.is_empty().then_some(train.bytes);
+        for bytes in train.bytes.chunks(stride.max(1)).chain(empty) {
             self.bytes += bytes.len() as u64;
             self.datagrams += 1;
             if bytes.len() > limits::MAX_DATAGRAM_BYTES {

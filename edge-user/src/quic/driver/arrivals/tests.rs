@@ -284,3 +284,14 @@ fn a_datagram_longer_than_ethernet_carries_is_dropped_before_any_queue() {
         assert_eq!(worker.neighbour.try_recv().is_ok(), reason == Reason::HandedOver);
     }
 }
+
+/// Whoever sends many of them is to be seen.
+#[test]
+fn a_datagram_without_a_byte_is_counted() {
+    let mut worker = worker();
+    let mut meta = RecvMeta::default();
+    meta.addr = "203.0.113.9:4711".parse().expect("an address");
+    worker.arrivals.train(Instant::now(), 443, &Train { meta, bytes: &[] });
+    assert_eq!(worker.arrivals.reasons[Reason::NotQuic as usize], 1);
+    assert_eq!((worker.arrivals.datagrams, worker.arrivals.bytes), (1, 0));
+}
