@@ -12,6 +12,8 @@ use nix::unistd::Pid;
 use super::cost::{self, Core};
 use crate::process;
 
+/// What the load asks for: the name of `tests::credentials`.
+const SERVER_NAME: &str = "landfast.test";
 /// How long a server may take to start.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 /// How often that is asked.
@@ -70,7 +72,7 @@ impl Site {
         for body in bodies {
             File::create(folder.join(format!("www/bytes/{body}")))?.set_len(body)?;
         }
-        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        let certified = rcgen::generate_simple_self_signed([SERVER_NAME.to_owned()])?;
         let certificate = folder.join("cert.pem");
         fs::write(&certificate, certified.cert.pem())?;
         fs::write(folder.join("key.pem"), certified.signing_key.serialize_pem())?;
@@ -154,7 +156,7 @@ nodes = [{{ id = 1, name = "here", site = "local", ipv4 = "127.0.0.2" }}]
 		level ERROR
 	}}
 }}
-https://localhost:{port} {{
+https://{SERVER_NAME}:{port} {{
 	bind 127.0.0.1
 	tls {folder}/cert.pem {folder}/key.pem
 	root * {folder}/www
