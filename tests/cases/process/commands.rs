@@ -25,7 +25,8 @@ fn the_check_says_what_the_host_lacks_in_words_and_for_machines() {
     edge.make_fleet(); // of addresses that this host does not have
     let config = edge.path("edge.toml");
     let words = edge.run(&["check-config", "--config", &config]);
-    let missing = "192.0.2.1 is not an address of this host: packets to it are not taken";
+    let missing = "192.0.2.1 is not an address of this host: packets to it are not taken, and go \
+                   round between nodes where this host forwards IP";
     assert!(stderr(&words).contains(missing), "{}", stderr(&words));
 
     let json = |arguments: &[&str]| -> (Option<i32>, serde_json::Value) {
