@@ -1,4 +1,4 @@
-//! Who is let in: early drops and budgets, in the kernel and, where there is no XDP, in the workers.
+//! Who is let in: early drops and budgets, in the kernel and in the workers.
 //!
 //! [`edge_wire::admit`] says how; here is what is switched on, for which addresses, and when. The
 //! rules of this moment are one value, [`Rules`]. What changes them while the process runs is the
@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`blocklist`] | the file of networks whose packets are dropped |
 //! | [`pressure`] | are handshakes in progress so many that budgets of Initials are enforced? |
-//! | [`door`] | the early drops of a worker without XDP |
+//! | [`door`] | the early drops of a worker: all of them without XDP, else of what XDP could not judge |
 
 pub mod blocklist;
 pub mod door;

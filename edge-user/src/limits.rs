@@ -87,8 +87,8 @@ pub const FORWARDS_BURST_MIN: u64 = 64;
 pub const MAX_PACKETS_PER_SECOND: u64 = 1_000_000_000;
 /// Bytes of the blocklist's file: 65,536 IPv6 prefixes, with 24 bytes of comment a line.
 pub const MAX_BLOCKLIST_BYTES: u64 = 4 << 20;
-/// Networks whose Initials a worker without XDP keeps budgets of: 16 bytes each. When they are
-/// more, all are forgotten.
+/// Networks whose Initials a worker keeps budgets of: 16 bytes each. When they are more, all
+/// are forgotten.
 pub const MAX_INITIAL_BUDGETS: usize = 16_384;
 /// How long handshakes in progress must stay below the threshold before budgets of Initials end: a
 /// flood in waves is one flood, and one line of the log.

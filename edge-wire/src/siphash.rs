@@ -68,7 +68,7 @@ impl SipHash {
     /// kernel's instructions have no rotation.
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
-    #[allow(unsafe_code)] // reason: see above
+    #[allow(unsafe_code)] // reason: inline assembly is unsafe
     fn round(&mut self) {
         // SAFETY: changes the registers that it names, and nothing else.
         unsafe {
