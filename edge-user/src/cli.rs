@@ -11,9 +11,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use edge_user::config::{self, Config, Host};
-use edge_user::fleet::{self, IdMode};
 use edge_user::serve::{self, Inputs};
 use edge_wire::cid::{DEFAULT_LEN, MAX_LEN, MIN_LEN};
+use fleet_wire::secrets::{self, IdMode};
 
 /// Nothing went wrong.
 const DONE: u8 = 0;
@@ -241,7 +241,7 @@ fn load(path: &Path, host: &Host) -> Result<Config, Ended> {
 
 fn fleet_init(path: &Path, plain: bool, length: u8, force: bool) -> Outcome {
     let mode = if plain { IdMode::Plain } else { IdMode::Encrypted };
-    fleet::init(path, mode, length.into(), force).map_err(|error| ended(FAILED, &error))?;
+    secrets::init(path, mode, length.into(), force).map_err(|error| ended(FAILED, &error))?;
     say(&format!("{} written: copy it to every node, mode 0600", path.display()))
 }
 

@@ -8,7 +8,6 @@
 //! |---|---|
 //! | [`config`] | TOML -> [`config::Config`], after which nothing is unchecked |
 //! | [`limits`] | every bound, with its why |
-//! | [`fleet`] | the secrets that every node of the fleet shares |
 //! | [`admission`] | early drops and budgets: who is let in, and the blocklist |
 //! | [`nodes`] | the liveness of every node |
 //! | [`current`] | a value that is replaced as a whole while others hold it |
@@ -27,7 +26,6 @@ pub mod admin;
 pub mod admission;
 pub mod config;
 pub mod current;
-pub mod fleet;
 pub mod http;
 pub mod limits;
 pub mod netlink;

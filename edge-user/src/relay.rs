@@ -27,11 +27,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::admission;
 use crate::config::Config;
-use crate::fleet::Secrets;
 use crate::limits;
 use crate::quic::Datagram;
 use crate::quic::driver::ToWorker;
 use choose::WorkerChoice;
+use fleet_wire::secrets::Secrets;
 use peers::Peers;
 
 /// A datagram for a node that a worker found to be its owner.

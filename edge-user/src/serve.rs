@@ -29,12 +29,12 @@ use crate::admin::control::{Control, Phase, mode_name};
 use crate::admission::Rules;
 use crate::admission::blocklist::BlocklistError;
 use crate::config::Config;
-use crate::fleet::{FleetError, Secrets};
 use crate::limits;
 use crate::quic::driver::SpawnError;
 use crate::sandbox::SandboxError;
 use crate::steering::SteeringError;
 use crate::tls::{self, Tls, TlsError};
+use fleet_wire::secrets::{FleetError, Secrets};
 use start::Edge;
 
 /// What a process is started with, all of it read and checked.

@@ -14,8 +14,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::TlsFiles;
-use crate::fleet::Rotating;
 use crate::limits;
+use fleet_wire::secrets::Rotating;
 
 pub use rustls::ServerConfig;
 use tickets::FleetTickets;

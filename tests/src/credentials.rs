@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use edge_user::config::NodeConfig;
-use edge_user::fleet::{ConnectionIdConfig, EncapsulationSecret, Rotating, Secrets};
 use edge_user::nodes::{Liveness, NodeTable};
 use edge_user::quic::cid::Owners;
 use edge_wire::cid::{DEFAULT_LEN, ServerId};
+use fleet_wire::secrets::{ConnectionIdConfig, EncapsulationSecret, Rotating, Secrets};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 

@@ -56,8 +56,8 @@ pub use router::Router;
 pub use topology::{ANYCAST, Bed, CLIENT, MORE_ANYCAST, PLACES, PORT, Place, SECOND_LINK};
 
 use crate::credentials::Certificates;
-use edge_user::fleet::Secrets;
 use edge_wire::cid::{Codec, ServerId};
+use fleet_wire::secrets::Secrets;
 use tap::Tap;
 use topology::INTERFACE;
 

@@ -11,7 +11,6 @@ use super::protocol::{Answer, KeysInForce, NodeStatus, Request, Status, WorkerSt
 use crate::admission::Rules;
 use crate::config::{Config, SteeringMode};
 use crate::current::Current;
-use crate::fleet::Secrets;
 use crate::limits;
 use crate::nodes::{Liveness, NodeTable, UnknownNode};
 use crate::quic::driver::{ToWorker, WorkerReport};
@@ -19,6 +18,7 @@ use crate::relay::{RelayHandle, RelayOrder, RelayReport};
 use crate::sandbox::Landlock;
 use crate::steering::{Attachment, Steering, SteeringError};
 use crate::tls::tickets::FleetTickets;
+use fleet_wire::secrets::Secrets;
 
 /// How far the process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

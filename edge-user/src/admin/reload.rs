@@ -11,12 +11,12 @@ use tokio::time::timeout;
 use super::blocklist;
 use super::control::Control;
 use super::protocol::{BlocklistChange, Reloaded};
-use crate::fleet::{Change, ChangeRefused, FleetError, Secrets};
 use crate::limits;
 use crate::quic::cid::MintError;
 use crate::quic::driver::ToWorker;
 use crate::relay::RelayOrder;
 use crate::steering::SteeringError;
+use fleet_wire::secrets::{Change, ChangeRefused, FleetError, Secrets};
 
 /// Why a reload did not go through.
 #[derive(Debug, thiserror::Error)]

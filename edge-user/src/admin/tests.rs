@@ -16,11 +16,11 @@ use super::protocol::{Answer, Request};
 use super::socket::AdminSocket;
 use crate::admission::Rules;
 use crate::config::{self, Config, Host};
-use crate::fleet::{IdMode, Secrets};
 use crate::nodes::{Liveness, NodeTable};
 use crate::quic::driver::{ToWorker, WorkerReport};
 use crate::sandbox::Landlock;
 use crate::tls::tickets::FleetTickets;
+use fleet_wire::secrets::{IdMode, Secrets};
 
 const CONFIG: &str = r#"
     node = 1

@@ -15,9 +15,9 @@ use edge_wire::cid::{Candidate, ServerId};
 use edge_wire::dissect;
 use edge_wire::maps::DecodeConfig;
 
-use crate::fleet::Secrets;
 use crate::nodes::{Liveness, NodeTable};
 use crate::quic::Via;
+use fleet_wire::secrets::Secrets;
 pub use mint::{Mint, MintError};
 
 /// Whose connection a datagram belongs to.

@@ -23,7 +23,6 @@ use tokio::task::LocalSet;
 use crate::admission::door::Door;
 use crate::admission::pressure::Gauge;
 use crate::config::QuicConfig;
-use crate::fleet::Secrets;
 use crate::http::Place;
 use crate::limits;
 use crate::quic::Datagram;
@@ -34,6 +33,7 @@ use crate::quic::socket::Socket;
 use crate::quic::transport::SetupError;
 use crate::relay::ToRelay;
 use crate::sandbox;
+use fleet_wire::secrets::Secrets;
 
 use arrivals::Arrivals;
 use turn::Driver;

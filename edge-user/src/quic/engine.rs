@@ -24,12 +24,12 @@ use quinn_proto::{
 };
 
 use crate::config::QuicConfig;
-use crate::fleet::Secrets;
 use crate::limits;
 use crate::quic::cid::{MintError, Owners};
 use crate::quic::keys::EngineKeys;
 use crate::quic::transport::{self, SetupError};
 use crate::quic::{Datagram, socket};
+use fleet_wire::secrets::Secrets;
 
 use address_guard::AddressGuard;
 pub use operations::StreamFailure;

@@ -9,8 +9,8 @@ use quinn_proto::crypto::{AeadKey, CryptoError, HandshakeTokenKey, HmacKey};
 use rustls::server::ProducesTickets;
 
 use crate::current::Current;
-use crate::fleet::{Rotating, Secrets};
 use crate::quic::cid::{Mint, MintError, Owners};
+use fleet_wire::secrets::{Rotating, Secrets};
 
 /// What of the fleet's secrets is in an engine. quinn holds the other end of each, so that they
 /// change while connections live.

@@ -7,7 +7,7 @@ use edge_wire::maps::MAX_ENCAPSULATION_KEYS;
 use edge_wire::siphash;
 
 use crate::config::{Config, NodeConfig};
-use crate::fleet::Secrets;
+use fleet_wire::secrets::Secrets;
 
 /// By key ID.
 type Keys = [Option<siphash::Key>; MAX_ENCAPSULATION_KEYS as usize];

@@ -15,10 +15,10 @@ use super::unwrap::unwrap;
 use super::wrap::{udp_checksum, wrap};
 use super::{Relay, RelayOrder, ToRelay};
 use crate::config::{Config, Liveness, NodeConfig};
-use crate::fleet::{EncapsulationSecret, Secrets};
 use crate::quic::driver::ToWorker;
 use crate::quic::{Datagram, Via};
 use crate::steering::tables::samples;
+use fleet_wire::secrets::{EncapsulationSecret, Secrets};
 
 /// Two nodes on loopback, seen from `node`.
 fn config(node: u16, encapsulation_port: u16) -> Config {

@@ -12,7 +12,6 @@ use super::{Inputs, ServeError};
 use crate::admin::control::{Control, Parts};
 use crate::admin::socket::AdminSocket;
 use crate::config::{Config, SteeringMode};
-use crate::fleet::Secrets;
 use crate::next_hop;
 use crate::nodes::NodeTable;
 use crate::preflight::{self, Severity};
@@ -20,6 +19,7 @@ use crate::quic::socket::bind_group;
 use crate::relay::{Relay, RelayHandle};
 use crate::sandbox::{self, Duties};
 use crate::steering::{Steering, SteeringError, remove_other_links};
+use fleet_wire::secrets::Secrets;
 
 /// A process that runs. Dropping it ends nothing but the admin socket.
 pub(super) struct Edge {

@@ -14,7 +14,7 @@ use edge_wire::{anycast, siphash};
 use crate::admission::blocklist::Blocklist;
 use crate::admission::{self, Rules};
 use crate::config::{Config, NodeConfig};
-use crate::fleet::Secrets;
+use fleet_wire::secrets::Secrets;
 
 use super::SteeringError;
 
@@ -186,7 +186,7 @@ pub(crate) mod samples {
         Admin, AdmissionConfig, Config, Listen, Liveness, Log, LogFormat, NodeConfig, QuicConfig,
         SteeringConfig, SteeringMode, TlsFiles,
     };
-    use crate::fleet::{ConnectionIdConfig, EncapsulationSecret, Rotating, Secrets};
+    use fleet_wire::secrets::{ConnectionIdConfig, EncapsulationSecret, Rotating, Secrets};
 
     /// A fleet of two, seen from `node`.
     pub(crate) fn config(node: u16) -> Config {

@@ -16,8 +16,8 @@ use rustls::pki_types::UnixTime;
 use rustls::server::ProducesTickets;
 
 use crate::current::Current;
-use crate::fleet::Rotating;
 use crate::limits;
+use fleet_wire::secrets::Rotating;
 
 const NAME_LEN: usize = 16;
 const TIME_LEN: usize = 8;

@@ -4,9 +4,9 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use edge_user::fleet::Secrets;
 use edge_wire::cid::ServerId;
 use edge_wire::{Reason, siphash};
+use fleet_wire::secrets::Secrets;
 use tests::fleet::client::first_address;
 use tests::fleet::namespace::Namespace;
 use tests::fleet::{ANYCAST, Fleet, FleetOptions, Node, PORT, Place, Steering, eventually};

@@ -7,9 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use edge_user::fleet::{ConnectionIdConfig, EncapsulationSecret, Rotating, Secrets, write};
 use edge_wire::Reason;
 use edge_wire::cid::{config_id, self_encoded_len};
+use fleet_wire::secrets::{ConnectionIdConfig, EncapsulationSecret, Rotating, Secrets, write};
 use futures_util::future::try_join_all;
 use quinn::ConnectionError;
 use tests::fleet::tap::Heard;

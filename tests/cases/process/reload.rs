@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use edge_user::fleet::{self, ConnectionIdConfig, Secrets};
+use fleet_wire::secrets::{self, ConnectionIdConfig, Secrets};
 use nix::sys::signal::Signal;
 
 use super::{Edge, eventually, stderr};
@@ -14,7 +14,7 @@ impl Edge {
         let path = self.directory.join("fleet.toml");
         let mut secrets = Secrets::load(&path).expect("a fleet file");
         change(&mut secrets);
-        fleet::write(&path, &secrets, true).expect("written");
+        secrets::write(&path, &secrets, true).expect("written");
     }
 
     /// What `landfast-edge reload` says: exit code, standard output, standard error.

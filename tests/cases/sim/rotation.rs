@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_user::config::QuicConfig;
-use edge_user::fleet::{Rotating, Secrets};
 use edge_user::nodes::Liveness;
 use edge_wire::Reason;
 use edge_wire::cid::{DEFAULT_LEN, ServerId, config_id};
+use fleet_wire::secrets::{Rotating, Secrets};
 use quinn_proto::ConnectionError;
 use tests::credentials::{Fleet, id_config, secrets};
 use tests::net::Net;

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use anyhow::Result;
-use edge_user::fleet::{self, EncapsulationSecret, Rotating, Secrets};
 use edge_wire::cid::DEFAULT_LEN;
+use fleet_wire::secrets::{self, EncapsulationSecret, Rotating, Secrets};
 
 use crate::credentials::id_config;
 
@@ -21,8 +21,8 @@ pub(super) fn write_the_middle([behind_file, ahead_file]: &[impl AsRef<Path>; 2]
     (ahead.mint, ahead.encapsulate_with) = (1, 1);
     rotate(&mut behind.tickets, &mut ahead.tickets, [0x73; 32]);
     rotate(&mut behind.tokens, &mut ahead.tokens, [0x74; 32]);
-    fleet::write(behind_file.as_ref(), &behind, true)?;
-    fleet::write(ahead_file.as_ref(), &ahead, true)?;
+    secrets::write(behind_file.as_ref(), &behind, true)?;
+    secrets::write(ahead_file.as_ref(), &ahead, true)?;
     Ok(())
 }
 

@@ -7,13 +7,13 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use edge_user::config::QuicConfig;
-use edge_user::fleet::Secrets;
 use edge_user::quic::cid::Owners;
 use edge_user::quic::engine::{Engine, EngineSetup, Key};
 use edge_user::quic::keys::CountedTickets;
 use edge_user::tls::tickets::FleetTickets;
 use edge_wire::Reason;
 use edge_wire::cid::ServerId;
+use fleet_wire::secrets::Secrets;
 use quinn_proto::{Dir, StreamId};
 
 use super::pattern;

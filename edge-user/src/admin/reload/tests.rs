@@ -9,11 +9,11 @@ use super::*;
 use crate::admin::control::Parts;
 use crate::admission::Rules;
 use crate::config::Config;
-use crate::fleet::{self, ConnectionIdConfig, IdMode};
 use crate::nodes::NodeTable;
 use crate::relay::RelayHandle;
 use crate::steering::tables::samples;
 use crate::tls::tickets::FleetTickets;
+use fleet_wire::secrets::{ConnectionIdConfig, IdMode};
 
 /// Who was told to mint under which config, and to read which, in this order.
 type Told = Arc<Mutex<Vec<(&'static str, u8, Vec<u8>)>>>;
@@ -50,13 +50,13 @@ impl Edge {
             secrets: secrets.clone(),
             tickets: Arc::new(FleetTickets::new(&secrets.tickets)),
         });
-        fleet::write(&path, &secrets, true).expect("written");
+        fleet_wire::secrets::write(&path, &secrets, true).expect("written");
         Self { control, told, path, secrets }
     }
 
     async fn reload(&mut self, change: impl FnOnce(&mut Secrets)) -> Result<Reloaded, String> {
         change(&mut self.secrets);
-        fleet::write(&self.path, &self.secrets, true).expect("written");
+        fleet_wire::secrets::write(&self.path, &self.secrets, true).expect("written");
         self.control.reload().await.map_err(|error| error.to_string())
     }
 

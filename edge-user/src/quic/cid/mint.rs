@@ -9,8 +9,8 @@ use quinn_proto::{ConnectionId, ConnectionIdGenerator, InvalidCid};
 
 use super::nonces::{Nonces, random};
 use super::{Owner, Owners};
-use crate::fleet::{ConnectionIdConfig, Secrets};
 use crate::limits;
+use fleet_wire::secrets::{ConnectionIdConfig, Secrets};
 
 /// The config ID that says nothing of the owner.
 const UNROUTABLE: u8 = 0b111;

@@ -8,7 +8,7 @@ use quinn_proto::ConnectionIdGenerator;
 
 use super::*;
 use crate::config::NodeConfig;
-use crate::fleet::{ConnectionIdConfig, Rotating};
+use fleet_wire::secrets::{ConnectionIdConfig, Rotating};
 
 const PLAIN: u8 = 1;
 const ENCRYPTED: u8 = 2;

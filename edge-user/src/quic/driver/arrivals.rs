@@ -9,13 +9,13 @@ use tokio::sync::mpsc;
 
 use super::ToWorker;
 use crate::admission::door::Door;
-use crate::fleet::Secrets;
 use crate::limits;
 use crate::quic::cid::{MintError, Owner, Owners, Route};
 use crate::quic::socket::{Train, canonical};
 use crate::quic::streams::SharedEngine;
 use crate::quic::{Datagram, Via};
 use crate::relay::ToRelay;
+use fleet_wire::secrets::Secrets;
 
 /// Finds the owner of every datagram and counts how it ended.
 pub(super) struct Arrivals {

@@ -8,8 +8,8 @@ use edge_user::config::{
     Admin, AdmissionConfig, Config, Listen, Liveness, Log, LogFormat, NodeConfig, QuicConfig,
     SteeringConfig, SteeringMode, TlsFiles,
 };
-use edge_user::fleet::Secrets;
 use edge_user::netlink::{self, XdpProgram};
+use fleet_wire::secrets::Secrets;
 use tests::credentials;
 use tests::fleet::namespace::{BedName, Namespace, ip_batch, mount_bpffs, remove_namespaces};
 

@@ -14,10 +14,10 @@ use super::*;
 use crate::admission::Rules;
 use crate::admission::blocklist::Blocklist;
 use crate::config::{AdmissionConfig, NodeConfig, QuicConfig};
-use crate::fleet::{ConnectionIdConfig, IdMode};
 use crate::nodes::{Liveness, NodeTable};
 use crate::quic::engine::{Engine, EngineSetup};
 use crate::quic::keys::{RESET_TOKEN_LEN, ResetKey};
+use fleet_wire::secrets::{ConnectionIdConfig, IdMode};
 
 const OWN: ServerId = ServerId { node: 1, worker: 0, generation: 7 };
 const WORKERS: u8 = 2;

@@ -207,7 +207,7 @@ fn without_values(message: &str) -> String {
 }
 
 /// The text of a fleet file.
-pub(super) fn write(secrets: &Secrets) -> String {
+pub fn write(secrets: &Secrets) -> String {
     let mut text = format!(
         "# The secrets of a Landfast fleet: the same file on every node, mode 0600.\n\
          # docs/configuration.md says what each is for.\n\n\

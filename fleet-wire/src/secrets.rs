@@ -17,7 +17,11 @@ use std::path::{Path, PathBuf};
 use edge_wire::cid::DecodeConfig;
 
 pub use change::{Change, ChangeRefused};
+pub use file::write as to_text;
 pub use write::{init, write};
+
+/// Bytes of a fleet file at most.
+const MAX_BYTES: u64 = 64 << 10;
 
 /// Everything the fleet shares, checked: the IDs differ, and what is named is there.
 #[derive(Clone, PartialEq, Eq)]
@@ -165,7 +169,7 @@ impl Secrets {
         if owner != us && owner != 0 {
             return Err(FleetError::Owner { path: path.to_owned(), owner, us });
         }
-        Self::parse(path, &crate::config::read_bounded(file).map_err(read_error)?)
+        Self::parse(path, &read_bounded(file).map_err(read_error)?)
     }
 
     /// Reads `text` as if it stood in the fleet file at `path`.
@@ -216,6 +220,17 @@ impl Secrets {
             worker_hash: random()?,
         })
     }
+}
+
+/// Reads a fleet file: seven configs and four keys are a few KiB.
+fn read_bounded(file: File) -> std::io::Result<String> {
+    use std::io::{Error, ErrorKind, Read};
+    let mut text = String::new();
+    file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(Error::new(ErrorKind::FileTooLarge, "it is larger than 64 KiB"));
+    }
+    Ok(text)
 }
 
 fn random<const N: usize>() -> Result<[u8; N], FleetError> {

@@ -1,0 +1,14 @@
+//! The names of items: a kind, a slash, and which one.
+
+/// Nodes: `node/7`.
+pub const NODE: &str = "node/";
+/// The fleet's secrets, all in one item, so that they change together.
+pub const SECRETS: &str = "secrets";
+/// Certificates: `certificate/example.com`.
+pub const CERTIFICATE: &str = "certificate/";
+/// Answers for HTTP-01, by token.
+pub const HTTP_01: &str = "http-01/";
+/// Certificates for TLS-ALPN-01, by name.
+pub const TLS_ALPN_01: &str = "tls-alpn-01/";
+/// Accounts whose challenges need no token.
+pub const ACCOUNT: &str = "account/";
