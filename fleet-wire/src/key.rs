@@ -7,8 +7,8 @@ pub const SECRETS: &str = "secrets";
 /// Certificates: `certificate/example.com`.
 pub const CERTIFICATE: &str = "certificate/";
 /// Answers for HTTP-01, by token.
-pub const HTTP_01: &str = "http-01/";
+pub const HTTP_01: &str = "challenge/http-01/";
 /// Certificates for TLS-ALPN-01, by name.
-pub const TLS_ALPN_01: &str = "tls-alpn-01/";
+pub const TLS_ALPN_01: &str = "challenge/tls-alpn-01/";
 /// Accounts whose challenges need no token.
 pub const ACCOUNT: &str = "account/";

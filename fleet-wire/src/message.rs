@@ -2,12 +2,9 @@
 
 use std::fmt;
 
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::all,
-    reason = "made of proto/fleet.proto, where it is documented"
-)]
+// Documented in the proto file.
+#[allow(missing_docs, unreachable_pub, reason = "made of proto/")]
+#[allow(clippy::all, clippy::too_many_lines, reason = "made of proto/")]
 mod made {
     tonic::include_proto!("landfast.fleet.v1");
 }

@@ -1,0 +1,13 @@
+//! The Landfast controller: certificates through ACME on every node, and the fleet's secrets.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`limits`] | every bound, with its why |
+//! | [`store`] | where records are kept: the trait, the file, the seal |
+//! | [`records`] | what is remembered, and what of it nodes get |
+//! | [`ledger`] | the state in memory, and the changes of it |
+
+pub mod ledger;
+pub mod limits;
+pub mod records;
+pub mod store;
