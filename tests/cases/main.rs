@@ -1,5 +1,6 @@
 //! The rings of tests that need more than one program. A file a behaviour.
 
+mod controller;
 mod devices;
 mod kernel;
 mod netns;

@@ -11,6 +11,7 @@
 //! | [`loopback`] | real workers on a socket of the loopback, and their client |
 //! | [`net`] | a seeded network in virtual time between a client and engines |
 //! | [`packet`] | builds packets byte by byte, independently of the code under test |
+//! | [`pebble`] | a certificate authority that nobody of this project wrote, and an unruly one |
 //! | [`raw`] | HTTP/3 by hand |
 //! | [`steering_cost`] | what each path through the XDP program costs |
 //! | [`stickiness`] | how many connections survive route changes, with steering and without |
@@ -24,6 +25,7 @@ pub mod load;
 pub mod loopback;
 pub mod net;
 pub mod packet;
+pub mod pebble;
 #[cfg(test)]
 mod proof;
 pub mod raw;
