@@ -33,8 +33,8 @@ pub struct Config {
     pub listen: Listen,
     /// How packets find their owner.
     pub steering: SteeringConfig,
-    /// Certificate and key.
-    pub tls: TlsFiles,
+    /// Certificates from files, and who gets which.
+    pub tls: TlsConfig,
     /// The secrets of the fleet, the same on every node.
     pub fleet_file: PathBuf,
     /// What outlives the process: the generation counter.
@@ -73,8 +73,14 @@ pub struct NodeConfig {
 pub struct Listen {
     /// The addresses that every node announces: at least one, unicast.
     pub anycast: Vec<IpAddr>,
-    /// UDP port of QUIC, not 0.
+    /// UDP port of QUIC, not 0. With `tcp` the TCP port of TLS, too.
     pub port: u16,
+    /// Whether TLS is served over TCP on `port`: for now to authorities that look for an answer by
+    /// TLS-ALPN-01 (RFC 8737).
+    pub tcp: bool,
+    /// TCP port of HTTP in clear, for HTTP-01 (RFC 8555 section 8.3) and the way to https; not 0,
+    /// nor `port` where `tcp` is set.
+    pub http_port: Option<u16>,
     /// Interfaces that packets of clients and nodes come in by, at most
     /// [`limits::MAX_INTERFACES`]. Empty only where no XDP program is attached.
     pub interfaces: Vec<String>,
@@ -112,6 +118,34 @@ impl SteeringMode {
     pub const fn has_xdp(self) -> bool {
         matches!(self, Self::Native | Self::Generic)
     }
+}
+
+/// Certificates from files, and who gets which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// What clients get that ask for a name nobody knows, and for its own names.
+    pub default: Option<TlsFiles>,
+    /// Others, for their names. At most [`limits::MAX_CERTIFICATE_FILES`].
+    pub more: Vec<TlsFiles>,
+    /// What becomes of clients that ask for a name nobody knows.
+    pub unknown_names: UnknownNames,
+}
+
+impl TlsConfig {
+    /// All files, that of the default first.
+    pub fn files(&self) -> impl Iterator<Item = &TlsFiles> {
+        self.default.iter().chain(&self.more)
+    }
+}
+
+/// What becomes of clients that ask for a name that no certificate has, or for none (RFC 6066
+/// section 3 allows both).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownNames {
+    /// They get the default certificate, where there is one.
+    Default,
+    /// Their handshake is refused.
+    Refuse,
 }
 
 /// PEM files.

@@ -107,6 +107,23 @@ pub const PRESSURE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub const MAX_PEM_BYTES: u64 = 1 << 20;
 /// Certificates in a chain: longer ones are refused by clients.
 pub const MAX_CHAIN_CERTIFICATES: usize = 10;
+/// Names in a certificate: authorities of the Web issue for 100, some for 250.
+pub const MAX_CERTIFICATE_NAMES: usize = 1000;
+/// Bytes of a DNS name as it is written (RFC 1035 section 2.3.4, without the root's length byte).
+pub const MAX_HOST_NAME_BYTES: usize = 253;
+/// Certificates that are served, of the controller and from files. About 5 kB each with its key
+/// ready to sign, so 330 MB at the most.
+pub const MAX_CERTIFICATES: usize = 65_536;
+/// Certificates that are read from files beside the default one: more are a controller's work.
+pub const MAX_CERTIFICATE_FILES: usize = 1024;
+/// Challenges that are answered at one time, of each kind. As many orders may be under way when a
+/// fleet with 10,000 certificates starts, one name each; at 200 bytes 2 MB, 5 kB with a
+/// certificate.
+pub const MAX_CHALLENGES: usize = 10_000;
+/// Characters of a token at least: 128 bits in base64url (RFC 8555 section 8.3).
+pub const MIN_TOKEN_BYTES: usize = 22;
+/// Characters of a token at most: 43 are usual; this allows for three times that.
+pub const MAX_TOKEN_BYTES: usize = 128;
 /// How long a session ticket is taken (RFC 8446 section 4.6.1 allows a week). Half a day keeps
 /// returning visitors and bounds what a stolen key opens.
 pub const TICKET_LIFETIME: Duration = Duration::from_secs(12 * 3600);

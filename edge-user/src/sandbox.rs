@@ -184,9 +184,10 @@ impl Allow for RulesetCreated {
 /// The directories of the files that are read again while the process runs: not the files, because
 /// whoever renews one mostly puts a new one in its place. And what a backtrace and aya look up.
 fn readable(config: &Config) -> Vec<PathBuf> {
-    let files = [&config.file, &config.fleet_file, &config.tls.certificate, &config.tls.key];
-    let mut paths: Vec<_> = files
+    let certificates = config.tls.files().flat_map(|files| [&files.certificate, &files.key]);
+    let mut paths: Vec<_> = [&config.file, &config.fleet_file]
         .into_iter()
+        .chain(certificates)
         .chain(&config.admission.blocklist)
         .flat_map(|file| {
             // A link to a file elsewhere, as certificate renewal makes them, may lead there.
@@ -221,6 +222,7 @@ mod tests {
     use std::io::ErrorKind;
 
     use super::*;
+    use crate::config::TlsFiles;
     use crate::steering::tables::samples;
 
     /// Runs `work` on a thread, which keeps to itself what it gives up.
@@ -243,14 +245,15 @@ mod tests {
         let mut config = samples::config(1);
         config.file = directory.join("etc/edge.toml");
         config.fleet_file = directory.join("etc/fleet.toml");
-        config.tls.certificate = directory.join("etc/certificate.pem");
-        config.tls.key = directory.join("etc/key.pem");
+        let certificate = directory.join("etc/certificate.pem");
+        let key = directory.join("etc/key.pem");
+        config.tls.default = Some(TlsFiles { certificate: certificate.clone(), key });
         config.state_directory = directory.join("state");
         config.admin.socket = directory.join("run/admin.sock");
         fs::write(&config.fleet_file, "secret").expect("written");
         // The certificate is a link, as renewal makes them.
         fs::write(directory.join("elsewhere/real.pem"), "real").expect("written");
-        std::os::unix::fs::symlink("../elsewhere/real.pem", &config.tls.certificate).expect("made");
+        std::os::unix::fs::symlink("../elsewhere/real.pem", &certificate).expect("made");
         let root = directory.clone();
         on_a_thread(move || {
             let landlock = enter(&config, Duties::None).expect("less is always possible");
@@ -259,7 +262,7 @@ mod tests {
                 return;
             }
             assert_eq!(fs::read(&config.fleet_file).expect("readable"), b"secret");
-            assert_eq!(fs::read(&config.tls.certificate).expect("readable"), b"real");
+            assert_eq!(fs::read(&certificate).expect("readable"), b"real");
             fs::write(root.join("etc/renewed.pem"), "").expect_err("not to be written");
             fs::write(root.join("state/generation"), "1").expect("writable");
             fs::remove_file(root.join("state/generation")).expect("removable");

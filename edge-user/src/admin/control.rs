@@ -18,6 +18,7 @@ use crate::relay::{RelayHandle, RelayOrder, RelayReport};
 use crate::sandbox::Landlock;
 use crate::steering::{Attachment, Steering, SteeringError};
 use crate::tls::tickets::FleetTickets;
+use crate::tls::{Challenges, Live};
 use fleet_wire::secrets::Secrets;
 
 /// How far the process is.
@@ -65,6 +66,10 @@ pub struct Parts {
     pub secrets: Secrets,
     /// The tickets of all workers.
     pub tickets: Arc<FleetTickets>,
+    /// The certificates of all workers.
+    pub certificates: Arc<Live>,
+    /// What authorities are answered.
+    pub challenges: Arc<Challenges>,
 }
 
 /// A running edge, for those who ask and command. Shared on the control runtime.
@@ -84,6 +89,8 @@ pub struct Control {
     /// Held by the one reload that is under way.
     pub(super) reloading: tokio::sync::Mutex<()>,
     pub(super) tickets: Arc<FleetTickets>,
+    pub(super) certificates: Arc<Live>,
+    challenges: Arc<Challenges>,
 }
 
 impl Control {
@@ -101,6 +108,8 @@ impl Control {
             generation,
             secrets,
             tickets,
+            certificates,
+            challenges,
         } = parts;
         Self {
             config,
@@ -116,6 +125,8 @@ impl Control {
             secrets: Current::new(secrets),
             reloading: tokio::sync::Mutex::new(()),
             tickets,
+            certificates,
+            challenges,
         }
     }
 
@@ -123,6 +134,18 @@ impl Control {
     #[must_use]
     pub fn config(&self) -> &Arc<Config> {
         &self.config
+    }
+
+    /// The certificates of every worker, to be changed.
+    #[must_use]
+    pub fn certificates(&self) -> &Arc<Live> {
+        &self.certificates
+    }
+
+    /// What authorities are answered, to be changed.
+    #[must_use]
+    pub fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
     }
 
     /// How far the process is.

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
@@ -16,6 +17,8 @@ use crate::quic::cid::MintError;
 use crate::quic::driver::ToWorker;
 use crate::relay::RelayOrder;
 use crate::steering::SteeringError;
+use crate::tls::TlsError;
+use crate::tls::files::{self, FilesInForce};
 use fleet_wire::secrets::{Change, ChangeRefused, FleetError, Secrets};
 
 /// Why a reload did not go through.
@@ -31,6 +34,9 @@ pub enum ReloadError {
     /// fleet file is followed all the same.
     #[error(transparent)]
     Blocklist(#[from] blocklist::ReloadError),
+    /// A certificate or key is bad; nothing is changed.
+    #[error("{0}; nothing is changed")]
+    Tls(#[from] TlsError),
     /// The kernel. What is made is made as before; the next reload starts from there.
     #[error("the kernel's maps cannot be changed: {0}")]
     Kernel(#[from] SteeringError),
@@ -46,8 +52,9 @@ pub enum ReloadError {
 }
 
 impl Control {
-    /// Reads again what may change while the process runs: the fleet file and the blocklist. What
-    /// changed is logged; so is why nothing did. Reloads at one time take turns.
+    /// Reads again what may change while the process runs: the fleet file, certificates and keys,
+    /// and the blocklist. What changed is logged; so is why nothing did. Reloads at one time take
+    /// turns.
     ///
     /// # Errors
     /// Where a file is bad, or asks for what only a new process can do: then nothing is changed.
@@ -75,9 +82,11 @@ impl Control {
         let _turn = self.reloading.lock().await;
         let path = &self.config().fleet_file;
         let change = self.secrets.load().change_to(Secrets::load(path)?);
-        let Change { between, after, words: mut changes, warnings } =
+        let Change { between, after, words: mut changes, mut warnings } =
             change.map_err(|refused| ReloadError::Refused(path.clone(), refused))?;
         let blocklist = self.read_blocklist()?;
+        let now = SystemTime::now();
+        let certificates = files::read(&self.config().tls, &self.certificates, now)?;
         // From here on every file is known to be good.
         if !changes.is_empty() {
             // First everything reads the new, then anything makes it: see `Secrets::change_to`.
@@ -86,6 +95,10 @@ impl Control {
                 self.secrets.replace(step);
             }
         }
+        let certificates = certificates.put_in_force(&self.certificates, now);
+        let FilesInForce { changes: certificates, warnings: of_certificates } = certificates;
+        changes.extend(certificates);
+        warnings.extend(of_certificates);
         if let Some(blocklist) = blocklist {
             let BlocklistChange { added, removed, .. } = self.put_blocklist(blocklist)?;
             if added + removed > 0 {

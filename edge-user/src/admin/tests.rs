@@ -15,11 +15,12 @@ use super::control::{Control, Parts, Phase};
 use super::protocol::{Answer, Request};
 use super::socket::AdminSocket;
 use crate::admission::Rules;
-use crate::config::{self, Config, Host};
+use crate::config::{self, Config, Host, UnknownNames};
 use crate::nodes::{Liveness, NodeTable};
 use crate::quic::driver::{ToWorker, WorkerReport};
 use crate::sandbox::Landlock;
 use crate::tls::tickets::FleetTickets;
+use crate::tls::{Challenges, Live};
 use fleet_wire::secrets::{IdMode, Secrets};
 
 const CONFIG: &str = r#"
@@ -95,6 +96,8 @@ fn control(workers: Vec<mpsc::Sender<ToWorker>>) -> Arc<Control> {
         generation,
         secrets,
         tickets,
+        certificates: Arc::new(Live::new(UnknownNames::Refuse)),
+        challenges: Arc::new(Challenges::new()),
     }))
 }
 

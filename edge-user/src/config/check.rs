@@ -2,6 +2,7 @@
 
 mod addresses;
 mod admission;
+mod certificates;
 mod nodes;
 
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use super::file::{self, File, Number, Text};
 use super::problem::{Problem, suggestion};
 use super::{
-    Admin, Config, Host, Listen, Log, LogFormat, QuicConfig, SteeringConfig, SteeringMode, TlsFiles,
+    Admin, Config, Host, Listen, Log, LogFormat, QuicConfig, SteeringConfig, SteeringMode,
 };
 use crate::limits;
 
@@ -91,7 +92,16 @@ impl Check {
         let workers = self.number_or(&listen.workers, "workers", 0..=limits::MAX_WORKERS, 0);
         let interfaces = self.interfaces(listen, steering, host);
         let workers = workers.map(|workers| if workers == 0 { host.cores } else { workers });
-        Some(Listen { anycast: anycast?, port: port?, interfaces: interfaces?, workers: workers? })
+        let tcp = listen.tcp.unwrap_or(false);
+        let http_port = self.http_port(listen, port.filter(|_| tcp));
+        Some(Listen {
+            anycast: anycast?,
+            port: port?,
+            tcp,
+            http_port: http_port?,
+            interfaces: interfaces?,
+            workers: workers?,
+        })
     }
 
     fn interfaces(
@@ -208,12 +218,6 @@ impl Check {
             None => problem,
         });
         self.refuse(problem.help("give encapsulation_port another number, on every node the same"));
-    }
-
-    fn tls(&mut self, tls: &file::Tls) -> Checked<TlsFiles> {
-        let certificate = self.path(&tls.certificate, "certificate");
-        let key = self.path(&tls.key, "key");
-        Some(TlsFiles { certificate: certificate?, key: key? })
     }
 
     fn admin(&mut self, admin: &file::Admin) -> Checked<Admin> {

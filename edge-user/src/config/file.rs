@@ -17,7 +17,7 @@ pub(super) struct File {
     pub(super) state_directory: Option<Text>,
     pub(super) drain_seconds: Option<Number>,
     pub(super) listen: Listen,
-    pub(super) tls: Tls,
+    pub(super) tls: Spanned<Tls>,
     #[serde(default)]
     pub(super) steering: Steering,
     #[serde(default)]
@@ -36,6 +36,8 @@ pub(super) struct File {
 pub(super) struct Listen {
     pub(super) anycast: Spanned<Vec<Text>>,
     pub(super) port: Option<Number>,
+    pub(super) tcp: Option<bool>,
+    pub(super) http_port: Option<Number>,
     pub(super) interfaces: Option<Spanned<Vec<Text>>>,
     pub(super) workers: Option<Number>,
 }
@@ -43,6 +45,15 @@ pub(super) struct Listen {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tls {
+    pub(super) certificate: Option<Text>,
+    pub(super) key: Option<Text>,
+    pub(super) certificates: Option<Spanned<Vec<TlsFiles>>>,
+    pub(super) unknown_names: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TlsFiles {
     pub(super) certificate: Text,
     pub(super) key: Text,
 }

@@ -89,6 +89,8 @@ pub(super) fn start(inputs: Inputs) -> Result<Edge, ServeError> {
         generation,
         secrets: Secrets::clone(&inputs.secrets),
         tickets: Arc::clone(&inputs.tls.tickets),
+        certificates: Arc::clone(&inputs.tls.certificates),
+        challenges: Arc::clone(&inputs.tls.challenges),
     }));
     Ok(Edge { inputs, control, nodes, workers, relay, listener, socket, _state: state })
 }

@@ -184,7 +184,7 @@ pub(crate) mod samples {
 
     use crate::config::{
         Admin, AdmissionConfig, Config, Listen, Liveness, Log, LogFormat, NodeConfig, QuicConfig,
-        SteeringConfig, SteeringMode, TlsFiles,
+        SteeringConfig, SteeringMode, TlsConfig, TlsFiles, UnknownNames,
     };
     use fleet_wire::secrets::{ConnectionIdConfig, EncapsulationSecret, Rotating, Secrets};
 
@@ -218,6 +218,8 @@ pub(crate) mod samples {
                     "2001:db8::1".parse().expect("address"),
                 ],
                 port: 443,
+                tcp: false,
+                http_port: None,
                 interfaces: vec!["eth0".into()],
                 workers: 2,
             },
@@ -226,7 +228,11 @@ pub(crate) mod samples {
                 pin_directory: "/sys/fs/bpf/landfast".into(),
                 encapsulation_port: 7842,
             },
-            tls: TlsFiles { certificate: "cert.pem".into(), key: "key.pem".into() },
+            tls: TlsConfig {
+                default: Some(TlsFiles { certificate: "cert.pem".into(), key: "key.pem".into() }),
+                more: Vec::new(),
+                unknown_names: UnknownNames::Default,
+            },
             fleet_file: "fleet.toml".into(),
             state_directory: "state".into(),
             admin: Admin {

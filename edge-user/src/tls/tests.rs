@@ -1,4 +1,7 @@
+use std::path::PathBuf;
+
 use super::*;
+use crate::config::{TlsFiles, UnknownNames};
 
 struct Files {
     directory: PathBuf,
@@ -19,7 +22,12 @@ impl Files {
     }
 
     fn load(&self) -> Result<Tls, TlsError> {
-        load(&self.files, &Rotating { current: [1; 32], previous: None, next: None })
+        let config = TlsConfig {
+            default: Some(self.files.clone()),
+            more: Vec::new(),
+            unknown_names: UnknownNames::Default,
+        };
+        load(&config, &Rotating { current: [1; 32], previous: None, next: None })
     }
 
     fn refusal(&self) -> String {

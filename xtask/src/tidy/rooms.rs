@@ -18,6 +18,8 @@ const ROOMS: &[Room] = &[
     Room { library: "caps", files: &["sandbox.rs"] },
     Room { library: "landlock", files: &["sandbox.rs"] },
     Room { library: "rustls", files: &["tls.rs", "tls/", "quic.rs", "quic/"] },
+    Room { library: "tokio_rustls", files: &["tls/"] },
+    Room { library: "x509_parser", files: &["tls/x509.rs"] },
 ];
 
 /// Files of code that is given bytes and the time; invariant 2 of ARCHITECTURE.md.

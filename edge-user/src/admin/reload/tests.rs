@@ -8,11 +8,12 @@ use tokio::sync::watch;
 use super::*;
 use crate::admin::control::Parts;
 use crate::admission::Rules;
-use crate::config::Config;
+use crate::config::{Config, TlsConfig, UnknownNames};
 use crate::nodes::NodeTable;
 use crate::relay::RelayHandle;
 use crate::steering::tables::samples;
 use crate::tls::tickets::FleetTickets;
+use crate::tls::{Challenges, Live};
 use fleet_wire::secrets::{ConnectionIdConfig, IdMode};
 
 /// Who was told to mint under which config, and to read which, in this order.
@@ -34,6 +35,9 @@ impl Edge {
         let name = format!("landfast-reload-{}-{}", workers.join("-"), std::process::id());
         let path = std::env::temp_dir().join(name);
         let mut config = Config { fleet_file: path.clone(), ..samples::config(1) };
+        // Certificates have a test of a whole process.
+        config.tls =
+            TlsConfig { default: None, more: Vec::new(), unknown_names: UnknownNames::Refuse };
         config.admission.blocklist = Some(path.with_extension("blocklist"));
         fs::write(path.with_extension("blocklist"), "192.0.2.0/24\n").expect("written");
         let rules = watch::Sender::new(Rules::load(&config).expect("a blocklist"));
@@ -49,6 +53,8 @@ impl Edge {
             generation: 0,
             secrets: secrets.clone(),
             tickets: Arc::new(FleetTickets::new(&secrets.tickets)),
+            certificates: Arc::new(Live::new(UnknownNames::Refuse)),
+            challenges: Arc::new(Challenges::new()),
         });
         fleet_wire::secrets::write(&path, &secrets, true).expect("written");
         Self { control, told, path, secrets }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use edge_user::config::{
     Admin, AdmissionConfig, Config, Listen, Liveness, Log, LogFormat, NodeConfig, QuicConfig,
-    SteeringConfig, SteeringMode, TlsFiles,
+    SteeringConfig, SteeringMode, TlsConfig, TlsFiles, UnknownNames,
 };
 use edge_user::netlink::{self, XdpProgram};
 use fleet_wire::secrets::Secrets;
@@ -94,6 +94,8 @@ impl Pair {
             listen: Listen {
                 anycast: vec![Ipv4Addr::new(192, 0, 2, 1).into()],
                 port: 443,
+                tcp: false,
+                http_port: None,
                 interfaces: vec!["near".into()],
                 workers: 2,
             },
@@ -102,7 +104,11 @@ impl Pair {
                 pin_directory: self.pins(),
                 encapsulation_port: 7842,
             },
-            tls: TlsFiles { certificate: "cert.pem".into(), key: "key.pem".into() },
+            tls: TlsConfig {
+                default: Some(TlsFiles { certificate: "cert.pem".into(), key: "key.pem".into() }),
+                more: Vec::new(),
+                unknown_names: UnknownNames::Default,
+            },
             fleet_file: "fleet.toml".into(),
             state_directory: "state".into(),
             admin: Admin { listen: (Ipv4Addr::LOCALHOST, 0).into(), socket: "socket".into() },
