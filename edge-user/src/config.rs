@@ -2,11 +2,10 @@
 //!
 //! Every mistake is found in one pass and shown with file, line, a caret under the value, the
 //! reason, and what to do. What the file says is in `file`, what is wrong with it in `check`,
-//! how that looks in [`problem`].
+//! how that looks in [`settings::problem`].
 
 mod check;
 mod file;
-mod problem;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use crate::nodes::Liveness;
-pub use problem::{ConfigError, Problem};
+use settings::read_bounded;
+pub use settings::{ConfigError, Problem};
 
 use crate::limits;
 
@@ -291,23 +291,13 @@ pub fn load(path: &Path, host: &Host) -> Result<Config, ConfigError> {
 /// # Errors
 /// Every mistake that was found, each with its place and what to do.
 pub fn parse(path: &Path, text: &str, host: &Host) -> Result<Config, ConfigError> {
-    let file = toml::from_str(text).map_err(|error| problem::of_toml(&error));
+    let file = toml::from_str(text)
+        .map_err(|error| settings::problem::of_toml(&error, "docs/configuration.md"));
     let checked = file
         .map_err(|problem| vec![problem])
         .and_then(|file| check::check(&file, host))
         .map(|config| Config { file: path.to_owned(), ..config });
     checked.map_err(|problems| ConfigError::new(path, text, problems))
-}
-
-/// Reads a file of at most [`limits::MAX_CONFIG_BYTES`].
-pub(crate) fn read_bounded(file: std::fs::File) -> std::io::Result<String> {
-    use std::io::{Error, ErrorKind, Read};
-    let mut text = String::new();
-    file.take(limits::MAX_CONFIG_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > limits::MAX_CONFIG_BYTES {
-        return Err(Error::new(ErrorKind::FileTooLarge, "it is larger than 2 MiB"));
-    }
-    Ok(text)
 }
 
 impl Config {

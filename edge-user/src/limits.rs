@@ -7,8 +7,6 @@ use std::time::Duration;
 
 // The configuration file.
 
-/// Bytes of a configuration or fleet file. A fleet of 4,096 nodes takes about 600 kB.
-pub const MAX_CONFIG_BYTES: u64 = 2 << 20;
 /// Anycast addresses of a fleet. Each costs an entry in the checks at the start, none on the
 /// packet path; more than this is a mistake in a generated file.
 pub const MAX_ANYCAST_ADDRESSES: usize = edge_wire::maps::MAX_ANYCAST as usize;

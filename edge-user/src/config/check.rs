@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file::{self, File, Number, Text};
-use super::problem::{Problem, suggestion};
 use super::{
     Admin, Config, Host, Listen, Log, LogFormat, QuicConfig, SteeringConfig, SteeringMode,
 };
 use crate::limits;
+use settings::problem::{Problem, suggestion};
 
 /// A value, or nothing where it was refused and a [`Problem`] noted.
 type Checked<T> = Option<T>;

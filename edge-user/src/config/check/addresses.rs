@@ -6,8 +6,8 @@ use toml::Spanned;
 
 use super::{Check, Checked};
 use crate::config::file::Text;
-use crate::config::problem::Problem;
 use crate::limits;
+use settings::problem::Problem;
 
 /// Why an address cannot be one that packets are sent to, in words; `None` where it can.
 fn unfit(address: IpAddr) -> Option<&'static str> {

@@ -6,8 +6,8 @@ use toml::{Spanned, Value};
 
 use super::{Check, Checked};
 use crate::config::file::{self, Number};
-use crate::config::problem::Problem;
 use crate::config::{AdmissionConfig, limits};
+use settings::problem::Problem;
 
 impl Check {
     pub(super) fn admission(&mut self, file: &file::Admission) -> Checked<AdmissionConfig> {

@@ -8,9 +8,9 @@ use toml::Spanned;
 
 use super::{Check, Checked};
 use crate::config::file::{self, Text};
-use crate::config::problem::Problem;
 use crate::config::{Liveness, NodeConfig};
 use crate::limits;
+use settings::problem::Problem;
 
 /// The highest node ID: the kernel's map of nodes is an array.
 pub(super) const MAX_ID: u16 = edge_wire::maps::MAX_NODES as u16 - 1;

@@ -20,17 +20,21 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(reason: impl Into<String>) -> Self {
+    /// For this reason.
+    pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), places: Vec::new(), help: None, source: None }
     }
 
     /// Puts a caret under `span`, with a word on it.
-    pub(crate) fn at(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn at(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
         self.places.push((span, label.into()));
         self
     }
 
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+    /// Says what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -85,7 +89,9 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(crate) fn new(path: &Path, text: &str, mut problems: Vec<Problem>) -> Self {
+    /// Of the file at `path`, whose text shows the places.
+    #[must_use]
+    pub fn new(path: &Path, text: &str, mut problems: Vec<Problem>) -> Self {
         let path = path.display().to_string();
         let source = Arc::new(NamedSource::new(&path, text.to_owned()));
         for problem in &mut problems {
@@ -106,7 +112,9 @@ impl ConfigError {
         self.render_by(&GraphicalReportHandler::new().with_width(100))
     }
 
-    pub(crate) fn render_by(&self, handler: &GraphicalReportHandler) -> String {
+    /// As [`ConfigError::render`], in another dress.
+    #[must_use]
+    pub fn render_by(&self, handler: &GraphicalReportHandler) -> String {
         let mut text = String::new();
         for problem in &self.problems {
             if problem.source_code().is_none() {
@@ -130,8 +138,9 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// What the TOML reader says, with a guess at what was meant.
-pub(super) fn of_toml(error: &toml::de::Error) -> Problem {
+/// What the TOML reader says, with a guess at what was meant; `page` lists all settings.
+#[must_use]
+pub fn of_toml(error: &toml::de::Error, page: &str) -> Problem {
     let message = error.message();
     let mut problem = Problem::new(message);
     if let Some(span) = error.span() {
@@ -145,13 +154,14 @@ pub(super) fn of_toml(error: &toml::de::Error) -> Problem {
         problem = problem.help(suggestion(unknown, &known));
     } else if message.starts_with("missing field") {
         problem.reason = format!("the setting `{}` is missing", quoted.next().unwrap_or_default());
-        problem = problem.help("docs/configuration.md lists every setting and its default");
+        problem = problem.help(format!("{page} lists every setting and its default"));
     }
     problem
 }
 
 /// "did you mean" the nearest of `known`, or all of them where none is near.
-pub(super) fn suggestion(given: &str, known: &[&str]) -> String {
+#[must_use]
+pub fn suggestion(given: &str, known: &[&str]) -> String {
     let distance = |name: &&&str| strsim::damerau_levenshtein(given, name);
     match known.iter().min_by_key(distance) {
         Some(near) if distance(&near) <= SLIP_EDITS => format!("did you mean `{near}`?"),
