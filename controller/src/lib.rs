@@ -2,11 +2,13 @@
 //!
 //! | module | job |
 //! |---|---|
+//! | [`config`] | the configuration file, checked |
 //! | [`limits`] | every bound, with its why |
 //! | [`store`] | where records are kept: the trait, the file, the seal |
 //! | [`records`] | what is remembered, and what of it nodes get |
 //! | [`ledger`] | the state in memory, and the changes of it |
 
+pub mod config;
 pub mod ledger;
 pub mod limits;
 pub mod records;

@@ -1,5 +1,8 @@
 //! Every bound of the controller, with its why.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
 /// Deletions that are remembered, so that a node that was away for a while is told of them instead
 /// of being sent everything: more than a busy day of challenges.
 pub const MAX_TOMBSTONES: usize = 16_384;
@@ -7,3 +10,49 @@ pub const MAX_TOMBSTONES: usize = 16_384;
 pub const MAX_RECORD_BYTES: usize = fleet_wire::MAX_ITEM_BYTES;
 /// Records written by one change at most: a transaction is held in memory twice.
 pub const MAX_WRITES: usize = 1_024;
+
+// The configuration file.
+
+/// `listen` where the file names none: any address, as nodes come from outside.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 4840);
+/// `metrics.listen` where the table names none: the figures are for this host alone.
+pub const DEFAULT_METRICS_LISTEN: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9444);
+/// `store.path` where the file names none: systemd's StateDirectory= of our unit.
+pub const DEFAULT_STORE: &str = "/var/lib/landfast-controller/store.redb";
+/// `store.key_file` where the file names none: not beside the store, so that whoever copies that
+/// directory away has no key.
+pub const DEFAULT_KEY_FILE: &str = "/etc/landfast/controller.key";
+/// `admin.socket` where the file names none: systemd's RuntimeDirectory= of our unit.
+pub const DEFAULT_SOCKET: &str = "/run/landfast-controller/admin.sock";
+/// Names and addresses that nodes reach the controller by: each stands in its certificate, which
+/// every handshake carries.
+pub const MAX_NAMES: usize = 32;
+/// Bytes of an issuer's or a certificate's name: that of the longest DNS name (RFC 1035 section
+/// 2.3.4).
+pub const MAX_ID_BYTES: usize = 253;
+/// A lease where the file names none: three reports may be lost or late.
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(10);
+/// The shortest: the delays of a busy host must not end it.
+pub const MIN_LEASE: Duration = Duration::from_millis(100);
+/// The longest: for this long a dead node holds up what waits for every live one.
+pub const MAX_LEASE: Duration = Duration::from_secs(300);
+/// Time between reports where the file names none.
+pub const DEFAULT_KEEPALIVE: Duration = Duration::from_secs(3);
+/// The shortest: 1,000 nodes are then 50,000 reports a second, more is no use.
+pub const MIN_KEEPALIVE: Duration = Duration::from_millis(20);
+
+// Rotation.
+
+/// Time from one rotation of a kind to the next, at most: a year, after which nobody remembers how.
+pub const MAX_ROTATION: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Of ticket keys: the lifetime of a ticket, so that one of two keys opens each that lives.
+pub const DEFAULT_TICKET_ROTATION: Duration = Duration::from_secs(12 * 3600);
+/// Of token keys: the lifetime of a NEW_TOKEN token, for the same reason.
+pub const DEFAULT_TOKEN_ROTATION: Duration = Duration::from_secs(24 * 3600);
+/// Of connection-ID configs: an observer who learns a key learns a week.
+pub const DEFAULT_CONNECTION_ID_ROTATION: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Of encapsulation keys: as of connection IDs.
+pub const DEFAULT_ENCAPSULATION_ROTATION: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long nodes use a connection ID, where the file names nothing else: their own default.
+pub const DEFAULT_CONNECTION_ID_LIFETIME: Duration = Duration::from_secs(4 * 3600);
