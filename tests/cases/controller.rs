@@ -1,3 +1,5 @@
-//! The controller, as processes on loopback, with an authority that nobody of this project wrote.
+//! The controller, as processes on loopback, with an authority that nobody of this project wrote; and
+//! what operators get with it.
 
+mod alerts;
 mod authority;

@@ -11,6 +11,7 @@
 //! | [`load`] | the XDP program on an interface, its counters live |
 //! | [`ci`] | what continuous integration runs |
 //! | [`setup`] | what a machine needs, how it is seen to be there, how it is installed |
+//! | [`debian`] | packages from Debian's archive that are unpacked and not installed |
 //! | [`process`] | starting other programs |
 //!
 //! A verb is a file with `Options` (its command line) and `run`. An error it returns is printed
@@ -19,6 +20,7 @@
 mod bench;
 mod build_ebpf;
 mod ci;
+mod debian;
 mod load;
 mod process;
 mod run;

@@ -47,7 +47,7 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 /// stop cleanly.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let root = process::is_root();
-    let needs = setup::Needs { packages: Vec::new(), clients: true, bpf_file_system: root };
+    let needs = setup::Needs { clients: true, bpf_file_system: root, ..setup::Needs::default() };
     match setup::satisfy(needs) {
         Err(error) if options.once => return Err(error),
         // An edge without a client at hand is still an edge.

@@ -8,13 +8,21 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::process;
+use crate::{debian, process};
 
 /// A package of Debian's, and the sign that it is there.
 pub(crate) struct Package {
     name: &'static str,
     why: &'static str,
     present: fn() -> bool,
+}
+
+/// A package of Debian's of which one program is wanted. It is unpacked below `target/`, because
+/// to install it would start a service.
+pub(crate) struct Unpacked {
+    name: &'static str,
+    program: &'static str,
+    why: &'static str,
 }
 
 /// Network namespaces, virtual links and routes.
@@ -41,6 +49,15 @@ pub(crate) const BIRD: Package = Package {
     why: "a router that speaks BGP (Debian starts it as a service too, which is not needed)",
     present: || process::find("bird").is_some(),
 };
+/// A certificate authority for tests that nobody of this project wrote.
+pub(crate) const PEBBLE: Package = Package {
+    name: "pebble",
+    why: "a certificate authority that speaks ACME",
+    present: || process::find("pebble").is_some(),
+};
+/// Reads rules of alerts as Prometheus does.
+pub(crate) const PROMTOOL: Unpacked =
+    Unpacked { name: "prometheus", program: "promtool", why: "the check of alerts by promtool" };
 /// A server of HTTP/3 that is well known.
 pub(crate) const CADDY: Package = Package {
     name: "caddy",
@@ -81,9 +98,12 @@ const PYTHON_VENV: Package = Package {
 };
 
 /// What a verb needs.
+#[derive(Default)]
 pub(crate) struct Needs {
     /// Packages of Debian's.
     pub(crate) packages: Vec<Package>,
+    /// Packages of Debian's that are not installed.
+    pub(crate) unpacked: Vec<Unpacked>,
     /// The clients of `tests/clients/requirements.txt`, in `.venv`.
     pub(crate) clients: bool,
     /// A bpf file system, where programs and maps are pinned.
@@ -101,10 +121,14 @@ pub(crate) fn satisfy(mut needs: Needs) -> Result<()> {
         needs.packages.push(PYTHON_VENV);
     }
     needs.packages.retain(|package| !(package.present)());
+    needs.unpacked.retain(|package| package.find().is_none());
 
     announce(&needs);
     if !needs.packages.is_empty() {
         install_packages(&needs.packages)?;
+    }
+    for package in &needs.unpacked {
+        debian::unpack(package.name, &package.tree(), |_| Ok(()))?;
     }
     if needs.clients {
         install_clients()?;
@@ -115,6 +139,20 @@ pub(crate) fn satisfy(mut needs: Needs) -> Result<()> {
     Ok(())
 }
 
+impl Unpacked {
+    /// The program: one that is installed, or that of the unpacked package.
+    pub(crate) fn find(&self) -> Option<PathBuf> {
+        let unpacked = self.tree().join("usr/bin").join(self.program);
+        process::find(self.program).or_else(|| unpacked.is_file().then_some(unpacked))
+    }
+
+    fn tree(&self) -> PathBuf {
+        process::root().join(UNPACKED).join(self.name)
+    }
+}
+
+const UNPACKED: &str = "target/debian";
+
 /// Python with the clients of `tests/clients/requirements.txt`.
 pub(crate) fn python() -> PathBuf {
     environment().join("bin/python")
@@ -123,6 +161,10 @@ pub(crate) fn python() -> PathBuf {
 fn announce(needs: &Needs) {
     for package in &needs.packages {
         eprintln!("to install: Debian's {}, for {}", package.name, package.why);
+    }
+    for package in &needs.unpacked {
+        let Unpacked { name, why, .. } = package;
+        eprintln!("to unpack, not to install: Debian's {name} into {UNPACKED}/{name}, for {why}");
     }
     if needs.clients {
         eprintln!("to install: {REQUIREMENTS} from PyPI into .venv, for HTTP/3 clients");

@@ -51,6 +51,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         packages: vec![setup::IPROUTE, setup::ETHTOOL],
         clients: true,
         bpf_file_system: true,
+        ..setup::Needs::default()
     })?;
     let edge = process::build("edge-user", "landfast-edge", options.release)?;
     let mut measure = process::command(process::build("tests", "stickiness", options.release)?);

@@ -50,9 +50,10 @@ enum Ring {
 }
 
 /// Modules of the binary `cases`, each the beginning of its tests' paths, with their ring.
-const MODULES: [(&str, Ring); 5] = [
+const MODULES: [(&str, Ring); 6] = [
     ("sim::", Ring::PureAndSimulated),
     ("process::", Ring::PureAndSimulated),
+    ("controller::", Ring::PureAndSimulated),
     ("kernel::", Ring::Kernel),
     ("netns::", Ring::Namespaces),
     ("devices::", Ring::DebianKernels),
@@ -96,7 +97,11 @@ fn wanted(options: &Options) -> Vec<Ring> {
 fn needs(rings: &[Ring]) -> setup::Needs {
     let namespaces = rings.contains(&Ring::Namespaces);
     let debian_kernels = rings.contains(&Ring::DebianKernels);
+    let processes = rings.contains(&Ring::PureAndSimulated);
     let mut packages = Vec::new();
+    if namespaces || processes {
+        packages.push(setup::PEBBLE);
+    }
     if namespaces || debian_kernels {
         packages.extend([setup::IPROUTE, setup::ETHTOOL]);
     }
@@ -106,7 +111,12 @@ fn needs(rings: &[Ring]) -> setup::Needs {
     if debian_kernels {
         packages.extend(kernels::PACKAGES);
     }
-    setup::Needs { packages, clients: namespaces, bpf_file_system: rings.contains(&Ring::Kernel) }
+    setup::Needs {
+        packages,
+        unpacked: if processes { vec![setup::PROMTOOL] } else { Vec::new() },
+        clients: namespaces,
+        bpf_file_system: rings.contains(&Ring::Kernel),
+    }
 }
 
 /// Runs every test of a ring, also after one that failed.

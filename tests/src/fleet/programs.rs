@@ -41,6 +41,16 @@ pub fn python() -> PathBuf {
     python
 }
 
+/// What checks the rules of alerts: what `LANDFAST_PROMTOOL` names, else what is installed.
+pub fn promtool() -> PathBuf {
+    std::env::var_os("LANDFAST_PROMTOOL").map_or_else(|| "promtool".into(), PathBuf::from)
+}
+
+/// A file of the repository.
+pub fn file(path: &str) -> PathBuf {
+    root().join(path)
+}
+
 /// A script of `tests/clients`.
 pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name)

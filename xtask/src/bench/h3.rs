@@ -92,11 +92,7 @@ fn bodies() -> impl Iterator<Item = u64> {
 /// # Errors
 /// Where something cannot be installed, does not build, or does not answer.
 pub(super) fn run(only: &[String]) -> Result<Vec<Figure>> {
-    setup::satisfy(setup::Needs {
-        packages: vec![setup::CADDY],
-        clients: false,
-        bpf_file_system: false,
-    })?;
+    setup::satisfy(setup::Needs { packages: vec![setup::CADDY], ..setup::Needs::default() })?;
     let site = Site::prepare(
         process::build("edge-user", "landfast-edge", true)?,
         process::build("tests", "h3_responder", true)?,

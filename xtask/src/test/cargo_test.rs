@@ -9,7 +9,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result};
 
 use super::Options;
-use crate::process;
+use crate::{process, setup};
 
 /// What `--all` says to the tests: that it is there, how many cases of a property (proptest's own
 /// default is 256), and how many milliseconds for each fuzz target (bolero's own is one second).
@@ -97,7 +97,8 @@ pub(super) fn run(
         .args(targets)
         .arg("--")
         .args(&options.filter);
-    cargo.args(selection).env("LANDFAST_EDGE", edge).env("LANDFAST_PYTHON", crate::setup::python());
+    cargo.args(selection).env("LANDFAST_EDGE", edge).env("LANDFAST_PYTHON", setup::python());
+    cargo.envs(setup::PROMTOOL.find().map(|promtool| ("LANDFAST_PROMTOOL", promtool)));
     if options.all {
         cargo.envs(UNDER_ALL);
     }

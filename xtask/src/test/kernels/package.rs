@@ -1,12 +1,11 @@
 //! A kernel from Debian's archive, unpacked below `target/`: nothing is installed on this host.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::folder;
-use crate::process;
+use crate::{debian, process};
 
 /// A kernel of Debian's.
 pub(super) struct Kernel {
@@ -37,7 +36,7 @@ pub(super) fn fetch(newest: &str, series: &str) -> Result<Kernel> {
     let package = match stands_for(newest)? {
         Some(package) => package,
         None => {
-            update(newest)?;
+            debian::update(newest)?;
             stands_for(newest)?.with_context(|| format!("apt does not know {newest}"))?
         }
     };
@@ -70,43 +69,11 @@ fn version(package: &str) -> Result<String> {
     version.map(str::to_owned).with_context(|| format!("{package} has no version"))
 }
 
-fn update(wanted: &str) -> Result<()> {
-    ensure!(process::is_root(), "apt does not know {wanted}; as root: apt-get update");
-    process::complete(process::command("apt-get").args(["update", "-qq"]))
-}
-
-/// Downloads and unpacks; under its name there is only what is whole.
+/// Downloads and unpacks.
 fn unpack(package: &str, kernel: &Kernel) -> Result<()> {
-    let partial = folder()?.join("partial");
-    if partial.exists() {
-        fs::remove_dir_all(&partial)?;
-    }
-    fs::create_dir(&partial)?;
-    let download = || {
-        let mut apt = process::command("apt-get");
-        apt.args(["download", "-qq", package]).current_dir(&partial);
-        process::complete(&mut apt)
-    };
-    if download().is_err() {
-        // What the lists name may have been replaced in the archive since.
-        update(package)?;
-        download()?;
-    }
-    let archive = archive(&partial)?;
-    process::complete(process::command("dpkg-deb").arg("-x").arg(&archive).arg(&partial))?;
-    fs::remove_file(archive)?;
-    // Debian's packages do this when they are installed.
-    let depmod = process::find("depmod").context("depmod is missing")?;
-    process::complete(process::command(depmod).arg("-b").arg(&partial).arg(&kernel.release))?;
-    fs::rename(&partial, &kernel.tree).context("cannot name the unpacked kernel")
-}
-
-fn archive(folder: &Path) -> Result<PathBuf> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "deb") {
-            return Ok(path);
-        }
-    }
-    bail!("apt-get downloaded no package into {}", folder.display())
+    debian::unpack(package, &kernel.tree, |partial| {
+        // Debian's packages do this when they are installed.
+        let depmod = process::find("depmod").context("depmod is missing")?;
+        process::complete(process::command(depmod).arg("-b").arg(partial).arg(&kernel.release))
+    })
 }
