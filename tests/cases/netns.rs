@@ -22,6 +22,7 @@ mod resumption;
 mod retry;
 mod route_changes;
 mod sandbox;
+mod services;
 mod shared_socket;
 pub(crate) mod steering_lifecycle;
 mod stickiness;

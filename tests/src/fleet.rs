@@ -53,7 +53,10 @@ pub use metrics::Metrics;
 pub use node::Node;
 pub use options::{FleetOptions, Steering};
 pub use router::Router;
-pub use topology::{ANYCAST, Bed, CLIENT, MORE_ANYCAST, PLACES, PORT, Place, SECOND_LINK};
+pub use topology::{
+    ANYCAST, Bed, CLIENT, MORE_ANYCAST, PLACES, PORT, Place, SECOND_LINK, SERVICES_IPV4,
+    SERVICES_IPV6,
+};
 
 use crate::credentials::Certificates;
 use edge_wire::cid::{Codec, ServerId};

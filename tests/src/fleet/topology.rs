@@ -9,6 +9,9 @@
 //!
 //! Node-to-node traffic goes through the router. a1 has a second link to it, 198.51.100.40/30 and
 //! 2001:db8:a::/64, which only packets of clients take, and only where a case routes them there.
+//! Where a case asks for them, a controller and an authority stand at the router too, on
+//! 198.51.100.128/30 and 2001:db8:20::/64: nodes reach them, and they reach the anycast addresses
+//! as clients do.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -38,6 +41,10 @@ pub const CLIENT: [[IpAddr; 2]; 2] = [
     [IpAddr::V4(Ipv4Addr::new(203, 0, 113, 2)), IpAddr::V6(client_ipv6(2))],
     [IpAddr::V4(Ipv4Addr::new(203, 0, 113, 3)), IpAddr::V6(client_ipv6(3))],
 ];
+/// Where a controller and an authority are, in beds that have a place for them.
+pub const SERVICES_IPV4: Ipv4Addr = SERVICES.ipv4();
+/// See [`SERVICES_IPV4`].
+pub const SERVICES_IPV6: Ipv6Addr = SERVICES.ipv6();
 /// The first interface of a node, and that of the client.
 pub const INTERFACE: &str = "eth0";
 
@@ -121,6 +128,9 @@ pub(crate) const LINKS: [Link; 5] = [
     Link { number: 10, node: "a1", interface: "eth1", at_router: SECOND_LINK },
 ];
 
+/// The link of those who serve the fleet.
+const SERVICES: Link = first_link(32, "services");
+
 impl Link {
     /// The node's address.
     pub(crate) const fn ipv4(self) -> Ipv4Addr {
@@ -151,6 +161,7 @@ pub struct Bed {
     pub client: Namespace,
     /// What stands between clients and nodes.
     pub router: Router,
+    services: Option<Namespace>,
 }
 
 impl Bed {
@@ -164,6 +175,7 @@ impl Bed {
         let mut bed = Self {
             client: name.namespace("client"),
             router: Router::new(name.namespace("router")),
+            services: None,
             name,
         };
         bed.connect().context("build the bed (it takes root)")?;
@@ -183,8 +195,38 @@ impl Bed {
         &self.name
     }
 
+    /// Makes a namespace for a controller and an authority, and gives it.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, or it is there already.
+    pub fn add_services(&mut self) -> Result<Namespace> {
+        let services = self.name.namespace(SERVICES.node);
+        services.add()?;
+        self.services = Some(services.clone());
+        let (own, router, at_router) =
+            (services.name(), self.router.namespace().name(), SERVICES.at_router);
+        ip_batch(&format!(
+            "link add {INTERFACE} netns {own} type veth peer name {at_router} netns {router}\n"
+        ))?;
+        let (gateway_ipv4, gateway_ipv6) = (SERVICES.router_ipv4(), SERVICES.router_ipv6());
+        services.ip(&format!(
+            "link set lo up\nlink set {INTERFACE} up\n\
+             address add {SERVICES_IPV4}/30 dev {INTERFACE}\n\
+             address add {SERVICES_IPV6}/64 dev {INTERFACE} nodad\n"
+        ))?;
+        self.router.namespace().ip(&format!(
+            "link set {at_router} up\naddress add {gateway_ipv4}/30 dev {at_router}\n\
+             address add {gateway_ipv6}/64 dev {at_router} nodad\n"
+        ))?;
+        services.ip(&format!(
+            "route add default via {gateway_ipv4}\nroute add default via {gateway_ipv6}\n"
+        ))?;
+        Ok(services)
+    }
+
     fn namespaces(&self) -> Vec<Namespace> {
         let mut all = vec![self.client.clone(), self.router.namespace().clone()];
+        all.extend(self.services.clone());
         all.extend(PLACES.iter().map(|place| self.place(*place)));
         all
     }
