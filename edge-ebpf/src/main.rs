@@ -6,7 +6,6 @@
 //! | `admit` | early drops and budgets |
 //! | `owner` | whose connection an ID names |
 //! | `tunnel` | what goes in front of a packet on its way to another node, and comes off again |
-//! | `tag` | the tag by which nodes know each other's encapsulation |
 //! | `next_hop` | by which device and to which MAC address a node is reached |
 //! | `worker` | `steer_worker`: which worker's socket gets a datagram |
 //! | `packet` | the cursor over packet pointers |
@@ -29,8 +28,6 @@ mod owner;
 mod packet;
 #[cfg(target_arch = "bpf")]
 mod steer;
-#[cfg(target_arch = "bpf")]
-mod tag;
 #[cfg(target_arch = "bpf")]
 mod trace;
 #[cfg(target_arch = "bpf")]

@@ -16,7 +16,6 @@ use crate::maps::{self, NODES};
 use crate::next_hop::{self, NextHop};
 use crate::packet::Packet;
 use crate::steer::Datagram;
-use crate::tag;
 
 /// The bits of the traffic class that are the DSCP; the outer ECN field is 00.
 const DSCP: u8 = 0xfc;
@@ -39,9 +38,8 @@ pub(crate) fn take_in(ctx: &XdpContext, local: &Local, outer: Datagram<'_>) -> R
         return Err(Reason::EncapsulationSender);
     }
     let overhead = tunnel::overhead(outer.udp.addresses.family());
-    let tag = tag::of(ctx, &key.key, &header, cursor, outer.link_len + overhead)
-        .ok_or(Reason::EncapsulationMalformed)?;
-    if header.tag != tag {
+    let covered = { cursor }.take().ok_or(Reason::EncapsulationMalformed)?;
+    if header.tag != header.expected_tag(&key.key, covered) {
         return Err(Reason::EncapsulationForged);
     }
     let family = { cursor }.take_u8().and_then(Family::of);
@@ -109,14 +107,9 @@ pub(crate) fn send(
     let hop = next_hop::to(ctx, outer, path, usize::from(ip_len) + overhead)?;
     // A node without the key it should send with is not set up to send: it passes.
     let key = maps::encapsulation_key(local.encapsulation_key).ok_or(Reason::NoNextHop)?;
-    let mut header = Header {
-        key_id: local.encapsulation_key,
-        source_node: local.node,
-        inner_len: ip_len,
-        tag: 0,
-    };
-    header.tag =
-        tag::of(ctx, &key.key, &header, inner.network, inner.link_len).ok_or(Reason::Malformed)?;
+    // Whatever can name an owner is long enough.
+    let covered = { inner.network }.take().ok_or(Reason::Malformed)?;
+    let header = Header::sealed(&key.key, local.encapsulation_key, local.node, ip_len, covered);
 
     // Before the packet moves, and its addresses with it.
     let source_port = tunnel::source_port(&inner.udp.addresses, inner.udp.source_port);

@@ -12,7 +12,7 @@
 //! | [`cid`] | QUIC-LB connection IDs, both directions |
 //! | [`aes`] | AES-128 for connection IDs, where the kernel has no other |
 //! | [`anycast`] | the set of anycast addresses |
-//! | [`siphash`] | SipHash-2-4: the encapsulation tag and the worker hash |
+//! | [`siphash`] | SipHash-1-3: the encapsulation tag and the worker hash |
 //! | [`tunnel`] | node-to-node encapsulation: header, tag, outer and inner addresses |
 //! | [`maps`] | names, keys and values of the kernel maps, sizes asserted |
 //! | [`reason`] | why a packet ended as it did |

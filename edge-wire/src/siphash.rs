@@ -1,5 +1,6 @@
-//! SipHash-2-4 (Aumasson and Bernstein, 2012): short-input MAC of the encapsulation, and the
-//! keyed hash that spreads new connections over the workers.
+//! SipHash-1-3: the tag of the encapsulation, and the keyed hash that spreads new connections over
+//! the workers. The family is Aumasson and Bernstein's (2012); with one round a word and three at
+//! the end it is what hash tables use. Why that is enough for a tag: `docs/decisions/0012`.
 
 /// A 128-bit key as its two little-endian words.
 pub type Key = [u64; 2];
@@ -31,7 +32,6 @@ impl SipHash {
     pub fn word(&mut self, word: u64) {
         self.v3 ^= word;
         self.round();
-        self.round();
         self.v0 ^= word;
     }
 
@@ -41,7 +41,6 @@ impl SipHash {
     pub fn finish(mut self, length: usize, tail: u64) -> u64 {
         self.word(((length as u64) << 56) | tail);
         self.v2 ^= 0xff;
-        self.round();
         self.round();
         self.round();
         self.round();
@@ -122,19 +121,20 @@ pub fn hash(key: &Key, input: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// The reference implementation's vectors: key 00..0f, inputs 00.. of growing length
-    /// (the paper's appendix A is length 15).
+    /// Key 00..0f, inputs 00.. of growing length, as the reference implementation's vectors have
+    /// them; its are of SipHash-2-4, so these come from the crate `siphasher`, which others wrote.
     #[test]
-    fn published_vectors() {
+    fn vectors_of_another_implementation() {
         let key = key(core::array::from_fn(|i| i as u8));
-        let input: [u8; 16] = core::array::from_fn(|i| i as u8);
-        let expected: [(usize, [u8; 8]); 6] = [
-            (0, [0x31, 0x0e, 0x0e, 0xdd, 0x47, 0xdb, 0x6f, 0x72]),
-            (1, [0xfd, 0x67, 0xdc, 0x93, 0xc5, 0x39, 0xf8, 0x74]),
-            (2, [0x5a, 0x4f, 0xa9, 0xd9, 0x09, 0x80, 0x6c, 0x0d]),
-            (7, [0x37, 0xd1, 0x01, 0x8b, 0xf5, 0x00, 0x02, 0xab]),
-            (8, [0x62, 0x24, 0x93, 0x9a, 0x79, 0xf5, 0xf5, 0x93]),
-            (15, [0xe5, 0x45, 0xbe, 0x49, 0x61, 0xca, 0x29, 0xa1]),
+        let input: [u8; 55] = core::array::from_fn(|i| i as u8);
+        let expected: [(usize, [u8; 8]); 7] = [
+            (0, [0xdc, 0xc4, 0x0f, 0x05, 0x58, 0x01, 0xac, 0xab]),
+            (1, [0x93, 0xca, 0x57, 0x7d, 0xf3, 0x9b, 0xf4, 0xc9]),
+            (2, [0x4d, 0xd4, 0xc7, 0x4d, 0x02, 0x9b, 0xcb, 0x82]),
+            (7, [0x40, 0x11, 0xb1, 0x9b, 0x98, 0x7d, 0x92, 0xd3]),
+            (8, [0x8e, 0x9a, 0x29, 0x8d, 0x11, 0x95, 0x90, 0x36]),
+            (15, [0x56, 0x99, 0x51, 0x2a, 0x6d, 0xd8, 0x20, 0xd3]),
+            (55, [0x80, 0xe9, 0xa7, 0x70, 0x36, 0xbf, 0x7a, 0xa2]),
         ];
         for (length, output) in expected {
             assert_eq!(hash(&key, &input[..length]).to_le_bytes(), output, "length {length}");

@@ -3,19 +3,21 @@
 //! ```text
 //!  0               1               2               3
 //! +---------------+---------------+---------------+---------------+
-//! | version (1)   | flags (0)     | key ID        | reserved (0)  |
+//! | version (2)   | flags (0)     | key ID        | reserved (0)  |
 //! +---------------+---------------+---------------+---------------+
 //! | source node                   | length of the inner packet    |
 //! +-------------------------------+-------------------------------+
-//! | tag: SipHash-2-4 over the first 64 bytes of the inner packet, |
-//! |      filled up with zeros, then the eight bytes above without |
-//! |      the reserved one                                         |
+//! | tag: SipHash-1-3 over the first 48 bytes of the inner packet, |
+//! |      then the eight bytes above without the reserved one      |
+//! |                                                               |
 //! +---------------------------------------------------------------+
 //! ```
 //!
-//! That is 71 bytes: the last seven go into the block in which SipHash puts the length of its
+//! That is 55 bytes: the last seven go into the block in which SipHash puts the length of its
 //! input, so that they cost no block of their own. The reserved byte is zero or the header is not
-//! ours, so it need not be covered.
+//! ours, so it need not be covered. 48 bytes hold all of the inner IP and UDP headers, which is what
+//! the owner believes of a packet; what is behind them QUIC protects itself. Every packet that is
+//! sent on has as many: the shortest that can name an owner has 49.
 //!
 //! Numbers are in network order, the tag little-endian as SipHash prints it. The outer source
 //! port is a hash of the client's tuple, so that the owner's receive queues share the load; the
@@ -25,11 +27,11 @@ use crate::dissect::{Addresses, Family, IPV4_LEN, IPV6_LEN, UDP_LEN};
 use crate::siphash::{Key, SipHash};
 
 /// The version this code speaks.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Length of [`Header`].
 pub const LEN: usize = 16;
 /// How much of the inner packet the tag covers, in bytes.
-pub const COVERED: usize = 64;
+pub const COVERED: usize = 48;
 /// What encapsulation adds to a packet, by family.
 pub const OVERHEAD_IPV4: usize = IPV4_LEN + UDP_LEN + LEN;
 /// See [`OVERHEAD_IPV4`].
@@ -45,7 +47,7 @@ pub const fn overhead(outer: Family) -> usize {
     }
 }
 
-/// The first 64 bytes of the inner packet, filled up with zeros.
+/// The first bytes of the inner packet.
 pub type Covered = [u8; COVERED];
 
 /// The sixteen bytes between the outer UDP header and the inner packet.
@@ -107,19 +109,21 @@ impl Header {
         (front | (u128::from(self.tag) << 64)).to_le_bytes()
     }
 
-    /// Reads it. `None`: another version, or a reserved bit is set.
+    /// Reads it. `None`: another version, a reserved bit is set, or there is less inside than the tag
+    /// covers.
     #[inline(always)]
     #[must_use]
     pub fn from_bytes(bytes: &[u8; LEN]) -> Option<Self> {
         let [version, flags, key_id, reserved, node_high, node_low, len_high, len_low, tag @ ..] =
             *bytes;
-        if version != VERSION || flags != 0 || reserved != 0 {
+        let inner_len = u16::from_be_bytes([len_high, len_low]);
+        if version != VERSION || flags != 0 || reserved != 0 || inner_len < COVERED as u16 {
             return None;
         }
         Some(Self {
             key_id,
             source_node: u16::from_be_bytes([node_high, node_low]),
-            inner_len: u16::from_be_bytes([len_high, len_low]),
+            inner_len,
             tag: u64::from_le_bytes(tag),
         })
     }
@@ -140,18 +144,13 @@ pub fn tag(key: &Key, inner: &Covered, tail: u64) -> u64 {
     hash.word(word(3));
     hash.word(word(4));
     hash.word(word(5));
-    hash.word(word(6));
-    hash.word(word(7));
     hash.finish(COVERED + 7, tail)
 }
 
-/// What the tag covers of a whole inner packet, of whatever length.
+/// What the tag covers of a whole inner packet. `None` of one that is too short to name an owner.
 #[must_use]
-pub fn covered_of(inner: &[u8]) -> Covered {
-    let mut first = [0; COVERED];
-    let length = inner.len().min(COVERED);
-    first[..length].copy_from_slice(&inner[..length]);
-    first
+pub fn covered_of(inner: &[u8]) -> Option<&Covered> {
+    inner.first_chunk()
 }
 
 /// The outer source port for a client's tuple: the dynamic range, 49152 to 65535.
@@ -257,7 +256,7 @@ pub fn ipv6_udp(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::siphash;
+    use crate::{cid, siphash};
     use proptest::prelude::*;
     use std::vec::Vec;
 
@@ -281,7 +280,7 @@ mod tests {
 
     #[test]
     fn another_version_and_reserved_bits_are_refused() {
-        let honest = Header { key_id: 1, source_node: 2, inner_len: 3, tag: 4 }.to_bytes();
+        let honest = Header { key_id: 1, source_node: 2, inner_len: 300, tag: 4 }.to_bytes();
         assert!(Header::from_bytes(&honest).is_some());
         for (place, bits) in [(0, 0..8), (1, 0..8), (3, 0..8)] {
             for bit in bits {
@@ -295,21 +294,20 @@ mod tests {
     #[test]
     fn the_tag_is_siphash_of_what_is_covered_then_the_front() {
         let (key, inner) = ([3, 4], [0x5a; 100]);
-        let header = Header::sealed(&key, 1, 2, 100, &covered_of(&inner));
+        let header = Header::sealed(&key, 1, 2, 100, covered_of(&inner).expect("long enough"));
         let front = &header.to_bytes()[..8];
         let input = [&inner[..COVERED], &front[..3], &front[4..]].concat();
         assert_eq!(header.tag, siphash::hash(&key, &input));
     }
 
     #[test]
-    fn a_short_packet_is_filled_up_with_zeros_and_its_length_tells() {
-        let (key, inner) = ([3, 4], [0x5a; 40]);
-        let mut longer = [0; 41];
-        longer[..40].copy_from_slice(&inner);
-        assert_eq!(covered_of(&inner), covered_of(&longer));
-        let tag =
-            |inner: &[u8]| Header::sealed(&key, 1, 2, inner.len() as u16, &covered_of(inner)).tag;
-        assert_ne!(tag(&inner), tag(&longer));
+    fn what_is_too_short_to_name_an_owner_has_no_tag() {
+        let header = |inner_len| Header { key_id: 1, source_node: 2, inner_len, tag: 4 };
+        assert!(Header::from_bytes(&header(COVERED as u16).to_bytes()).is_some());
+        assert_eq!(Header::from_bytes(&header(COVERED as u16 - 1).to_bytes()), None);
+        const SHORTEST: usize = IPV4_LEN + UDP_LEN + 1 + cid::MAX_LEN;
+        assert!(covered_of(&[0x5a; SHORTEST]).is_some());
+        assert_eq!(covered_of(&[0x5a; COVERED - 1]), None);
     }
 
     #[test]
@@ -328,7 +326,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reading_undoes_writing(key_id: u8, source_node: u16, inner_len: u16, tag: u64) {
+        fn reading_undoes_writing(
+            key_id: u8, source_node: u16, inner_len in COVERED as u16.., tag: u64,
+        ) {
             let header = Header { key_id, source_node, inner_len, tag };
             prop_assert_eq!(Header::from_bytes(&header.to_bytes()), Some(header));
         }
@@ -339,15 +339,16 @@ mod tests {
             key: [u64; 2], inner in prop::collection::vec(any::<u8>(), COVERED..200),
             bit in 0..8 * COVERED,
         ) {
-            let honest = Header::sealed(&key, 1, 2, inner.len() as u16, &covered_of(&inner));
-            let mut forged = inner.clone();
+            let covered = covered_of(&inner).expect("long enough");
+            let honest = Header::sealed(&key, 1, 2, inner.len() as u16, covered);
+            let mut forged = *covered;
             forged[bit / 8] ^= 1 << (bit % 8);
-            prop_assert_ne!(honest.expected_tag(&key, &covered_of(&forged)), honest.tag);
+            prop_assert_ne!(honest.expected_tag(&key, &forged), honest.tag);
             let of_another = Header { source_node: 3, ..honest };
-            prop_assert_ne!(of_another.expected_tag(&key, &covered_of(&inner)), honest.tag);
+            prop_assert_ne!(of_another.expected_tag(&key, covered), honest.tag);
             let of_another_length = Header { inner_len: honest.inner_len ^ 1, ..honest };
-            prop_assert_ne!(of_another_length.expected_tag(&key, &covered_of(&inner)), honest.tag);
-            prop_assert_ne!(honest.expected_tag(&[key[0] ^ 1, key[1]], &covered_of(&inner)), honest.tag);
+            prop_assert_ne!(of_another_length.expected_tag(&key, covered), honest.tag);
+            prop_assert_ne!(honest.expected_tag(&[key[0] ^ 1, key[1]], covered), honest.tag);
         }
 
         #[test]

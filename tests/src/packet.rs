@@ -2,9 +2,9 @@
 //! is not built into what is expected of it.
 
 use std::hash::Hasher as _;
-#[allow(deprecated)] // reason: the one SipHash-2-4 that nobody of this project wrote
-use std::hash::SipHasher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use siphasher::sip::SipHasher13;
 
 /// EtherType of an IEEE 802.1Q tag.
 pub const VLAN: u16 = 0x8100;
@@ -243,7 +243,7 @@ impl Encapsulation {
     /// As a node makes it.
     #[must_use]
     pub fn by(source_node: u16, key_id: u8) -> Self {
-        Self { version: 1, flags: 0, key_id, reserved: 0, source_node, length_error: 0 }
+        Self { version: 2, flags: 0, key_id, reserved: 0, source_node, length_error: 0 }
     }
 
     /// The header and the inner packet, the tag made under `key`.
@@ -253,11 +253,8 @@ impl Encapsulation {
         let mut header = vec![self.version, self.flags, self.key_id, self.reserved];
         header.extend(self.source_node.to_be_bytes());
         header.extend(inner_len.wrapping_add(self.length_error).to_be_bytes());
-        let mut covered = inner.to_vec();
-        covered.resize(64, 0);
-        #[allow(deprecated)] // reason: as above
-        let mut hash = SipHasher::new_with_keys(key[0], key[1]);
-        hash.write(&covered);
+        let mut hash = SipHasher13::new_with_keys(key[0], key[1]);
+        hash.write(&inner[..inner.len().min(48)]);
         hash.write(&header[..3]); // without the reserved byte
         hash.write(&header[4..]);
         header.extend(hash.finish().to_le_bytes());

@@ -39,6 +39,9 @@ fn loopback_node(id: u16) -> NodeConfig {
     }
 }
 
+/// As short as a datagram that names an owner can be.
+const SHORTEST: &[u8] = &[7; 1 + edge_wire::cid::MAX_LEN];
+
 fn peers(node: u16) -> Peers {
     Peers::new(&config(node, 7842), &samples::secrets())
 }
@@ -89,7 +92,7 @@ fn a_checksum_of_zero_is_sent_as_all_ones() {
 #[test]
 fn the_wrapped_packet_goes_to_the_owner_with_checksums_that_hold() {
     for ipv6 in [false, true] {
-        let (target, bytes) = wrapped(ipv6, b"hello");
+        let (target, bytes) = wrapped(ipv6, SHORTEST);
         assert_eq!(target.port(), 7842);
         assert_eq!(Some(target.ip()), peers(1).address(2, target.ip()));
         let inner = &bytes[tunnel::LEN..];
@@ -110,6 +113,12 @@ fn what_came_from_a_node_is_never_sent_to_a_node_again() {
 }
 
 #[test]
+fn what_is_too_short_to_name_an_owner_is_not_sent() {
+    let datagram = datagram(false, b"x", None);
+    assert_eq!(wrap(&peers(1), 2, &datagram, &mut Vec::new()), Err(Reason::Malformed));
+}
+
+#[test]
 fn a_node_without_an_address_of_the_family_has_no_next_hop() {
     let datagram = datagram(false, b"x", None);
     for node in [1, 3, 4096] {
@@ -125,12 +134,12 @@ fn a_node_with_one_family_is_reached_by_it_whatever_the_client_has() {
     config.node = 2;
     let its_own = Peers::new(&config, &samples::secrets());
     for ipv6 in [false, true] {
-        let sent = datagram(ipv6, b"hello", None);
+        let sent = datagram(ipv6, SHORTEST, None);
         let mut out = Vec::new();
         let target = wrap(&peers_of_one, 2, &sent, &mut out).expect("wrapped");
         assert!(target.is_ipv6());
         let got = unwrap(&its_own, sender(true), &out).expect("honest");
-        assert_eq!((got.client, &got.payload[..]), (sent.client, &b"hello"[..]));
+        assert_eq!((got.client, &got.payload[..]), (sent.client, SHORTEST));
     }
     // Without a family in common there is no way.
     config.nodes[0].ipv6 = None;
@@ -161,7 +170,7 @@ fn a_forged_tag_is_refused_wherever_the_bit_was_turned() {
 
 #[test]
 fn an_address_that_is_not_the_named_nodes_is_refused() {
-    let (_, bytes) = wrapped(false, b"hello");
+    let (_, bytes) = wrapped(false, SHORTEST);
     for sender in ["127.0.0.2", "127.0.0.3", "fd00::2"] {
         let reason = unwrap(&peers(2), sender.parse().expect("address"), &bytes);
         assert_eq!(reason.expect_err("not node 1"), Reason::EncapsulationSender);
@@ -173,7 +182,7 @@ fn an_address_that_is_not_the_named_nodes_is_refused() {
 
 #[test]
 fn a_key_that_this_node_does_not_hold_is_refused() {
-    let (_, mut bytes) = wrapped(false, b"hello");
+    let (_, mut bytes) = wrapped(false, SHORTEST);
     for key_id in [1, 2, 3, 4, 255] {
         bytes[2] = key_id;
         let reason = unwrap(&peers(2), sender(false), &bytes).expect_err("unknown key");
@@ -189,9 +198,9 @@ fn a_key_rotates_without_a_packet_lost() {
     let (new, both) =
         (Peers::new(&config(1, 7842), &secrets), Peers::new(&config(2, 7842), &secrets));
     let mut out = Vec::new();
-    wrap(&new, 2, &datagram(false, b"new", None), &mut out).expect("wrapped");
+    wrap(&new, 2, &datagram(false, SHORTEST, None), &mut out).expect("wrapped");
     assert!(unwrap(&both, sender(false), &out).is_ok());
-    let (_, old) = wrapped(false, b"old");
+    let (_, old) = wrapped(false, SHORTEST);
     assert!(unwrap(&both, sender(false), &old).is_ok());
 }
 
@@ -208,9 +217,9 @@ fn truncated_at_any_length_it_is_malformed() {
 
 #[test]
 fn an_inner_packet_for_another_port_or_address_is_malformed() {
-    let mut to_port = datagram(false, b"x", None);
+    let mut to_port = datagram(false, SHORTEST, None);
     to_port.destination.set_port(53);
-    let mut to_address = datagram(false, b"x", None);
+    let mut to_address = datagram(false, SHORTEST, None);
     to_address.destination.set_ip(Ipv4Addr::new(192, 0, 2, 77).into());
     for datagram in [to_port, to_address] {
         let mut out = Vec::new();
@@ -224,7 +233,7 @@ proptest! {
     #[test]
     fn unwrapping_undoes_wrapping(
         ipv6: bool,
-        payload in prop::collection::vec(any::<u8>(), 0..1500),
+        payload in prop::collection::vec(any::<u8>(), SHORTEST.len()..1500),
         ecn in 0u8..4,
     ) {
         let ecn = EcnCodepoint::from_bits(ecn);

@@ -29,7 +29,8 @@ pub(super) fn unwrap(peers: &Peers, sender: IpAddr, bytes: &[u8]) -> Result<Data
     if peers.address(header.source_node, sender) != Some(sender) {
         return Err(Reason::EncapsulationSender);
     }
-    if header.expected_tag(key, &tunnel::covered_of(inner)) != header.tag {
+    let covered = tunnel::covered_of(inner).ok_or(Reason::EncapsulationMalformed)?;
+    if header.expected_tag(key, covered) != header.tag {
         return Err(Reason::EncapsulationForged);
     }
     client_datagram(peers, inner).ok_or(Reason::EncapsulationMalformed)

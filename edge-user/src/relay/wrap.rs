@@ -35,8 +35,8 @@ pub(super) fn wrap(
     out.extend_from_slice(&datagram.payload);
     let (front, inner) = out.split_at_mut(tunnel::LEN);
     let inner_len = u16::try_from(inner.len()).map_err(|_| Reason::TooBig)?;
-    let covered = tunnel::covered_of(inner);
-    let header = Header::sealed(key, peers.key_id, peers.node, inner_len, &covered);
+    let covered = tunnel::covered_of(inner).ok_or(Reason::Malformed)?;
+    let header = Header::sealed(key, peers.key_id, peers.node, inner_len, covered);
     front.copy_from_slice(&header.to_bytes());
     Ok(SocketAddr::new(address, peers.encapsulation_port))
 }

@@ -34,7 +34,8 @@ fn a_header_that_is_not_ours_is_dropped() -> Case {
     for (family, inner) in families() {
         for (sentence, encapsulation) in [
             ("version 0", Encapsulation { version: 0, ..honest }),
-            ("version 2", Encapsulation { version: 2, ..honest }),
+            ("version 1", Encapsulation { version: 1, ..honest }),
+            ("version 3", Encapsulation { version: 3, ..honest }),
             ("a flag", Encapsulation { flags: 1, ..honest }),
             ("a reserved bit", Encapsulation { reserved: 0x80, ..honest }),
             ("a length one too great", Encapsulation { length_error: 1, ..honest }),
@@ -97,6 +98,8 @@ fn an_inside_that_no_node_would_send_is_dropped() -> Case {
         cut.truncate(cut.len() - 1);
         add("an inner packet that is cut", cut);
         add("bytes that are no packet", vec![0x5a; 80]);
+        add("less than the tag covers", ipv4.clone().payload([0x40; 19]).ip());
+        add("a datagram without payload", ipv4.clone().payload([]).ip());
         add("a whole Ethernet frame inside", client(way).frame());
         let fragment = client(&ipv4).with(|packet| packet.fragment = [0, 1, 0x20, 0]).ip();
         add("an IPv4 fragment inside", fragment);
@@ -231,14 +234,14 @@ fn a_tag_under_another_key_is_dropped() -> Case {
     case
 }
 
-/// The tag covers the header and the first 64 bytes of the inner packet.
+/// The tag covers the header and the first 48 bytes of the inner packet.
 #[test]
 fn one_changed_bit_anywhere_is_dropped() {
     let mut kernel = fleet();
     for (family, inner) in families() {
         for rest in [10, 200] {
             let inside = inner.clone().payload(short_header(&id_of(OURSELVES), rest)).ip();
-            let covered = 16 + inside.len().min(64);
+            let covered = 16 + 48;
             let payload = Encapsulation::by(LIVE, 1).around(&inside, KEYS[1]);
             for bit in 0..covered * 8 {
                 let mut forged = payload.clone();

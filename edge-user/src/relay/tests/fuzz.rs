@@ -1,6 +1,6 @@
 //! Fuzz target of what the relay unwraps; a short run of it is part of `cargo test`.
 
-use super::{peers, sender, wrapped};
+use super::{SHORTEST, peers, sender, wrapped};
 use crate::relay::unwrap::unwrap;
 use edge_wire::Reason;
 use edge_wire::tunnel::{COVERED, LEN};
@@ -11,6 +11,7 @@ use edge_wire::tunnel::{COVERED, LEN};
 fn what_a_node_sent_is_refused_once_it_is_changed() {
     type Changed = (bool, Vec<u8>, Vec<(u8, u8)>, i8);
     bolero::check!().with_type::<Changed>().for_each(|(ipv6, payload, changes, end)| {
+        let payload = &[SHORTEST, payload].concat();
         let (_, honest) = wrapped(*ipv6, payload);
         let mut bytes = honest.clone();
         for (at, bits) in changes {

@@ -188,7 +188,8 @@ impl Model {
         if inner.is_empty() {
             return Err(Reason::EncapsulationMalformed);
         }
-        if header.tag != header.expected_tag(key, &tunnel::covered_of(inner)) {
+        let covered = tunnel::covered_of(inner).ok_or(Reason::EncapsulationMalformed)?;
+        if header.tag != header.expected_tag(key, covered) {
             return Err(Reason::EncapsulationForged);
         }
         let family = Family::of(inner[0]).ok_or(Reason::EncapsulationMalformed)?;
@@ -222,9 +223,9 @@ impl Model {
             return Err(Reason::TooBig);
         }
         let key_id = self.local.encapsulation_key;
-        let covered = tunnel::covered_of(inner);
+        let covered = tunnel::covered_of(inner).expect("it names an owner");
         let key = &KEYS[usize::from(key_id)];
-        let header = Header::sealed(key, key_id, self.local.node, udp.ip_len, &covered);
+        let header = Header::sealed(key, key_id, self.local.node, udp.ip_len, covered);
         let source_port = tunnel::source_port(&udp.addresses, udp.source_port);
         let ports = (source_port, self.local.encapsulation_port);
         let (class, length) = (udp.traffic_class & 0xfc, udp.ip_len + tunnel::LEN as u16);
