@@ -3,13 +3,13 @@
 //! Two CPUs that spend one budget at once may count a packet too few: a budget is no
 //! account, and an atomic operation would cost every packet.
 
-use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
+use aya_ebpf::helpers::bpf_jiffies64;
 use edge_wire::Reason;
 use edge_wire::admit::{self, Budget, Limit};
 use edge_wire::dissect::{MIN_INITIAL_LEN, Quic, Udp};
-use edge_wire::maps::Local;
+use edge_wire::maps::{Local, NodeEntry};
 
-use crate::maps::{self, FORWARDS, INITIALS};
+use crate::maps::{self, INITIALS};
 
 /// Is this sender let in at all?
 ///
@@ -39,7 +39,7 @@ pub(crate) fn initial(local: &Local, udp: &Udp<'_>, quic: &Quic) -> Result<(), R
         return Err(Reason::SmallInitial);
     }
     if local.admission & admit::INITIALS != 0
-        && !spend_initial(&local.initials, admit::network(&udp.addresses))
+        && !spend_initial(local, admit::network(&udp.addresses))
     {
         return Err(Reason::InitialLimited);
     }
@@ -48,41 +48,41 @@ pub(crate) fn initial(local: &Local, udp: &Udp<'_>, quic: &Quic) -> Result<(), R
 
 /// Never inlined, so that it has a stack of its own: the program's is full.
 #[inline(never)]
-fn spend_initial(limit: &Limit, network: u64) -> bool {
+fn spend_initial(local: &Local, network: u64) -> bool {
     if let Some(spent) = INITIALS.get_ptr_mut(&network) {
         // SAFETY: the map keeps the value's memory for as long as the program runs. Another CPU
         // may write it at the same time: see the module.
-        return unsafe { spend(spent, limit) };
+        return unsafe { spend(spent, &local.initials, local) };
     }
     let mut spent = 0;
     // SAFETY: of our own stack.
-    let within = unsafe { spend(&raw mut spent, limit) };
+    let within = unsafe { spend(&raw mut spent, &local.initials, local) };
     // A full map makes room by itself. Where it cannot, the packet is within its budget.
     let _ = INITIALS.insert(&network, &spent, 0);
     within
 }
 
 /// Is a packet to this node within its budget?
+///
+/// # Safety
+/// `node` is an entry of the map.
 #[inline(always)]
-pub(crate) fn forward(local: &Local, node: u16) -> bool {
+pub(crate) unsafe fn forward(local: &Local, node: *mut NodeEntry) -> bool {
     if local.forwards.cost_ns == 0 {
         return true;
     }
-    match FORWARDS.get_ptr_mut(u32::from(node)) {
-        // SAFETY: the map keeps its values for as long as the program runs. Another CPU may write
-        // it at the same time: see the module.
-        Some(spent) => unsafe { spend(spent, &local.forwards) },
-        None => true,
-    }
+    // SAFETY: the map keeps its values for as long as the program runs. Another CPU may write
+    // it at the same time: see the module.
+    unsafe { spend(&raw mut (*node).spent_ns, &local.forwards, local) }
 }
 
 /// # Safety
 /// `spent` can be read and written.
 #[inline(always)]
-unsafe fn spend(spent: *mut u64, limit: &Limit) -> bool {
-    // SAFETY: takes nothing. The coarse clock moves every few milliseconds, which a burst covers,
-    // and costs a fraction of the exact one.
-    let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
+unsafe fn spend(spent: *mut u64, limit: &Limit, local: &Local) -> bool {
+    // SAFETY: takes nothing. It moves every few milliseconds, which a burst covers. Of all clocks it
+    // alone is read without a call.
+    let now_ns = unsafe { bpf_jiffies64() }.wrapping_mul(local.tick_ns);
     // SAFETY: the caller's promise.
     let mut budget = Budget(unsafe { *spent });
     let within = budget.spend(limit, now_ns);

@@ -1,12 +1,13 @@
 //! The maps. Their names, keys and values are `edge_wire::maps`'; user space fills them.
 
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, ReusePortSockArray};
 use edge_wire::dissect::Addresses;
 use edge_wire::maps::{
     DecodeConfig, EncapsulationKey, Local, MAX_BLOCKLIST, MAX_ENCAPSULATION_KEYS, MAX_INITIALS,
-    MAX_NODES, MAX_WORKERS, Node, PORT_WORDS,
+    MAX_NODES, MAX_WORKERS, NodeEntry, PORT_WORDS,
 };
 use edge_wire::{Reason, anycast, cid};
 
@@ -22,8 +23,10 @@ static ANYCAST: Array<anycast::Bucket> = Array::with_max_entries(anycast::BUCKET
 #[map]
 pub(crate) static DECODE_CONFIGS: Array<DecodeConfig> = Array::with_max_entries(8, 0);
 
+/// Mappable, which nobody makes use of, because the entries of such an array begin at a page: so
+/// each is in cache lines of its own.
 #[map]
-pub(crate) static NODES: Array<Node> = Array::with_max_entries(MAX_NODES, 0);
+pub(crate) static NODES: Array<NodeEntry> = Array::with_max_entries(MAX_NODES, BPF_F_MMAPABLE);
 
 #[map]
 static ENCAPSULATION_KEYS: Array<EncapsulationKey> =
@@ -38,9 +41,6 @@ static AMPLIFIER_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
 
 #[map]
 pub(crate) static INITIALS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(MAX_INITIALS, 0);
-
-#[map]
-pub(crate) static FORWARDS: Array<u64> = Array::with_max_entries(MAX_NODES, 0);
 
 #[map]
 pub(crate) static WORKERS: ReusePortSockArray =

@@ -13,8 +13,8 @@ use aya_ebpf::bindings::{
 use aya_ebpf::helpers::bpf_fib_lookup;
 use aya_ebpf::programs::XdpContext;
 use edge_wire::Reason;
-use edge_wire::dissect::Family;
-use edge_wire::maps::{Path, macs};
+use edge_wire::maps::{Headers, Link, macs};
+use edge_wire::tunnel;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -37,54 +37,81 @@ pub(crate) struct NextHop {
 #[inline(always)]
 pub(crate) fn to(
     ctx: &XdpContext,
-    outer: Family,
-    path: &Path,
+    link: &Link,
+    headers: Headers<'_>,
     length: usize,
 ) -> Result<NextHop, Reason> {
-    if path.interface == 0 {
-        return from_routes(ctx, outer, path, length);
+    if link.interface == 0 {
+        let mut hop = NextHop { interface: 0, macs: [0; 12], vlan: 0 };
+        return match from_routes(ctx, &headers, length as u32, &mut hop) {
+            FOUND => Ok(hop),
+            TOO_BIG => Err(Reason::TooBig),
+            _ => Err(Reason::NoNextHop),
+        };
     }
-    if length > usize::from(path.mtu) {
+    if length > usize::from(link.mtu) {
         return Err(Reason::TooBig);
     }
-    Ok(NextHop { interface: path.interface, macs: path.macs(), vlan: path.vlan })
+    Ok(NextHop { interface: link.interface, macs: link.macs, vlan: link.vlan })
 }
 
-#[inline(always)]
-fn from_routes(
-    ctx: &XdpContext,
-    outer: Family,
-    path: &Path,
-    length: usize,
-) -> Result<NextHop, Reason> {
-    let Ok(length) = u16::try_from(length) else { return Err(Reason::TooBig) };
-    if u128::from_ne_bytes(path.destination) == 0 {
-        return Err(Reason::NoNextHop);
-    }
+const FOUND: u32 = 0;
+const NONE: u32 = 1;
+const TOO_BIG: u32 = 2;
+
+/// Asks the routing table, and says how it went. Never inlined, so that it has a stack of its own: the
+/// program's is full.
+#[inline(never)]
+fn from_routes(ctx: &XdpContext, headers: &Headers<'_>, length: u32, hop: &mut NextHop) -> u32 {
+    let Ok(length) = u16::try_from(length) else { return TOO_BIG };
     // SAFETY: numbers, arrays and unions of them: zeros are a value.
     let mut lookup: Lookup = unsafe { zeroed() };
     lookup.l4_protocol = UDP;
     lookup.__bindgen_anon_1.tot_len = length;
     lookup.ifindex = ctx.ingress_ifindex() as u32;
-    lookup.family = match outer {
-        Family::Ipv4 => AF_INET,
-        Family::Ipv6 => AF_INET6,
-    };
-    // SAFETY: both unions are sixteen bytes, of which IPv4 takes the first four.
-    unsafe {
-        set(&raw mut lookup.__bindgen_anon_3.ipv6_src, &path.source);
-        set(&raw mut lookup.__bindgen_anon_4.ipv6_dst, &path.destination);
+    match *headers {
+        Headers::Ipv4([0, ..]) | Headers::Ipv6([0, ..]) => return NONE,
+        Headers::Ipv4(headers) => {
+            let [source, destination] = tunnel::ipv4_ends(headers);
+            lookup.family = AF_INET;
+            lookup.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(source);
+            lookup.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(destination);
+        }
+        Headers::Ipv6(headers) => {
+            let [source, destination] = tunnel::ipv6_ends(headers);
+            lookup.family = AF_INET6;
+            // SAFETY: of our own stack.
+            unsafe {
+                set(&raw mut lookup.__bindgen_anon_3.ipv6_src, source);
+                set(&raw mut lookup.__bindgen_anon_4.ipv6_dst, destination);
+            }
+        }
     }
     // SAFETY: the context is the program's own, and the length is the buffer's.
     let result =
         unsafe { bpf_fib_lookup(ctx.as_ptr(), &raw mut lookup, size_of::<Lookup>() as i32, 0) };
     if result == i64::from(BPF_FIB_LKUP_RET_FRAG_NEEDED) {
-        return Err(Reason::TooBig);
+        return TOO_BIG;
     }
     if result != i64::from(BPF_FIB_LKUP_RET_SUCCESS) {
-        return Err(Reason::NoNextHop);
+        return NONE;
     }
-    Ok(NextHop { interface: lookup.ifindex, macs: macs(&lookup.dmac, &lookup.smac), vlan: 0 })
+    *hop = NextHop {
+        interface: lookup.ifindex,
+        macs: macs(&read(&lookup.dmac), &read(&lookup.smac)),
+        vlan: 0,
+    };
+    FOUND
+}
+
+/// Reads a MAC address by the half word, which is how it is aligned on the stack; left to itself, the
+/// compiler reads words across.
+#[inline(always)]
+fn read(mac: &[u8; 6]) -> [u8; 6] {
+    // SAFETY: in bounds, and at an even place: 52 or 58 bytes into a structure of words.
+    let half = |index| unsafe { mac.as_ptr().cast::<u16>().add(index).read_volatile() };
+    let [[a, b], [c, d], [e, f]] = [half(0), half(1), half(2)].map(u16::to_ne_bytes);
+    [a, b, c, d, e, f]
 }
 
 /// Writes an address word by word, which is how the verifier wants the stack written; left to

@@ -45,6 +45,14 @@ impl<'packet> Packet<'packet> {
         Some(())
     }
 
+    /// Lends the next `N` bytes to be overwritten, and goes behind them.
+    #[inline(always)]
+    pub(crate) fn claim<const N: usize>(&mut self) -> Option<&'packet mut [u8; N]> {
+        let at = self.advance(N)?;
+        // SAFETY: as in `take`. What was lent before is not read again, as the type says.
+        Some(unsafe { &mut *(at as *mut [u8; N]) })
+    }
+
     /// Goes `length` bytes on, which are then in bounds, and returns where it was.
     #[inline(always)]
     pub(crate) fn advance(&mut self, length: usize) -> Option<usize> {

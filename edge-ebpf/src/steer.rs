@@ -63,12 +63,15 @@ fn decide(ctx: &XdpContext) -> Result<(Reason, xdp_action::Type), Reason> {
     if owner.node == local.node {
         return Err(Reason::Local);
     }
-    let node = NODES.get(u32::from(owner.node)).ok_or(Reason::OwnerUnknown)?;
+    let entry = NODES.get_ptr_mut(u32::from(owner.node)).ok_or(Reason::OwnerUnknown)?;
+    // SAFETY: the map keeps its values for as long as the program runs.
+    let node = unsafe { &*entry };
     if node.state == NodeState::Live as u32 {
         if !maps::is_anycast(&udp.addresses) {
             return Err(Reason::OtherAddress);
         }
-        if !admit::forward(local, owner.node) {
+        // SAFETY: it is one.
+        if !unsafe { admit::forward(local, entry) } {
             return Err(Reason::ForwardLimited);
         }
         let action = tunnel::send(ctx, local, node, datagram)?;

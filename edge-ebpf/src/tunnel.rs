@@ -9,8 +9,8 @@ use aya_ebpf::programs::XdpContext;
 use edge_wire::Reason;
 use edge_wire::cursor::Cursor as _;
 use edge_wire::dissect::{self, Addresses, ETHERNET_LEN, Family, VLAN_LEN};
-use edge_wire::maps::{Local, Node, Path};
-use edge_wire::tunnel::{self, Header};
+use edge_wire::maps::{Headers, Local, NodeEntry};
+use edge_wire::tunnel::{self, Header, Outer};
 
 use crate::maps::{self, NODES};
 use crate::next_hop::{self, NextHop};
@@ -67,8 +67,8 @@ pub(crate) fn take_in(ctx: &XdpContext, local: &Local, outer: Datagram<'_>) -> R
 fn is_from(node: u16, addresses: &Addresses<'_>) -> bool {
     let Some(node) = NODES.get(u32::from(node)) else { return false };
     match addresses {
-        Addresses::V4 { source, .. } => **source == first_four(&node.ipv4.destination),
-        Addresses::V6 { source, .. } => **source == node.ipv6.destination,
+        Addresses::V4 { source, .. } => **source == tunnel::ipv4_ends(&node.ipv4_headers)[1],
+        Addresses::V6 { source, .. } => *source == tunnel::ipv6_ends(&node.ipv6_headers)[1],
     }
 }
 
@@ -98,13 +98,16 @@ fn move_link_header(ctx: &XdpContext, length: usize, by: usize, ethertype: u16) 
 pub(crate) fn send(
     ctx: &XdpContext,
     local: &Local,
-    node: &Node,
+    node: &NodeEntry,
     inner: Datagram<'_>,
 ) -> Result<xdp_action::Type, Reason> {
-    let (outer, path) = node.way(inner.udp.addresses.family());
+    let (link, headers) = node.way(inner.udp.addresses.family());
     let ip_len = inner.udp.ip_len;
-    let overhead = tunnel::overhead(outer);
-    let hop = next_hop::to(ctx, outer, path, usize::from(ip_len) + overhead)?;
+    let overhead = tunnel::overhead(match headers {
+        Headers::Ipv4(_) => Family::Ipv4,
+        Headers::Ipv6(_) => Family::Ipv6,
+    });
+    let hop = next_hop::to(ctx, link, headers, usize::from(ip_len) + overhead)?;
     // A node without the key it should send with is not set up to send: it passes.
     let key = maps::encapsulation_key(local.encapsulation_key).ok_or(Reason::NoNextHop)?;
     // Whatever can name an owner is long enough.
@@ -123,8 +126,8 @@ pub(crate) fn send(
     if moved != 0 {
         return Err(Reason::NoHeadroom);
     }
-    let traffic_class = inner.udp.traffic_class & DSCP;
-    write(ctx, (outer, path), &hop, traffic_class, ports, &header).ok_or(Reason::NoHeadroom)?;
+    let outer = Outer { traffic_class: inner.udp.traffic_class & DSCP, ports, header: &header };
+    write(ctx, &hop, headers, &outer).ok_or(Reason::NoHeadroom)?;
     if hop.interface == ctx.ingress_ifindex() as u32 {
         return Ok(XDP_TX);
     }
@@ -148,43 +151,16 @@ fn cut_padding(ctx: &XdpContext, inner: &Datagram<'_>) -> Result<(), Reason> {
 
 /// Writes the outer headers in front of the packet.
 #[inline(always)]
-fn write(
-    ctx: &XdpContext,
-    (outer, path): (Family, &Path),
-    hop: &NextHop,
-    traffic_class: u8,
-    ports: (u16, u16),
-    header: &Header,
-) -> Option<()> {
+fn write(ctx: &XdpContext, hop: &NextHop, headers: Headers<'_>, outer: &Outer<'_>) -> Option<()> {
     let mut cursor = Packet::frame(ctx);
     cursor.put(hop.macs)?;
     if hop.vlan != 0 {
         cursor.put(dissect::ETHERTYPE_VLAN.to_be_bytes())?;
         cursor.put(hop.vlan.to_be_bytes())?;
     }
-    cursor.put(outer.ethertype().to_be_bytes())?;
-    let payload_len = header.inner_len + tunnel::LEN as u16;
-    match outer {
-        Family::Ipv4 => cursor.put(tunnel::ipv4_udp(
-            first_four(&path.source),
-            first_four(&path.destination),
-            traffic_class,
-            ports,
-            payload_len,
-        ))?,
-        Family::Ipv6 => cursor.put(tunnel::ipv6_udp(
-            path.source,
-            path.destination,
-            traffic_class,
-            ports,
-            payload_len,
-        ))?,
+    match headers {
+        Headers::Ipv4(headers) => tunnel::write_ipv4(cursor.claim()?, headers, outer),
+        Headers::Ipv6(headers) => tunnel::write_ipv6(cursor.claim()?, headers, outer),
     }
-    cursor.put(header.to_bytes())
-}
-
-#[inline(always)]
-pub(crate) fn first_four(address: &[u8; 16]) -> [u8; 4] {
-    let [a, b, c, d, ..] = *address;
-    [a, b, c, d]
+    Some(())
 }

@@ -70,8 +70,8 @@ pub const DEFAULT_INITIALS_PER_SECOND: u64 = 1_000;
 /// `admission.initials_burst` where the file names none: two seconds' worth, for the rush that
 /// follows a route change or a dead node.
 pub const DEFAULT_INITIALS_BURST: u64 = 2_000;
-/// A burst is at least one part in so many of a second's rate: the kernel's coarse clock, with
-/// which budgets are kept, moves every 10 ms at the slowest, and what a burst cannot hold is lost.
+/// A burst is at least one part in so many of a second's rate: the kernel's tick, by
+/// which budgets are kept, comes every 10 ms at the slowest, and what a burst cannot hold is lost.
 pub const BURST_PARTS_PER_SECOND: u64 = 100;
 /// `admission.forwards_per_second` where the file names none, for each node. A node that forwards
 /// a million packets a second to one other loses its whole traffic to a wrong route; below that,

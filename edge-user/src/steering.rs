@@ -32,7 +32,7 @@ use aya::Ebpf;
 use aya::maps::{Array, Map, MapData, PerCpuArray, ReusePortSockArray};
 use aya::programs::{ProgramError, SkReuseport, Xdp, XdpMode};
 use edge_wire::Reason;
-use edge_wire::maps::{self, Local, Node, NodeState, Path};
+use edge_wire::maps::{self, Local, Node, NodeEntry, NodeState, Path};
 
 use crate::admission::blocklist::Network;
 use crate::admission::port_words;
@@ -45,6 +45,7 @@ use fleet_wire::secrets::Secrets;
 use link::Attached;
 pub use restore::Attachment;
 use tables::Tables;
+pub use tables::tick_ns;
 pub use trace::Trace;
 
 /// The programs of `edge-ebpf`, as they are committed there.
@@ -143,7 +144,7 @@ impl Steering {
         self.write(maps::ANYCAST, tables.anycast_buckets()?)?;
         self.write(maps::DECODE_CONFIGS, (0..).zip(tables.decode))?;
         self.write(maps::ENCAPSULATION_KEYS, (0..).zip(tables.keys))?;
-        let nodes = tables.nodes.iter().map(|(id, node)| (u32::from(*id), *node));
+        let nodes = tables.nodes.iter().map(|(id, node)| (u32::from(*id), NodeEntry::new(node)));
         self.write(maps::NODES, nodes)
     }
 
@@ -287,8 +288,13 @@ impl Steering {
     ) -> Result<(), SteeringError> {
         let node = self.nodes.get_mut(&id).ok_or(UnknownNode(id))?;
         change(node);
-        let node = *node;
-        self.write(maps::NODES, [(u32::from(id), node)])
+        let entry = NodeEntry::new(node);
+        let index = u32::from(id);
+        let nodes: Array<&mut MapData, NodeEntry> = self.map(maps::NODES)?;
+        let before =
+            nodes.get(&index, 0).map_err(|error| SteeringError::map(maps::NODES, error))?;
+        // What is spent between these two calls is spent for nothing.
+        self.write(maps::NODES, [(index, NodeEntry { spent_ns: before.spent_ns, ..entry })])
     }
 
     /// Reads sampled verdicts of `steer_node`: about one packet in `one_in`, each a line of text.

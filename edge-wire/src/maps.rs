@@ -3,10 +3,14 @@
 //! Values are `repr(C)` without padding, in host byte order unless said; sizes are asserted here
 //! because kernel and user space are compiled apart.
 
+mod entry;
+
 use crate::admit::Limit;
 pub use crate::cid::DecodeConfig;
 use crate::dissect::Family;
 use crate::siphash;
+pub use entry::{Headers, Link, NodeEntry};
+
 #[cfg(doc)]
 use crate::{admit, anycast};
 
@@ -19,7 +23,7 @@ pub const PORTS: &str = "PORTS";
 pub const ANYCAST: &str = "ANYCAST";
 /// Array of [`DecodeConfig`], by config ID; eight, so that three bits are always in bounds.
 pub const DECODE_CONFIGS: &str = "DECODE_CONFIGS";
-/// Array of [`Node`], by node ID.
+/// Array of [`NodeEntry`], by node ID.
 pub const NODES: &str = "NODES";
 /// Array of [`EncapsulationKey`], by key ID.
 pub const ENCAPSULATION_KEYS: &str = "ENCAPSULATION_KEYS";
@@ -33,8 +37,6 @@ pub const BLOCKLIST: &str = "BLOCKLIST";
 pub const AMPLIFIER_PORTS: &str = "AMPLIFIER_PORTS";
 /// LRU hash map from [`admit::network`] to the [`admit::Budget`]'s time: Initials of that network.
 pub const INITIALS: &str = "INITIALS";
-/// Array by node ID of the [`admit::Budget`]'s time: packets forwarded to that node.
-pub const FORWARDS: &str = "FORWARDS";
 /// Per-CPU array of `u64`, by [`crate::Reason`]: packets that `steer_node` ended so.
 pub const NODE_REASONS: &str = "NODE_REASONS";
 /// Per-CPU array of `u64`, by [`crate::Reason`]: packets that `steer_worker` ended so.
@@ -70,6 +72,8 @@ pub struct Local {
     pub initials: Limit,
     /// Packets to one node; no limit where they cost nothing.
     pub forwards: Limit,
+    /// Nanoseconds from one tick of the kernel's clock to the next: what `bpf_jiffies64` counts.
+    pub tick_ns: u64,
     /// Our own addresses, to which other nodes encapsulate; zero where we have none of a family.
     pub ipv4: [u8; 4],
     /// See `ipv4`.
@@ -90,8 +94,7 @@ pub struct Local {
     pub admission: u8,
 }
 
-/// A node of the fleet, ourselves included.
-#[repr(C)]
+/// A node of the fleet, ourselves included, as user space knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node {
     /// One of [`NodeState`].
@@ -115,7 +118,6 @@ pub enum NodeState {
 }
 
 /// The next hop to a node in one family, kept up to date from netlink.
-#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Path {
     /// Outer source: our own address. IPv4 in the first four bytes.
@@ -145,13 +147,6 @@ pub struct EncapsulationKey {
 }
 
 impl Path {
-    /// How the Ethernet header begins: the next hop's MAC address, then the device's.
-    #[inline(always)]
-    #[must_use]
-    pub const fn macs(&self) -> [u8; 12] {
-        macs(&self.next_hop_mac, &self.source_mac)
-    }
-
     /// Not known.
     pub const UNKNOWN: Self = Self {
         source: [0; 16],
@@ -197,9 +192,7 @@ impl EncapsulationKey {
 }
 
 const _: () = {
-    assert!(size_of::<Local>() == 80 && align_of::<Local>() == 8);
-    assert!(size_of::<Path>() == 52);
-    assert!(size_of::<Node>() == 108);
+    assert!(size_of::<Local>() == 88 && align_of::<Local>() == 8);
     assert!(size_of::<EncapsulationKey>() == 24);
     assert!(size_of::<DecodeConfig>() == 224);
 };
@@ -207,13 +200,13 @@ const _: () = {
 #[cfg(feature = "user")]
 #[allow(unsafe_code)] // reason: `Pod` is an unsafe trait
 mod pod {
-    use super::{DecodeConfig, EncapsulationKey, Local, Node};
+    use super::{DecodeConfig, EncapsulationKey, Local, NodeEntry};
 
     // SAFETY: for all four: repr(C), `Copy`, without padding (the fields' sizes add up to the
     // asserted size), and any bytes of the right length are a value.
     unsafe impl aya::Pod for Local {}
     // SAFETY: as above.
-    unsafe impl aya::Pod for Node {}
+    unsafe impl aya::Pod for NodeEntry {}
     // SAFETY: as above.
     unsafe impl aya::Pod for EncapsulationKey {}
     // SAFETY: as above.

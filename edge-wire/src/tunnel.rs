@@ -26,6 +26,13 @@
 use crate::dissect::{Addresses, Family, IPV4_LEN, IPV6_LEN, UDP_LEN};
 use crate::siphash::{Key, SipHash};
 
+mod outer;
+
+pub use outer::{
+    Ipv4Front, Ipv4Headers, Ipv6Front, Ipv6Headers, Outer, ipv4_ends, ipv4_headers, ipv6_ends,
+    ipv6_headers, write_ipv4, write_ipv6,
+};
+
 /// The version this code speaks.
 pub const VERSION: u8 = 2;
 /// Length of [`Header`].
@@ -90,23 +97,24 @@ impl Header {
     #[inline(always)]
     #[must_use]
     pub fn tail(&self) -> u64 {
-        let [version, flags, key_id, _, node_high, node_low, len_high, len_low] = self.front();
-        u64::from_le_bytes([version, flags, key_id, node_high, node_low, len_high, len_low, 0])
+        let front = self.front();
+        (front & 0xff_ffff) | (front >> 32 << 24)
     }
 
+    /// The first eight bytes as a little-endian word.
     #[inline(always)]
-    fn front(&self) -> [u8; 8] {
-        let [node_high, node_low] = self.source_node.to_be_bytes();
-        let [len_high, len_low] = self.inner_len.to_be_bytes();
-        [VERSION, 0, self.key_id, 0, node_high, node_low, len_high, len_low]
+    fn front(&self) -> u64 {
+        u64::from(VERSION)
+            | (u64::from(self.key_id) << 16)
+            | (u64::from(self.source_node.swap_bytes()) << 32)
+            | (u64::from(self.inner_len.swap_bytes()) << 48)
     }
 
     /// As it stands in a packet.
     #[inline(always)]
     #[must_use]
     pub fn to_bytes(&self) -> [u8; LEN] {
-        let front = u128::from(u64::from_le_bytes(self.front()));
-        (front | (u128::from(self.tag) << 64)).to_le_bytes()
+        (u128::from(self.front()) | (u128::from(self.tag) << 64)).to_le_bytes()
     }
 
     /// Reads it. `None`: another version, a reserved bit is set, or there is less inside than the tag

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use edge_wire::admit::Limit;
 use edge_wire::cid::DecodeConfig;
@@ -10,6 +11,7 @@ use edge_wire::maps::{
     self, EncapsulationKey, Local, MAX_ENCAPSULATION_KEYS, MAX_NODES, Node, NodeState, Path,
 };
 use edge_wire::{anycast, siphash};
+use nix::time::ClockId;
 
 use crate::admission::blocklist::Blocklist;
 use crate::admission::{self, Rules};
@@ -41,6 +43,7 @@ impl Tables {
         let local = Local {
             initials: admission::initials(&config.admission),
             forwards: admission::forwards(&config.admission),
+            tick_ns: tick_ns(),
             hash_key: siphash::key(secrets.worker_hash),
             ipv4: own.and_then(|own| own.ipv4).map_or([0; 4], |address| address.octets()),
             ipv6: own.and_then(|own| own.ipv6).map_or([0; 16], |address| address.octets()),
@@ -69,6 +72,7 @@ impl Tables {
         let local = Local {
             initials: Limit::NONE,
             forwards: Limit::NONE,
+            tick_ns: tick_ns(),
             hash_key: [0; 2],
             ipv4: [0; 4],
             ipv6: [0; 16],
@@ -115,6 +119,17 @@ impl Tables {
             }
         }
     }
+}
+
+/// Nanoseconds from one tick of the kernel's clock to the next: the resolution of the clock that
+/// moves with it.
+///
+/// # Panics
+/// On a kernel without such a clock: one before 2.6.32.
+#[must_use]
+pub fn tick_ns() -> u64 {
+    let tick = ClockId::CLOCK_MONOTONIC_COARSE.res().expect("since Linux 2.6.32");
+    Duration::from(tick).as_nanos() as u64
 }
 
 /// The keys under which encapsulation is believed, by key ID.

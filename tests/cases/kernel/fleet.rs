@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use edge_user::steering::tick_ns;
 use edge_wire::admit::Limit;
 use edge_wire::cid::{Codec, DEFAULT_LEN, ServerId};
 use edge_wire::maps::{DecodeConfig, EncapsulationKey, Local, Node, NodeState, Path};
@@ -89,6 +90,7 @@ pub(super) fn local() -> Local {
     Local {
         initials: Limit::NONE,
         forwards: Limit::NONE,
+        tick_ns: tick_ns(),
         hash_key: [1, 2],
         ipv4: ipv4_of(OURSELVES),
         ipv6: ipv6_of(OURSELVES),

@@ -6,7 +6,7 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError, ReusePortSockArray};
 use edge_wire::admit::Limit;
 use edge_wire::anycast;
-use edge_wire::maps::{self, DecodeConfig, EncapsulationKey, Local, Node};
+use edge_wire::maps::{self, DecodeConfig, EncapsulationKey, Local, Node, NodeEntry};
 
 use super::Kernel;
 
@@ -59,9 +59,9 @@ impl Kernel {
         self.set(maps::DECODE_CONFIGS, config_id, config);
     }
 
-    /// Sets what is known of a node.
+    /// Sets what is known of a node, which has all of its budget then.
     pub fn set_node(&mut self, id: u16, node: Node) {
-        self.set(maps::NODES, u32::from(id), node);
+        self.set(maps::NODES, u32::from(id), NodeEntry::new(&node));
     }
 
     /// Sets an encapsulation key.
@@ -86,7 +86,10 @@ impl Kernel {
             initials.remove(&network).expect("it is there");
         }
         for node in nodes {
-            self.set(maps::FORWARDS, u32::from(node), 0_u64);
+            let index = u32::from(node);
+            let entry: NodeEntry =
+                self.map::<Array<_, _>>(maps::NODES).get(&index, 0).expect("in bounds");
+            self.set(maps::NODES, index, NodeEntry { spent_ns: 0, ..entry });
         }
     }
 
@@ -117,7 +120,7 @@ impl Kernel {
             // An empty slot is not found.
             let _ = self.workers().clear_index(&worker);
         }
-        self.refill_budgets(0..maps::MAX_NODES as u16);
+        self.refill_budgets([]);
     }
 
     fn blocklist(&mut self) -> LpmTrie<&mut MapData, [u8; 16], u8> {
@@ -153,6 +156,7 @@ const NO_LOCAL: Local = Local {
     hash_key: [0; 2],
     initials: Limit::NONE,
     forwards: Limit::NONE,
+    tick_ns: 0,
     ipv4: [0; 4],
     ipv6: [0; 16],
     node: 0,

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use edge_user::steering::tick_ns;
 use edge_wire::admit::{AMPLIFIER_PORTS, INITIALS, Limit, SMALL_INITIALS};
 use edge_wire::cid::{DEFAULT_LEN, MAX_LEN};
 use edge_wire::maps::{self, DecodeConfig, EncapsulationKey, Local, Node, NodeState};
@@ -64,6 +65,7 @@ fn local() -> Local {
         // Far above what one core can do: they are counted, and refuse nothing.
         initials: Limit::per_second(1_000_000_000, 1_000_000_000),
         forwards: Limit::per_second(1_000_000_000, 1_000_000_000),
+        tick_ns: tick_ns(),
         ipv4: ipv4_of(OURSELVES),
         ipv6: ipv6_of(OURSELVES),
         node: OURSELVES,
