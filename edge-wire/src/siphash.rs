@@ -1,6 +1,6 @@
 //! SipHash-1-3: the tag of the encapsulation, and the keyed hash that spreads new connections over
 //! the workers. The family is Aumasson and Bernstein's (2012); with one round a word and three at
-//! the end it is what hash tables use. Why that is enough for a tag: `docs/decisions/0012`.
+//! the end it is what hash tables use. Why that is enough for a tag: `docs/decisions/0013`.
 
 /// A 128-bit key as its two little-endian words.
 pub type Key = [u64; 2];
