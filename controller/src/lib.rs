@@ -6,9 +6,11 @@
 //! | [`limits`] | every bound, with its why |
 //! | [`store`] | where records are kept: the trait, the file, the seal |
 //! | [`records`] | what is remembered, and what of it nodes get |
+//! | [`identity`] | the certificates by which nodes and controller know each other |
 //! | [`ledger`] | the state in memory, and the changes of it |
 
 pub mod config;
+pub mod identity;
 pub mod ledger;
 pub mod limits;
 pub mod records;

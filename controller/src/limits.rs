@@ -56,3 +56,15 @@ pub const DEFAULT_CONNECTION_ID_ROTATION: Duration = Duration::from_secs(7 * 24 
 pub const DEFAULT_ENCAPSULATION_ROTATION: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long nodes use a connection ID, where the file names nothing else: their own default.
 pub const DEFAULT_CONNECTION_ID_LIFETIME: Duration = Duration::from_secs(4 * 3600);
+
+// Identities.
+
+/// Of the controller's own authority: it is made once, and nodes are invited anew for another.
+pub const AUTHORITY_LIFETIME: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
+/// Of a node's certificate: short, so that what is stolen is soon worth nothing; long enough for a
+/// night without the controller.
+pub const IDENTITY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// Of the controller's certificate, which each start makes anew.
+pub const SERVER_LIFETIME: Duration = Duration::from_secs(2 * 365 * 24 * 3600);
+/// How far a node's clock may be behind.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(3600);

@@ -5,10 +5,12 @@
 //! | [`message`] | the messages and services, made of `proto/` |
 //! | [`position`] | which of two states is the later |
 //! | [`key`] | the names of items |
+//! | [`invitation`] | the one string that makes a host a node |
 //! | [`secrets`] | the secrets that all nodes of a fleet share, and how they change without a connection lost |
 //!
 //! The controller and the edge share nothing else, and neither knows the other.
 
+pub mod invitation;
 pub mod key;
 pub mod message;
 pub mod position;
