@@ -1,0 +1,266 @@
+//! Which nodes live, and what each of them has.
+//!
+//! A node is live while its lease is valid and it has said what it has. Losing the lease takes it
+//! out of every count and changes nothing else: it goes on serving.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::ledger::{Change, Ledger, Stored};
+use crate::records::{Kind, Node, NodeStanding};
+
+/// Whether a node has an item as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// It applied it.
+    Yes,
+    /// It did not say so yet.
+    NotYet,
+    /// It said that it cannot, and why.
+    Refused(String),
+}
+
+/// One of the streams of a node: a later one takes the place of an earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamId(u64);
+
+/// What is known of a node with a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Following {
+    /// The version of its program, as it says.
+    pub version: String,
+    /// Everything up to this serial is applied, once it has said so.
+    pub serial: Option<u64>,
+    /// What it could not take, by key: since when, and why.
+    pub refused: BTreeMap<String, (u64, String)>,
+    stream: StreamId,
+    lease_ends: Instant,
+}
+
+impl Following {
+    fn is_live(&self, now: Instant) -> bool {
+        self.lease_ends > now && self.serial.is_some()
+    }
+
+    fn holds(&self, key: &str, serial: u64) -> Holds {
+        match self.refused.get(key) {
+            Some((since, reason)) if *since >= serial => Holds::Refused(reason.clone()),
+            _ if self.serial.is_some_and(|applied| applied >= serial) => Holds::Yes,
+            _ => Holds::NotYet,
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    following: BTreeMap<u16, Following>,
+    streams: u64,
+}
+
+/// The nodes that follow, for everybody who asks.
+pub struct Nodes {
+    ledger: Arc<Ledger>,
+    lease: Duration,
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+}
+
+impl Nodes {
+    /// Nobody yet. A node without a report for `lease` is not live.
+    #[must_use]
+    pub fn new(ledger: Arc<Ledger>, lease: Duration) -> Self {
+        Self { ledger, lease, state: Mutex::default(), changed: watch::Sender::new(0) }
+    }
+
+    /// A node begins a stream; an earlier one of it counts no more.
+    pub fn begin(&self, node: u16, version: String, now: Instant) -> StreamId {
+        let stream = {
+            let mut state = self.state();
+            state.streams += 1;
+            let stream = StreamId(state.streams);
+            let refused = BTreeMap::new();
+            let lease_ends = now + self.lease;
+            let following = Following { version, serial: None, refused, stream, lease_ends };
+            state.following.insert(node, following);
+            stream
+        };
+        self.tell();
+        stream
+    }
+
+    /// A report of any kind. `false`: the node has a later stream, and this one is to end.
+    pub fn report(&self, node: u16, stream: StreamId, now: Instant) -> bool {
+        let mut state = self.state();
+        let Some(following) = state.of(node, stream) else { return false };
+        let was_live = following.is_live(now);
+        following.lease_ends = now + self.lease;
+        let is_live = following.is_live(now);
+        drop(state);
+        if was_live != is_live {
+            self.tell();
+        }
+        true
+    }
+
+    /// The node applied everything up to `serial`: of what it was `sent`, all but `refused`.
+    pub fn applied(
+        &self,
+        node: u16,
+        stream: StreamId,
+        serial: u64,
+        sent: &[String],
+        refused: Vec<(String, String)>,
+    ) {
+        {
+            let mut state = self.state();
+            let Some(following) = state.of(node, stream) else { return };
+            following.serial = Some(serial);
+            for key in sent {
+                following.refused.remove(key);
+            }
+            for (key, reason) in refused {
+                following.refused.insert(key, (serial, reason));
+            }
+        }
+        self.tell();
+    }
+
+    /// The stream is over.
+    pub fn end(&self, node: u16, stream: StreamId) {
+        {
+            let mut state = self.state();
+            if state.of(node, stream).is_some() {
+                state.following.remove(&node);
+            }
+        }
+        self.tell();
+    }
+
+    /// Nodes whose lease is valid and that said what they have.
+    #[must_use]
+    pub fn live(&self) -> Vec<u16> {
+        let now = Instant::now();
+        let state = self.state();
+        let live = state.following.iter().filter(|(_, following)| following.is_live(now));
+        live.map(|(node, _)| *node).collect()
+    }
+
+    /// Of every live node that this item is for: whether it holds it as of `serial`.
+    #[must_use]
+    pub fn holds(&self, key: &str, serial: u64) -> Vec<(u16, Holds)> {
+        let now = Instant::now();
+        let live: Vec<_> = {
+            let state = self.state();
+            let live = state.following.iter().filter(|(_, following)| following.is_live(now));
+            live.map(|(node, following)| (*node, following.holds(key, serial))).collect()
+        };
+        let is_for = |node: u16| {
+            let record = self.ledger.get::<Node>(&node.to_string());
+            record.is_some_and(|record| self.ledger.book(|book| book.is_for(key, &record.value)))
+        };
+        live.into_iter().filter(|(node, _)| is_for(*node)).collect()
+    }
+
+    /// The earliest serial that a live node has: everything up to it is everywhere.
+    #[must_use]
+    pub fn everywhere(&self) -> Option<u64> {
+        let now = Instant::now();
+        let state = self.state();
+        let live = state.following.values().filter(|following| following.is_live(now));
+        live.filter_map(|following| following.serial).min()
+    }
+
+    /// What is known of each node that has a stream, and whether it is live.
+    #[must_use]
+    pub fn following(&self) -> BTreeMap<u16, (Following, bool)> {
+        let now = Instant::now();
+        let state = self.state();
+        let with_life = |(node, following): (&u16, &Following)| {
+            (*node, (following.clone(), following.is_live(now)))
+        };
+        state.following.iter().map(with_life).collect()
+    }
+
+    /// Sees each change: something applied or refused, a stream begun or ended, a lease lost.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Tells when leases end, for as long as the runtime runs.
+    pub async fn watch_leases(&self) -> std::convert::Infallible {
+        let mut ticks = tokio::time::interval(self.lease / 4);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut live = self.live();
+        loop {
+            ticks.tick().await;
+            let now = self.live();
+            for node in live.iter().filter(|node| !now.contains(node)) {
+                tracing::warn!(node, "the node is not live any more: it is not waited for");
+            }
+            if live != now {
+                live = now;
+                self.tell();
+            }
+        }
+    }
+
+    /// Lets nodes that have joined take traffic, once every live node knows them: before, packets
+    /// of their connections would not be forwarded to them.
+    pub async fn let_in(&self) -> std::convert::Infallible {
+        let (mut changed, mut moved) = (self.changed(), self.ledger.moved());
+        loop {
+            for joining in self.ready_to_serve() {
+                let node = Node { standing: NodeStanding::Serving, ..joining.value.clone() };
+                let change = Change::new().if_unchanged(&joining).put(node);
+                match self.ledger.commit(change).await {
+                    Ok(_) => tracing::info!(
+                        node = joining.value.id,
+                        name = joining.value.name,
+                        "every live node knows the node: it takes traffic"
+                    ),
+                    Err(error) => {
+                        tracing::warn!(node = joining.value.id, %error, "the node is not let in yet")
+                    }
+                }
+            }
+            tokio::select! {
+                _ = changed.changed() => {}
+                _ = moved.changed() => {}
+            }
+        }
+    }
+
+    /// Nodes that have joined, live, and known to all that live.
+    fn ready_to_serve(&self) -> Vec<Stored<Node>> {
+        let mut joining = self.ledger.all::<Node>();
+        joining.retain(|node| {
+            let holds = || self.holds(&node.value.key(), node.revision);
+            node.value.standing == NodeStanding::Joining
+                && self.live().contains(&node.value.id)
+                && holds().iter().all(|(_, holds)| *holds == Holds::Yes)
+        });
+        joining
+    }
+
+    fn tell(&self) {
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing is done under the lock that could leave half of a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn of(&mut self, node: u16, stream: StreamId) -> Option<&mut Following> {
+        self.following.get_mut(&node).filter(|following| following.stream == stream)
+    }
+}
+
+#[cfg(test)]
+mod tests;

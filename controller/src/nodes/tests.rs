@@ -1,0 +1,93 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::records::Challenge;
+use crate::store::{Embedded, KeyFile, Sealed};
+
+const LEASE: Duration = Duration::from_secs(10);
+
+async fn ledger() -> (tempfile::TempDir, Arc<Ledger>) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = Embedded::create(&directory.path().join("store")).expect("a store");
+    let key = KeyFile::create(&directory.path().join("key")).expect("a key");
+    let ledger = Ledger::open(Arc::new(Sealed::new(store, key))).await.expect("opened");
+    (directory, Arc::new(ledger))
+}
+
+fn node(id: u16) -> Node {
+    Node {
+        id,
+        name: format!("n{id}"),
+        site: "s".into(),
+        ipv4: None,
+        ipv6: None,
+        serves: Vec::new(),
+        standing: NodeStanding::Joining,
+        identities: Vec::new(),
+    }
+}
+
+fn challenge() -> Challenge {
+    Challenge::Http01 { token: "t".into(), key_authorization: "t.k".into() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_is_live_while_it_reports_and_said_what_it_has() {
+    let (_directory, ledger) = ledger().await;
+    let nodes = Nodes::new(ledger, LEASE);
+    let stream = nodes.begin(1, "v".into(), Instant::now());
+    assert!(nodes.live().is_empty(), "it has not said anything yet");
+    nodes.applied(1, stream, 5, &[], Vec::new());
+    assert_eq!(nodes.live(), [1]);
+    tokio::time::advance(LEASE - Duration::from_secs(1)).await;
+    assert!(nodes.report(1, stream, Instant::now()));
+    tokio::time::advance(LEASE - Duration::from_secs(1)).await;
+    assert_eq!(nodes.live(), [1]);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert!(nodes.live().is_empty());
+    let later = nodes.begin(1, "v".into(), Instant::now());
+    assert!(!nodes.report(1, stream, Instant::now()), "the earlier stream is to end");
+    nodes.end(1, stream);
+    assert!(nodes.report(1, later, Instant::now()), "the end of the earlier one ends no other");
+}
+
+#[tokio::test]
+async fn what_a_node_refused_it_does_not_hold_until_it_takes_it() {
+    let (_directory, ledger) = ledger().await;
+    ledger.commit(Change::new().put(node(1)).put(challenge())).await.expect("kept");
+    let nodes = Nodes::new(Arc::clone(&ledger), LEASE);
+    let (key, other) = (challenge().key(), node(1).key());
+    let stream = nodes.begin(1, "v".into(), Instant::now());
+    assert!(nodes.holds(&key, 1).is_empty(), "not live yet");
+    let refused = vec![(key.clone(), "no".to_owned())];
+    nodes.applied(1, stream, 1, &[key.clone(), other.clone()], refused);
+    assert_eq!(nodes.holds(&key, 1), [(1, Holds::Refused("no".into()))]);
+    assert_eq!(nodes.holds(&other, 1), [(1, Holds::Yes)]);
+    assert_eq!(nodes.holds(&key, 2), [(1, Holds::NotYet)], "it was not asked about that one");
+    nodes.applied(1, stream, 2, std::slice::from_ref(&other), Vec::new());
+    assert_eq!(nodes.holds(&key, 1), [(1, Holds::Refused("no".into()))], "not sent again");
+    nodes.applied(1, stream, 3, std::slice::from_ref(&key), Vec::new());
+    assert_eq!(nodes.holds(&key, 3), [(1, Holds::Yes)]);
+}
+
+#[tokio::test]
+async fn a_node_takes_traffic_once_every_live_node_knows_it() {
+    let (_directory, ledger) = ledger().await;
+    let nodes = Arc::new(Nodes::new(Arc::clone(&ledger), LEASE));
+    let letting_in = Arc::clone(&nodes);
+    let task = tokio::spawn(async move { letting_in.let_in().await });
+    let mut moved = ledger.moved();
+    ledger.commit(Change::new().put(node(1)).put(node(2))).await.expect("kept");
+    let standing = |id: &str| ledger.get::<Node>(id).expect("it is there").value.standing;
+    let first = nodes.begin(1, "v".into(), Instant::now());
+    nodes.applied(1, first, 0, &[], Vec::new());
+    let second = nodes.begin(2, "v".into(), Instant::now());
+    nodes.applied(2, second, 1, &[], Vec::new());
+    tokio::task::yield_now().await;
+    assert_eq!(standing("2"), NodeStanding::Joining, "node 1 is live and does not know it");
+    nodes.applied(1, first, 1, &[], Vec::new());
+    while [standing("1"), standing("2")] != [NodeStanding::Serving; 2] {
+        moved.changed().await.expect("the ledger lives");
+    }
+    task.abort();
+}
