@@ -6,11 +6,13 @@
 //! | [`options`] | where it runs, and how it behaves |
 //! | [`unruly`] | stands in front of it and does what pebble never does: errors, silence, ARI |
 //! | [`endpoint`] | what of ACME a path of pebble's is |
+//! | [`account`] | signed requests, for tests of the authority itself |
 //! | [`message`] | one HTTP/1 message, read and written |
 //! | [`tls`] | TLS of those who ask it, and of those who stand in front of it |
 //! | [`dns`] | a question to a DNS server, and the addresses in its answer |
 //! | [`place`] | on the loopback, or in a network namespace |
 
+pub mod account;
 pub mod dns;
 pub mod endpoint;
 mod message;
@@ -152,7 +154,7 @@ impl Pebble {
     /// Where the DNS server refuses.
     pub fn point(&self, name: &str, address: Ipv4Addr) -> Result<()> {
         let body = json!({ "host": name, "addresses": [address] });
-        let request = Request::post("/add-a", body.to_string());
+        let request = Request::post("/add-a", "application/json", body.to_string());
         let answer = self.options.place.run(|| message::ask(self.dns_management(), &request))?;
         ensure!(answer.status == 200, "add-a: {}", answer.status);
         Ok(())

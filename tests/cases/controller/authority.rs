@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
+use tests::pebble::account::Account;
 use tests::pebble::{Deed, Endpoint, Pebble, PebbleOptions, Response, Unruly, dns};
 
 /// A busy machine takes a while to start a thread.
@@ -86,6 +87,27 @@ fn an_unruly_authority_passes_on_what_it_was_not_told_to_spoil() {
     assert!(serde_json::from_slice::<Value>(&get(Endpoint::Directory).body).is_err());
     unruly.behave();
     assert_eq!(get(Endpoint::NewNonce).header("retry-after"), None);
+}
+
+/// RFC 8555 section 6.4: the server refuses a request that is signed for another URL.
+#[test]
+fn signed_requests_pass_an_unruly_authority_unchanged() {
+    let refused_names = vec!["refused.test".to_owned()];
+    let pebble = start(PebbleOptions { refused_names, ..PebbleOptions::default() });
+    let unruly = Unruly::before(&pebble).expect("it listens");
+    let send = |method: &str, path: &str, body| unruly.send(method, path, body);
+    let account = Account::register(&unruly.directory_url(), &send).expect("registered");
+    let order = account.order("www.landfast.test").expect("ordered");
+    let url = unruly.directory_url();
+    let server = url.strip_suffix("dir").expect("a directory");
+    for url in [&order["finalize"], &order["authorizations"][0]] {
+        assert!(url.as_str().is_some_and(|url| url.starts_with(server)), "{url}");
+    }
+    account.order("www.refused.test").expect_err("it must not be issued");
+    assert_eq!(unruly.requests(Endpoint::NewOrder), 2);
+
+    let elsewhere = Account::register(&pebble.directory_url(), &send);
+    elsewhere.err().expect("signed for another URL than it was sent to");
 }
 
 #[test]

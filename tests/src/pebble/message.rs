@@ -40,8 +40,9 @@ impl Request {
         Self { method, path: path.to_owned(), headers: Vec::new(), body: Vec::new() }
     }
 
-    pub(super) fn post(path: &str, body: String) -> Self {
-        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    /// `media_type` is that of `body`.
+    pub(super) fn post(path: &str, media_type: &str, body: String) -> Self {
+        let headers = vec![("content-type".to_owned(), media_type.to_owned())];
         Self { method: "POST".to_owned(), headers, body: body.into(), ..Self::get(path) }
     }
 

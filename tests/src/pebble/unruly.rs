@@ -117,6 +117,18 @@ impl Unruly {
         tls::ask(&self.shared.client, self.address, &Request::get(endpoint.path()))
     }
 
+    /// Sends what an [`super::account::Account`] asks: method, path, signed body.
+    ///
+    /// # Errors
+    /// Where there is no answer.
+    pub fn send(&self, method: &str, path: &str, body: Option<String>) -> Result<Response> {
+        let request = match body {
+            Some(body) => Request::post(path, "application/jose+json", body),
+            None => Request { method: method.to_owned(), ..Request::get(path) },
+        };
+        tls::ask(&self.shared.client, self.address, &request)
+    }
+
     /// What a client of its API trusts, PEM: the same as with pebble.
     #[must_use]
     pub fn trust(&self) -> &Path {
