@@ -24,14 +24,23 @@ fn metrics(text: &str) -> BTreeSet<&str> {
     names.collect()
 }
 
-#[test]
-fn prometheus_takes_the_rules() {
+fn promtool(verb: &str, file: &str) {
     let mut promtool = Command::new(programs::promtool());
-    let output = promtool.args(["check", "rules"]).arg(programs::file(ALERTS)).output();
+    let output = promtool.args([verb, "rules"]).arg(programs::file(file)).output();
     let output = output.expect("promtool runs: `cargo xtask test` unpacks it");
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     assert!(output.status.success() && said.contains("SUCCESS"), "{said}");
+}
+
+#[test]
+fn prometheus_takes_the_rules() {
+    promtool("check", ALERTS);
+}
+
+#[test]
+fn an_edge_in_trouble_alarms_and_one_that_works_does_not() {
+    promtool("test", "tests/rules/edge.yml");
 }
 
 #[test]
