@@ -4,9 +4,9 @@ use toml::Spanned;
 
 use super::{Check, Checked};
 use crate::config::file::{self, Text};
-use crate::config::problem::Problem;
 use crate::config::{TlsConfig, TlsFiles, UnknownNames};
 use crate::limits;
+use settings::Problem;
 
 impl Check {
     pub(super) fn tls(&mut self, tls: &Spanned<file::Tls>) -> Checked<TlsConfig> {
