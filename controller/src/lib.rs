@@ -6,6 +6,7 @@
 //! | [`limits`] | every bound, with its why |
 //! | [`store`] | where records are kept: the trait, the file, the seal |
 //! | [`nodes`] | which nodes live, and what each of them has |
+//! | [`publish`] | the listener of nodes: enrolment, and bundles by a cursor |
 //! | [`records`] | what is remembered, and what of it nodes get |
 //! | [`identity`] | the certificates by which nodes and controller know each other |
 //! | [`ledger`] | the state in memory, and the changes of it |
@@ -15,5 +16,6 @@ pub mod identity;
 pub mod ledger;
 pub mod limits;
 pub mod nodes;
+pub mod publish;
 pub mod records;
 pub mod store;

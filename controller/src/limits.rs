@@ -68,3 +68,32 @@ pub const IDENTITY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 pub const SERVER_LIFETIME: Duration = Duration::from_secs(2 * 365 * 24 * 3600);
 /// How far a node's clock may be behind.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(3600);
+
+// The listener of nodes.
+
+/// Connections at once: a fleet of 4,096 nodes, each with an old and a new one.
+pub const MAX_CONNECTIONS: usize = 8_192;
+/// TLS handshakes at once: who connects and says nothing holds one until [`HANDSHAKE_WITHIN`].
+pub const MAX_HANDSHAKES: usize = 256;
+/// Connections whose handshake is done and that nobody serves yet.
+pub const MAX_ACCEPTED: usize = 64;
+/// A TLS handshake takes three round trips; more is a stranger's.
+pub const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+/// After an error of `accept`, most likely too many open files.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Streams of one connection: a node has one that follows, and renews by another.
+pub const MAX_STREAMS: u32 = 4;
+/// Bytes of a request's header fields.
+pub const MAX_HEADER_BYTES: u32 = 16 << 10;
+/// Bytes of an enrolment: a token and a certificate request.
+pub const MAX_ENROLMENT_BYTES: usize = 64 << 10;
+/// A connection that answers no PING for this long is gone.
+pub const HTTP2_KEEPALIVE: Duration = Duration::from_secs(20);
+/// From a stream's begin to its Hello.
+pub const HELLO_WITHIN: Duration = Duration::from_secs(5);
+/// A node gets everything again after this, in case something went wrong unseen.
+pub const RESYNC: Duration = Duration::from_secs(3600);
+/// Between the resyncs of two nodes.
+pub const RESYNC_SPREAD: Duration = Duration::from_secs(30);
+/// Bytes of a node's reason that are kept and logged.
+pub const MAX_REASON_BYTES: usize = 512;

@@ -1,0 +1,142 @@
+//! The listener that nodes connect to: enrolment for who has an invitation, bundles for who has an
+//! identity.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`listener`] | TCP and TLS, and who is at the other end |
+//! | `enrolment` | from an invitation to a node |
+//! | `session` | one node's stream: what it lacks, and what it says it has |
+
+mod enrolment;
+pub mod listener;
+mod session;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use fleet_wire::message::enrolment_server::EnrolmentServer;
+use fleet_wire::message::fleet_server::{Fleet, FleetServer};
+use fleet_wire::message::{Identity, Order, RenewIdentityRequest, Report};
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::config::NodeTimes;
+use crate::identity::{Authority, IdentityError, Peer};
+use crate::ledger::{Change, Ledger, Stored};
+use crate::limits;
+use crate::nodes::Nodes;
+use crate::records::Node;
+use listener::Caller;
+use session::Session;
+
+/// What the listener's services work with.
+#[derive(Clone)]
+pub struct Publisher {
+    /// The state.
+    pub ledger: Arc<Ledger>,
+    /// Who lives and has what.
+    pub nodes: Arc<Nodes>,
+    /// Who signs identities.
+    pub authority: Arc<Authority>,
+    /// What nodes are told about reports and leases.
+    pub times: NodeTimes,
+}
+
+/// Serves nodes on `listener`, under these names and addresses, for as long as the runtime runs.
+///
+/// # Errors
+/// Where TLS cannot be set up.
+pub async fn serve(
+    publisher: Publisher,
+    names: &[String],
+    listener: TcpListener,
+) -> Result<Infallible, IdentityError> {
+    let tls = publisher.authority.server_config(names, OffsetDateTime::now_utc())?;
+    let connections = listener::accept(listener, Arc::new(tls));
+    let fleet = FleetServer::new(publisher.clone())
+        .max_decoding_message_size(fleet_wire::MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(fleet_wire::MAX_MESSAGE_BYTES);
+    let enrolment =
+        EnrolmentServer::new(publisher).max_decoding_message_size(limits::MAX_ENROLMENT_BYTES);
+    let served = tonic::transport::Server::builder()
+        .max_concurrent_streams(limits::MAX_STREAMS)
+        .http2_keepalive_interval(Some(limits::HTTP2_KEEPALIVE))
+        .http2_keepalive_timeout(Some(limits::HTTP2_KEEPALIVE))
+        .http2_max_header_list_size(limits::MAX_HEADER_BYTES)
+        .add_service(fleet)
+        .add_service(enrolment)
+        .serve_with_incoming(connections)
+        .await;
+    // It ends when the stream of connections does, which has no end.
+    Err(IdentityError::Authority(match served {
+        Ok(()) => "the listener ended by itself".into(),
+        Err(error) => error.to_string(),
+    }))
+}
+
+impl Publisher {
+    /// The node at the other end: who has shown a certificate of ours, and whose record knows it.
+    fn node<T>(&self, request: &Request<T>) -> Result<(Stored<Node>, Peer), Status> {
+        let caller = request.extensions().get::<Caller>();
+        let peer = caller.and_then(|caller| caller.peer.clone());
+        let peer = peer.ok_or_else(|| Status::unauthenticated("no certificate: enrol first"))?;
+        let node = self.known(&peer).ok_or_else(removed)?;
+        Ok((node, peer))
+    }
+
+    /// The record of a peer, while it knows the peer's key.
+    fn known(&self, peer: &Peer) -> Option<Stored<Node>> {
+        let node = self.ledger.get::<Node>(&peer.node.to_string())?;
+        peer.is(&node.value).then_some(node)
+    }
+}
+
+fn removed() -> Status {
+    Status::unauthenticated(
+        "this identity is not known (any more): the node was removed, or enrolled anew. `landfast-controller nodes invite` and `landfast-edge enrol` make another",
+    )
+}
+
+#[tonic::async_trait]
+impl Fleet for Publisher {
+    type FollowStream = ReceiverStream<Result<Order, Status>>;
+
+    async fn follow(
+        &self,
+        request: Request<Streaming<Report>>,
+    ) -> Result<Response<Self::FollowStream>, Status> {
+        let (node, peer) = self.node(&request)?;
+        // One: what a node lacks is found when it takes it, and never waits in a queue.
+        let (orders, stream) = mpsc::channel(1);
+        let session = Session::new(self.clone(), node.value, peer, request.into_inner());
+        tokio::spawn(session.run(orders));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn renew_identity(
+        &self,
+        request: Request<RenewIdentityRequest>,
+    ) -> Result<Response<Identity>, Status> {
+        let (node, _) = self.node(&request)?;
+        let csr = &request.get_ref().request;
+        let made = self.authority.identify(node.value.id, csr, OffsetDateTime::now_utc());
+        let made = made.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let renewed = node.value.clone().with_identity(made.key_sha256.clone());
+        let change = Change::new().if_unchanged(&node).put(renewed);
+        let kept = self.ledger.commit(change).await;
+        kept.map_err(|error| Status::aborted(format!("not renewed, try again: {error}")))?;
+        tracing::info!(node = node.value.id, name = node.value.name, "its identity is renewed");
+        Ok(Response::new(self.identity(node.value.id, made)))
+    }
+}
+
+impl Publisher {
+    fn identity(&self, node: u16, made: crate::identity::Identity) -> Identity {
+        let chain = made.chain.iter().map(|der| bytes::Bytes::copy_from_slice(der)).collect();
+        let authority = bytes::Bytes::copy_from_slice(self.authority.certificate());
+        Identity { node: node.into(), chain, authority }
+    }
+}

@@ -1,0 +1,244 @@
+//! One node's stream.
+//!
+//! What the node lacks is a cursor into the book. A part is taken out of it when the stream has
+//! room for one, so a slow node costs its cursor, and gets the latest state when it does read.
+
+use std::collections::BTreeMap;
+
+use fleet_wire::message::{
+    Applied, Bundle, Hello, Item, Order, Position, Report, Welcome, order, report,
+};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+use tonic::{Status, Streaming};
+
+use super::{Publisher, removed};
+use crate::identity::Peer;
+use crate::ledger::book::Cursor;
+use crate::limits;
+use crate::nodes::StreamId;
+use crate::records::Node;
+
+/// A stream from its first report to its end.
+pub(super) struct Session {
+    publisher: Publisher,
+    node: Node,
+    peer: Peer,
+    reports: Streaming<Report>,
+}
+
+/// What the node was sent.
+struct Sent {
+    cursor: Cursor,
+    /// Whether all that there was is sent.
+    complete: bool,
+    /// Keys that were sent and not acknowledged yet, each with the serial that acknowledges it.
+    keys: BTreeMap<String, u64>,
+}
+
+impl Session {
+    pub(super) fn new(
+        publisher: Publisher,
+        node: Node,
+        peer: Peer,
+        reports: Streaming<Report>,
+    ) -> Self {
+        Self { publisher, node, peer, reports }
+    }
+
+    pub(super) async fn run(mut self, orders: mpsc::Sender<Result<Order, Status>>) {
+        let hello = match self.hello().await {
+            Ok(hello) => hello,
+            Err(status) => return refuse(&orders, status).await,
+        };
+        let (node, name) = (self.node.id, self.node.name.clone());
+        let nodes = std::sync::Arc::clone(&self.publisher.nodes);
+        tracing::info!(node, name, version = hello.version, "the node follows");
+        let stream = nodes.begin(node, hello.version.clone(), Instant::now());
+        let ended = self.follow(&hello, stream, &orders).await;
+        nodes.end(node, stream);
+        match ended {
+            Ok(why) => tracing::info!(node, name, why, "the node follows no more"),
+            Err(status) => {
+                tracing::warn!(node, name, why = status.message(), "the node is cut off");
+                refuse(&orders, status).await;
+            }
+        }
+    }
+
+    /// The first report, in time, of a protocol that we speak.
+    async fn hello(&mut self) -> Result<Hello, Status> {
+        let first = timeout(limits::HELLO_WITHIN, self.reports.message()).await;
+        let first = first.map_err(|_| Status::deadline_exceeded("no Hello"))??;
+        let Some(Report { kind: Some(report::Kind::Hello(hello)) }) = first else {
+            return Err(Status::invalid_argument("the first report is not Hello"));
+        };
+        let ours = fleet_wire::PROTOCOL;
+        let theirs = hello.protocol;
+        if theirs + 1 < ours {
+            return Err(Status::failed_precondition(format!(
+                "the node speaks protocol {theirs} and this controller {ours}: update landfast-edge on the node"
+            )));
+        }
+        if theirs > ours + 1 {
+            return Err(Status::failed_precondition(format!(
+                "the node speaks protocol {theirs} and this controller {ours}: update landfast-controller"
+            )));
+        }
+        Ok(hello)
+    }
+
+    async fn follow(
+        &mut self,
+        hello: &Hello,
+        stream: StreamId,
+        orders: &mpsc::Sender<Result<Order, Status>>,
+    ) -> Result<&'static str, Status> {
+        if orders.send(Ok(self.welcome())).await.is_err() {
+            return Ok("it hung up");
+        }
+        let mut moved = self.publisher.ledger.moved();
+        let mut sent = self.begin(hello.position);
+        let lease = self.publisher.times.lease;
+        let mut heard = Instant::now();
+        let mut whole_again = Instant::now() + self.resync_after();
+        loop {
+            tokio::select! {
+                report = self.reports.message() => {
+                    let Some(Report { kind }) = report? else { return Ok("it hung up") };
+                    heard = Instant::now();
+                    if !self.take(kind, stream, &mut sent)? {
+                        return Ok("it follows by a later stream");
+                    }
+                }
+                room = orders.reserve(), if !sent.complete => {
+                    let Ok(room) = room else { return Ok("it hung up") };
+                    room.send(Ok(self.next(&mut sent)));
+                }
+                _ = moved.changed() => {
+                    let node = self.publisher.known(&self.peer).ok_or_else(removed)?.value;
+                    if node.serves != self.node.serves {
+                        // Other certificates are for it now: it gets everything again.
+                        sent.cursor = self.cursor(None);
+                    }
+                    self.node = node;
+                    sent.complete = false;
+                }
+                () = sleep_until(whole_again), if sent.complete => {
+                    sent.cursor = self.cursor(None);
+                    sent.complete = false;
+                    whole_again = Instant::now() + self.resync_after();
+                }
+                () = sleep_until(heard + lease) => return Ok("its lease is over"),
+            }
+        }
+    }
+
+    fn welcome(&self) -> Order {
+        let milliseconds = |time: std::time::Duration| u32::try_from(time.as_millis());
+        let times = self.publisher.times;
+        let kind = order::Kind::Welcome(Welcome {
+            protocol: fleet_wire::PROTOCOL,
+            keepalive_milliseconds: milliseconds(times.keepalive).unwrap_or(u32::MAX),
+            lease_milliseconds: milliseconds(times.lease).unwrap_or(u32::MAX),
+        });
+        Order { kind: Some(kind) }
+    }
+
+    /// From where the node stands, if that is in the history of this store.
+    fn begin(&self, position: Option<Position>) -> Sent {
+        let epoch = self.publisher.ledger.position().epoch;
+        let has = position.filter(|position| position.epoch == epoch);
+        let cursor = self.cursor(has.map(|position| position.serial));
+        Sent { cursor, complete: false, keys: BTreeMap::new() }
+    }
+
+    fn cursor(&self, has: Option<u64>) -> Cursor {
+        let ledger = &self.publisher.ledger;
+        let now = ledger.position().serial;
+        ledger.book(|book| book.cursor(has, now))
+    }
+
+    /// So that whatever went wrong unseen is right again some time; not all nodes at one time.
+    fn resync_after(&self) -> std::time::Duration {
+        limits::RESYNC + limits::RESYNC_SPREAD * u32::from(self.node.id % 64)
+    }
+
+    fn next(&self, sent: &mut Sent) -> Order {
+        let ledger = &self.publisher.ledger;
+        // Before the book: what is in it is at least as late, and sent again at worst.
+        let position = ledger.position();
+        let part =
+            ledger.book(|book| book.part(&sent.cursor, &self.node, fleet_wire::MAX_BUNDLE_BYTES));
+        let whole = sent.cursor.is_whole();
+        let items: Vec<Item> = part.items.iter().map(|item| Item::clone(item)).collect();
+        let keys = items.iter().map(|item| &item.key).chain(&part.removed);
+        sent.keys.extend(keys.map(|key| (key.clone(), position.serial)));
+        sent.complete = part.last;
+        sent.cursor = if part.last { Cursor::from_serial(position.serial) } else { part.cursor };
+        let bundle = Bundle {
+            position: Some(position),
+            whole,
+            last: part.last,
+            items,
+            removed: part.removed,
+        };
+        Order { kind: Some(order::Kind::Bundle(bundle)) }
+    }
+
+    /// `false`: the node has a later stream.
+    fn take(
+        &self,
+        kind: Option<report::Kind>,
+        stream: StreamId,
+        sent: &mut Sent,
+    ) -> Result<bool, Status> {
+        let nodes = &self.publisher.nodes;
+        let node = self.node.id;
+        match kind {
+            Some(report::Kind::Applied(Applied { position, refused, .. })) => {
+                let now = self.publisher.ledger.position();
+                let position = position.ok_or_else(|| Status::invalid_argument("no position"))?;
+                if position > now {
+                    return Err(Status::invalid_argument("it applied what was never sent"));
+                }
+                if refused.len() > fleet_wire::MAX_ITEMS {
+                    return Err(Status::invalid_argument("it refused more than there is"));
+                }
+                for item in &refused {
+                    tracing::warn!(
+                        node,
+                        item = item.key,
+                        reason = shown(&item.reason),
+                        "the node refuses an item"
+                    );
+                }
+                let refused =
+                    refused.into_iter().map(|item| (item.key, shown(&item.reason).to_owned()));
+                let serial = position.serial;
+                let acknowledged = sent.keys.extract_if(.., |_, sent| *sent <= serial);
+                let acknowledged: Vec<_> = acknowledged.map(|(key, _)| key).collect();
+                nodes.applied(node, stream, serial, &acknowledged, refused.collect());
+            }
+            Some(report::Kind::Alive(_)) => {}
+            Some(report::Kind::Hello(_)) => {
+                return Err(Status::invalid_argument("Hello a second time"));
+            }
+            // A kind of a newer node: it says that the node lives.
+            None => {}
+        }
+        Ok(nodes.report(node, stream, Instant::now()))
+    }
+}
+
+/// What a node says goes into the log: one line, and not all of it.
+fn shown(reason: &str) -> &str {
+    let reason = reason.lines().next().unwrap_or_default();
+    let end = reason.floor_char_boundary(limits::MAX_REASON_BYTES.min(reason.len()));
+    &reason[..end]
+}
+
+async fn refuse(orders: &mpsc::Sender<Result<Order, Status>>, status: Status) {
+    // A node that is cut off need not read why.
+    let _ = timeout(limits::HELLO_WITHIN, orders.send(Err(status))).await;
+}
