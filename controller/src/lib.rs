@@ -4,18 +4,26 @@
 //! |---|---|
 //! | [`config`] | the configuration file, checked |
 //! | [`limits`] | every bound, with its why |
+//! | [`rotation`] | how the fleet's secrets change while every node reads what every other makes |
 //! | [`store`] | where records are kept: the trait, the file, the seal |
 //! | [`nodes`] | which nodes live, and what each of them has |
 //! | [`publish`] | the listener of nodes: enrolment, and bundles by a cursor |
 //! | [`records`] | what is remembered, and what of it nodes get |
 //! | [`identity`] | the certificates by which nodes and controller know each other |
+//! | [`serve`] | a controller from start to stop |
+//! | [`init`] | a new controller, and one out of a backup |
+//! | [`operator`] | what commands ask of the controller that serves |
 //! | [`ledger`] | the state in memory, and the changes of it |
 
 pub mod config;
 pub mod identity;
+pub mod init;
 pub mod ledger;
 pub mod limits;
 pub mod nodes;
+pub mod operator;
 pub mod publish;
 pub mod records;
+pub mod rotation;
+pub mod serve;
 pub mod store;

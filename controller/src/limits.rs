@@ -97,3 +97,29 @@ pub const RESYNC: Duration = Duration::from_secs(3600);
 pub const RESYNC_SPREAD: Duration = Duration::from_secs(30);
 /// Bytes of a node's reason that are kept and logged.
 pub const MAX_REASON_BYTES: usize = 512;
+/// For how long packets may be under way that a node encapsulated with a key: an hour, for nodes
+/// that are away from the controller and go on with the old one. Keeping it costs nothing.
+pub const ENCAPSULATION_LIFETIME: Duration = Duration::from_secs(3600);
+/// The rotation looks again this often, whatever it is told: what is due by time is noticed.
+pub const ROTATION_LOOK: Duration = Duration::from_secs(5);
+/// Commands for the rotation that wait for it: more are refused.
+pub const MAX_ROTATION_ASKS: usize = 16;
+
+// Commands.
+
+/// Commands at once: an operator's, and a script's or two.
+pub const MAX_COMMANDS: usize = 16;
+/// A command is answered within this, or the controller hangs. A backup takes longest.
+pub const COMMAND_WITHIN: Duration = Duration::from_secs(60);
+/// Bytes of an answer: 10,000 certificates with a few names each.
+pub const MAX_ANSWER_BYTES: usize = 32 << 20;
+/// Bytes of a backup in one message.
+pub const BACKUP_PIECE_BYTES: usize = 256 << 10;
+/// Names of one certificate: what public authorities allow.
+pub const MAX_CERTIFICATE_NAMES: usize = 100;
+/// For how long an invitation is worth something where the command says nothing else.
+pub const DEFAULT_INVITATION: Duration = Duration::from_secs(24 * 3600);
+/// The longest: a month in which a token may be found.
+pub const MAX_INVITATION: Duration = Duration::from_secs(31 * 24 * 3600);
+/// A stop waits this long for commands in progress and the last commit.
+pub const STOP_WITHIN: Duration = Duration::from_secs(10);

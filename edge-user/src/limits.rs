@@ -124,7 +124,7 @@ pub const MIN_TOKEN_BYTES: usize = 22;
 pub const MAX_TOKEN_BYTES: usize = 128;
 /// How long a session ticket is taken (RFC 8446 section 4.6.1 allows a week). Half a day keeps
 /// returning visitors and bounds what a stolen key opens.
-pub const TICKET_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+pub const TICKET_LIFETIME: Duration = fleet_wire::secrets::TICKET_LIFETIME;
 /// Bytes of a session ticket that is looked at. Ours hold no client certificate and are about
 /// 250 bytes.
 pub const MAX_TICKET_BYTES: usize = 4096;
@@ -234,7 +234,7 @@ pub const PATH_CHALLENGE_EVERY: Duration = Duration::from_secs(1);
 /// that differ by seconds.
 pub const RETRY_TOKEN_LIFETIME: Duration = Duration::from_secs(15);
 /// How long a NEW_TOKEN token is accepted (RFC 9000 section 8.1.3): a day of returning clients.
-pub const ADDRESS_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+pub const ADDRESS_TOKEN_LIFETIME: Duration = fleet_wire::secrets::TOKEN_LIFETIME;
 /// Stateless resets a worker sends at once. When a node has died, every one of its connections
 /// asks for one within a second; each costs 1 us and is smaller than what it answers.
 pub const RESET_BURST: u32 = 20_000;

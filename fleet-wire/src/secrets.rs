@@ -11,14 +11,31 @@ mod write;
 
 use std::fmt;
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use edge_wire::cid::DecodeConfig;
 
 pub use change::{Change, ChangeRefused};
 pub use file::write as to_text;
 pub use write::{init, write};
+
+/// Config IDs of connection IDs: 0 and up.
+pub const CONNECTION_ID_CONFIGS: u8 = edge_wire::cid::CONFIGS as u8;
+/// Key IDs of the encapsulation: 0 and up.
+pub const ENCAPSULATION_KEYS: u8 = edge_wire::maps::MAX_ENCAPSULATION_KEYS as u8;
+/// Bytes that a connection ID may have.
+pub const CONNECTION_ID_LENGTHS: RangeInclusive<u8> =
+    edge_wire::cid::MIN_LEN as u8..=edge_wire::cid::MAX_LEN as u8;
+/// Those that are decoded fastest.
+pub const DEFAULT_CONNECTION_ID_LENGTH: u8 = edge_wire::cid::DEFAULT_LEN as u8;
+/// For how long nodes take a session ticket, and so the key that made it is needed. Half a day
+/// covers a client that comes back after work.
+pub const TICKET_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+/// For how long nodes take a NEW_TOKEN token (RFC 9000 section 8.1.3), which lives longest of all.
+pub const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// Bytes of a fleet file at most.
 const MAX_BYTES: u64 = 64 << 10;

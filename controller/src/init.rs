@@ -1,0 +1,142 @@
+//! A new controller, and one out of a backup: what is done while none runs.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use fleet_wire::secrets::{FleetError, Secrets};
+
+use crate::config::Config;
+use crate::identity;
+use crate::ledger::{Change, Ledger, LedgerError};
+use crate::rotation::{Schedule, State};
+use crate::store::{Embedded, KeyFile, SealError, Sealed, StoreError};
+
+/// Why there is no new store. Nothing is left behind but directories and the sealing key.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The sealing key.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// What goes into the store.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The fleet's secrets.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    /// The authority that signs identities.
+    #[error("the authority of the fleet cannot be made: {0}")]
+    Authority(String),
+    /// A directory or file.
+    #[error("{0}: {1}")]
+    Directory(PathBuf, #[source] std::io::Error),
+}
+
+/// Makes the sealing key unless there is one, and a store with the authority that signs identities
+/// and these secrets of the fleet. A crash leaves the whole store there or none.
+///
+/// # Errors
+/// Where there is a store already, or something cannot be written.
+pub async fn init(config: &Config, secrets: Secrets) -> Result<(), InitError> {
+    let path = &config.store.path;
+    refuse_existing(path)?;
+    make_parent(path)?;
+    make_parent(&config.store.key_file)?;
+    let key = match config.store.key_file.exists() {
+        // Of an attempt that ended early, or of the operator's own making.
+        true => KeyFile::open(&config.store.key_file)?,
+        false => KeyFile::create(&config.store.key_file)?,
+    };
+    let authority = identity::Authority::generate(time::OffsetDateTime::now_utc())
+        .map_err(|e| InitError::Authority(e.to_string()))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let secrets = State::begin(secrets, now, &Schedule::new(config.rotation)).record();
+    let beside = Beside::of(path);
+    {
+        let store = Sealed::new(Embedded::create(&beside.0)?, key);
+        let ledger = Ledger::open(Arc::new(store)).await?;
+        ledger.commit(Change::new().put(authority).put(secrets)).await?;
+    }
+    beside.becomes(path)
+}
+
+/// Makes the store of a backup, which must open under the sealing key. It begins a new epoch.
+///
+/// # Errors
+/// Where there is a store already, the backup is none, or the key is another one's.
+pub async fn restore(config: &Config, from: &Path) -> Result<u64, InitError> {
+    let path = &config.store.path;
+    refuse_existing(path)?;
+    make_parent(path)?;
+    let key = KeyFile::open(&config.store.key_file)?;
+    let beside = Beside::of(path);
+    let epoch = {
+        let store = Sealed::new(Embedded::restore(from, &beside.0)?, key);
+        // Reads every record: a backup of another key must not take the store's place.
+        Ledger::open(Arc::new(store)).await?.position().epoch
+    };
+    beside.becomes(path)?;
+    Ok(epoch)
+}
+
+/// The store of this configuration, opened.
+///
+/// # Errors
+/// Where there is none, another process has it, or its key is not there.
+pub fn open(config: &Config) -> Result<Sealed<Embedded>, InitError> {
+    // The key first: its message says what to do when it is lost.
+    if !config.store.path.exists() {
+        return Err(StoreError::Missing(config.store.path.clone()).into());
+    }
+    let key = KeyFile::open(&config.store.key_file)?;
+    Ok(Sealed::new(Embedded::open(&config.store.path)?, key))
+}
+
+fn refuse_existing(path: &Path) -> Result<(), InitError> {
+    match path.exists() {
+        true => Err(StoreError::Exists(path.to_owned()).into()),
+        false => Ok(()),
+    }
+}
+
+fn make_parent(path: &Path) -> Result<(), InitError> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(parent);
+    made.map_err(|error| InitError::Directory(parent.to_owned(), error))
+}
+
+/// A store that is not whole yet, removed unless it becomes the one.
+struct Beside(PathBuf);
+
+impl Beside {
+    fn of(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Self(path.with_file_name(format!(".{name}.{}", std::process::id())))
+    }
+
+    /// Unlike a rename, a link never replaces a store that appeared in the meantime.
+    fn becomes(self, path: &Path) -> Result<(), InitError> {
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let placed = fs::hard_link(&self.0, path)
+            .and_then(|()| fs::File::open(directory)?.sync_all())
+            .map_err(|error| (error.kind(), error));
+        match placed {
+            Err((std::io::ErrorKind::AlreadyExists, _)) => {
+                Err(StoreError::Exists(path.to_owned()).into())
+            }
+            other => other.map_err(|(_, error)| InitError::Directory(path.to_owned(), error)),
+        }
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // Where nothing was made yet there is nothing to remove.
+        let _ = fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,137 @@
+//! Commands about certificates.
+
+use std::collections::BTreeMap;
+
+use rustls::pki_types::DnsName;
+use tonic::{Response, Status};
+
+use super::{Operator, done, m, now, refused};
+use crate::config::ChallengeKind;
+use crate::ledger::Change;
+use crate::limits;
+use crate::records::{Certificate, KeyType, Order, Request};
+
+/// The state of a certificate whose time is over.
+pub(super) const EXPIRED: &str = "expired";
+
+impl Operator {
+    pub(super) fn certificate_list(&self) -> Vec<m::Certificate> {
+        let now = now();
+        let mut list = BTreeMap::new();
+        for request in self.ledger.all::<Request>() {
+            let Request { id, names, issuer, .. } = request.value;
+            let state = match self.ledger.get::<Order>(&id) {
+                Some(_) => "ordering",
+                None => "waiting",
+            };
+            let entry =
+                m::Certificate { id: id.clone(), names, source: issuer, ..Default::default() };
+            list.insert(id, m::Certificate { state: state.to_owned(), ..entry });
+        }
+        for stored in self.ledger.all::<Certificate>() {
+            let it = stored.value;
+            let entry: &mut m::Certificate = list.entry(it.id.clone()).or_default();
+            let state = match now < it.not_after {
+                true => "served",
+                false => EXPIRED,
+            };
+            *entry = m::Certificate {
+                id: it.id,
+                names: it.names,
+                source: it.source,
+                state: state.to_owned(),
+                not_before: it.not_before,
+                not_after: it.not_after,
+                fingerprint: it.fingerprint,
+                failure: std::mem::take(&mut entry.failure),
+                ..Default::default()
+            };
+        }
+        list.into_values().collect()
+    }
+
+    pub(super) async fn request(
+        &self,
+        asked: m::CertificateRequest,
+    ) -> Result<Response<m::Done>, Status> {
+        let request = self.check_request(asked)?;
+        let (id, issuer) = (request.id.clone(), request.issuer.clone());
+        let before = self.ledger.get::<Request>(&id);
+        let change = match &before {
+            Some(before) => Change::new().if_unchanged(before),
+            None => Change::new().if_absent(&request),
+        };
+        self.ledger.commit(change.put(request)).await.map_err(refused)?;
+        done(match before {
+            Some(_) => format!("{id}: the request is changed; {issuer} issues it"),
+            None => format!("{id}: {issuer} issues it"),
+        })
+    }
+
+    /// What public authorities and we ourselves take.
+    fn check_request(&self, asked: m::CertificateRequest) -> Result<Request, Status> {
+        let wrong = |reason: String| Err(Status::invalid_argument(reason));
+        let m::CertificateRequest { id, names, issuer, key_type } = asked;
+        let most = limits::MAX_CERTIFICATE_NAMES;
+        let Some(first) = names.first().filter(|_| names.len() <= most) else {
+            return wrong(format!("a certificate has 1 to {most} names"));
+        };
+        let names: Vec<_> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        for name in &names {
+            let host = name.strip_prefix("*.").unwrap_or(name);
+            if DnsName::try_from(host).is_err() || !host.contains('.') || host.ends_with('.') {
+                return wrong(format!("`{name}` is no DNS name that a certificate can have"));
+            }
+        }
+        let id = if id.is_empty() { first.to_ascii_lowercase() } else { id };
+        if id.len() > limits::MAX_ID_BYTES || id.contains(|c: char| c == '/' || c.is_control()) {
+            return wrong("the name of a certificate is too long, or has a `/` in it".to_owned());
+        }
+        if issuer != "internal" {
+            let Some(known) = self.config.issuers.get(&issuer) else {
+                let known: Vec<_> = self.config.issuers.keys().map(String::as_str).collect();
+                let known = [&["internal"], &known[..]].concat().join(", ");
+                return wrong(format!("there is no issuer `{issuer}`; one of: {known}"));
+            };
+            let wildcard = names.iter().find(|name| name.starts_with("*."));
+            if let Some(name) = wildcard.filter(|_| known.challenge != ChallengeKind::Dns01) {
+                return wrong(format!(
+                    "`{name}` needs an issuer with challenge = \"dns-01\" (RFC 8555 section 7.1.3)"
+                ));
+            }
+        }
+        let key_type = match key_type.as_str() {
+            "" | "p256" => KeyType::P256,
+            "p384" => KeyType::P384,
+            "rsa2048" => KeyType::Rsa2048,
+            other => return wrong(format!("`{other}` is none of: p256, p384, rsa2048")),
+        };
+        Ok(Request { id, names, issuer, key_type })
+    }
+
+    pub(super) async fn remove_certificate_of(
+        &self,
+        id: &str,
+    ) -> Result<Response<m::Done>, Status> {
+        let certificate = self.ledger.get::<Certificate>(id);
+        let request = self.ledger.get::<Request>(id);
+        if certificate.is_none() && request.is_none() {
+            return Err(no_certificate(id));
+        }
+        let mut change = Change::new();
+        if let Some(it) = &certificate {
+            change = change.if_unchanged(it).delete(&it.value);
+        }
+        if let Some(it) = &request {
+            change = change.if_unchanged(it).delete(&it.value);
+        }
+        self.ledger.commit(change).await.map_err(refused)?;
+        done(format!("{id}: no node serves it any more, and it is not renewed"))
+    }
+}
+
+fn no_certificate(id: &str) -> Status {
+    Status::not_found(format!(
+        "there is no certificate `{id}`; `certificates list` shows what there is"
+    ))
+}

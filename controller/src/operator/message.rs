@@ -1,0 +1,37 @@
+//! The messages and the service of `proto/operator.proto`, which has their meaning.
+
+use std::fmt;
+
+// Documented in the proto file.
+#[allow(missing_docs, unreachable_pub, reason = "made of proto/")]
+#[allow(clippy::all, clippy::too_many_lines, reason = "made of proto/")]
+mod made {
+    tonic::include_proto!("landfast.operator.v1");
+}
+
+pub use made::*;
+
+impl fmt::Debug for Invited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invited").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Import {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Import").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_shown() {
+        let secret = || "SECRET".to_owned();
+        let invited = Invited { id: 1, name: String::new(), token: secret(), expires: 0 };
+        let import = Import { id: "a".into(), chain: secret(), key: secret() };
+        assert!(!format!("{invited:?}{import:?}").contains("SECRET"));
+    }
+}
