@@ -17,8 +17,8 @@ use crate::limits;
 pub struct Candidate {
     /// What whoever sends it calls it. A later one of the same ID takes its place.
     pub id: Arc<str>,
-    chain: Vec<Vec<u8>>,
-    key: Vec<u8>,
+    pub(super) chain: Vec<Vec<u8>>,
+    pub(super) key: Vec<u8>,
 }
 
 impl Candidate {
@@ -47,13 +47,13 @@ impl Candidate {
     /// Checks all but the time: chain, names, and that key and certificate belong together.
     pub(super) fn admit(self, provider: &CryptoProvider) -> Result<Served, Unfit> {
         let digest = self.digest();
-        let Facts { names, validity, .. } = chain_facts(&self.chain)?;
+        let Facts { names, validity, public_key, .. } = chain_facts(&self.chain)?;
         match names.len() {
             0 => return Err(Unfit::NoName),
             count if count > limits::MAX_CERTIFICATE_NAMES => return Err(Unfit::ManyNames(count)),
             _ => {}
         }
-        let certified = certify(self.chain, self.key, provider)?;
+        let certified = certify(self.chain, self.key, &public_key, provider)?;
         let fingerprint = into_array(digest::digest(&digest::SHA256, &certified.cert[0]));
         Ok(Served {
             id: self.id,
@@ -128,18 +128,22 @@ pub(super) fn chain_facts(chain: &[Vec<u8>]) -> Result<Facts, Unfit> {
     all.into_iter().next().ok_or(Unfit::NoCertificate)
 }
 
-/// Puts certificate and key together, where they belong together.
+/// Puts certificate and key together, where `public_key`, the certificate's, is that of `key`.
+/// rustls would compare them itself, but reads no certificate with a critical extension that it does
+/// not know, as one that answers a challenge has (RFC 8737 section 3).
 pub(super) fn certify(
     chain: Vec<Vec<u8>>,
     key: Vec<u8>,
+    public_key: &[u8],
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, Unfit> {
     let key = PrivateKeyDer::try_from(key).map_err(|_| Unfit::Key)?;
     // What the library says of a key it cannot read is not shown: it has seen the key.
     let key = provider.key_provider.load_private_key(key).map_err(|_| Unfit::Key)?;
-    let certified = CertifiedKey::new(chain.into_iter().map(CertificateDer::from).collect(), key);
-    certified.keys_match().map_err(|_| Unfit::KeyOfAnother)?;
-    Ok(certified)
+    if key.public_key().is_none_or(|ours| *ours != *public_key) {
+        return Err(Unfit::KeyOfAnother);
+    }
+    Ok(CertifiedKey::new(chain.into_iter().map(CertificateDer::from).collect(), key))
 }
 
 fn into_array(digest: digest::Digest) -> [u8; 32] {

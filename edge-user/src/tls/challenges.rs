@@ -122,7 +122,7 @@ impl Challenges {
             return Err(ChallengeRefused::OtherNames);
         }
         facts.acme_identifier.ok_or(ChallengeRefused::NoIdentifier)?;
-        let certified = certify(chain, key, &aws_lc_rs::default_provider())?;
+        let certified = certify(chain, key, &facts.public_key, &aws_lc_rs::default_provider())?;
         insert(&mut self.write().tls_alpn01, &name, Arc::new(certified))
     }
 
@@ -159,15 +159,9 @@ impl Challenges {
         answer
     }
 
-    /// The certificate that answers for `name`. Not counted: it may be looked up twice.
-    pub(super) fn tls_alpn01(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+    /// The certificate that answers for `name`. Not counted.
+    fn tls_alpn01(&self, name: &str) -> Option<Arc<CertifiedKey>> {
         self.read().tls_alpn01.get(&host_name(name)?).cloned()
-    }
-
-    /// Notes that an authority was shown a certificate, or that there was none to show.
-    pub(super) fn asked_by_tls(&self, answered: bool) {
-        let counter = if answered { &self.tls_alpn01_answered } else { &self.tls_alpn01_unknown };
-        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What was asked so far.
@@ -220,7 +214,11 @@ fn is_base64url(text: &str) -> bool {
 
 impl ResolvesServerCert for Challenges {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        hello.server_name().and_then(|name| self.tls_alpn01(name))
+        let answer = hello.server_name().and_then(|name| self.tls_alpn01(name));
+        let counter =
+            if answer.is_some() { &self.tls_alpn01_answered } else { &self.tls_alpn01_unknown };
+        counter.fetch_add(1, Ordering::Relaxed);
+        answer
     }
 }
 

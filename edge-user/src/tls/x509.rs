@@ -33,6 +33,8 @@ pub(super) struct Facts {
     pub(super) validity: Validity,
     /// The digest in `acmeIdentifier`, where there is one and it is critical (RFC 8737 section 3).
     pub(super) acme_identifier: Option<[u8; 32]>,
+    /// SubjectPublicKeyInfo, DER.
+    pub(super) public_key: Vec<u8>,
     /// Of the issuer, DER.
     pub(super) issuer: Vec<u8>,
     /// Of the subject, DER.
@@ -57,6 +59,7 @@ impl Facts {
                 not_after: time(validity.not_after.timestamp()),
             },
             acme_identifier: acme_identifier(&parsed),
+            public_key: parsed.public_key().raw.to_vec(),
             issuer: parsed.issuer().as_raw().to_vec(),
             subject: parsed.subject().as_raw().to_vec(),
         })
