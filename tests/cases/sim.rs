@@ -9,6 +9,7 @@ mod panic;
 mod rotation;
 mod send_budget;
 mod serving;
+mod simulated_nodes;
 mod stalled;
 mod transfer;
 

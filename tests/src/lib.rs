@@ -13,6 +13,7 @@
 //! | [`packet`] | builds packets byte by byte, independently of the code under test |
 //! | [`pebble`] | a certificate authority that nobody of this project wrote, and an unruly one |
 //! | [`raw`] | HTTP/3 by hand |
+//! | [`simulated_node`] | a node that is only a stream to the controller |
 //! | [`steering_cost`] | what each path through the XDP program costs |
 //! | [`stickiness`] | how many connections survive route changes, with steering and without |
 
@@ -29,5 +30,6 @@ pub mod pebble;
 #[cfg(test)]
 mod proof;
 pub mod raw;
+pub mod simulated_node;
 pub mod steering_cost;
 pub mod stickiness;

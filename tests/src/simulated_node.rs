@@ -30,7 +30,7 @@ pub struct Conduct {
     pub acknowledges_after: Duration,
     /// Keys of items that it refuses.
     pub refuses: BTreeSet<String>,
-    /// It stops here, as a node that comes back with what it had.
+    /// Where it stands when it comes, as a node does that was away; it says so, no more.
     pub position: Option<Position>,
 }
 

@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 const NODES: usize = 50;
 
 /// Welcomes each node, sends it an item, and tells what it reports.
-struct Script(mpsc::UnboundedSender<report::Kind>);
+struct Script(mpsc::Sender<report::Kind>);
 
 #[tonic::async_trait]
 impl Fleet for Script {
@@ -32,7 +32,7 @@ impl Fleet for Script {
         let (mut reports, told) = (request.into_inner(), self.0.clone());
         tokio::spawn(async move {
             while let Ok(Some(Report { kind: Some(kind) })) = reports.message().await {
-                let _ = told.send(kind); // the test may have seen enough
+                let _ = told.send(kind).await; // the test may have seen enough
             }
         });
         let welcome = Welcome { protocol: 1, keepalive_milliseconds: 20, lease_milliseconds: 1000 };
@@ -56,7 +56,12 @@ impl Fleet for Script {
 
 #[tokio::test]
 async fn each_greets_acknowledges_and_goes_on_to_report() {
-    let (told, mut reports) = mpsc::unbounded_channel();
+    let all = follow_the_script();
+    tokio::time::timeout(Duration::from_secs(60), all).await.expect("nobody waits for ever");
+}
+
+async fn follow_the_script() {
+    let (told, mut reports) = mpsc::channel(4 * NODES);
     let incoming = TcpIncoming::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
     let address = incoming.local_addr().expect("bound");
     let service = FleetServer::new(Script(told));
@@ -74,8 +79,7 @@ async fn each_greets_acknowledges_and_goes_on_to_report() {
     }
     let (mut greeted, mut applied, mut alive) = (0, 0, 0);
     while greeted < NODES || applied < NODES || alive < 3 * NODES {
-        let next = tokio::time::timeout(Duration::from_secs(60), reports.recv());
-        match next.await.expect("they go on to report").expect("the script runs") {
+        match reports.recv().await.expect("the script runs") {
             report::Kind::Hello(hello) => {
                 assert!(hello.position.is_none(), "{hello:?}");
                 greeted += 1;
