@@ -1,0 +1,175 @@
+//! Orders at authorities that speak ACME (RFC 8555), from a request to a certificate that every
+//! node serves.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`order`] | the state machine of an order, pure |
+//! | [`barrier`] | whether the authority may be told, pure |
+//! | [`probe`] | asks a node what the authority will ask it |
+//! | `gate` | the barrier at work |
+//! | `carry` | carries one order to its end |
+//! | `account`, `client` | accounts, and how an authority is asked |
+//! | [`challenge`] | keys, and answers to challenges |
+//! | [`hook`] | the command for DNS-01 |
+//! | [`words`] | what an authority's error means |
+//! | [`observed`] | metrics |
+//!
+//! [`run`] is one task: it looks at what is due ([`crate::renew`]), starts a task for each order,
+//! and does what an operator asks. An authority that hangs holds up its own orders only.
+
+mod account;
+pub mod barrier;
+mod carry;
+pub mod challenge;
+mod client;
+mod gate;
+pub mod hook;
+pub mod observed;
+mod operator;
+pub mod order;
+pub mod probe;
+mod rounds;
+pub mod words;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::certificate::import::Files;
+use crate::certificate::names::Policy;
+use crate::config::Issuer;
+use crate::ledger::Ledger;
+use crate::records::Request;
+use crate::renew::Limits;
+use barrier::Has;
+use observed::Observed;
+pub use words::Trouble;
+
+/// What orders need to know of nodes.
+pub trait Fleet: Send + Sync + 'static {
+    /// Nodes whose lease is valid.
+    fn live(&self) -> Vec<u16>;
+
+    /// Of every live node that this item is for: whether it holds it as of `serial`.
+    fn holds(&self, key: &str, serial: u64) -> Vec<(u16, Has)>;
+
+    /// Moves with any acknowledgement, refusal, and lease begun or lost.
+    fn changed(&self) -> watch::Receiver<u64>;
+}
+
+/// Who issues, and how.
+#[derive(Clone, Debug)]
+pub struct Issuers {
+    /// Authorities by name; `internal` is not among them.
+    pub by_name: BTreeMap<String, Issuer>,
+    /// What each of them allows.
+    pub limits: Limits,
+    /// What names may be issued.
+    pub policy: Policy,
+    /// Where the certificate of the internal issuer is written, for clients to trust.
+    pub internal_file: Option<PathBuf>,
+    /// Certificates of one's own.
+    pub imported: Vec<Files>,
+    /// Where nodes are asked.
+    pub ports: probe::Ports,
+    /// How long everything may take.
+    pub times: Times,
+    /// For jitter; another for each controller.
+    pub seed: u64,
+}
+
+/// How long everything may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// One answer of an authority.
+    pub request: Duration,
+    /// An authority that looks at answers, or issues.
+    pub settle: Duration,
+    /// The barrier's deadline.
+    pub barrier: Duration,
+    /// Until routes have left a node that was drained.
+    pub drain_settles: Duration,
+    /// Between two looks at imported files.
+    pub look_at_files: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            request: Duration::from_secs(30),
+            settle: Duration::from_secs(120),
+            barrier: barrier::DEADLINE,
+            drain_settles: Duration::from_secs(5),
+            look_at_files: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Limits of an issuer where nothing else is said: well below those of public authorities, which
+/// count 300 new orders in three hours.
+pub const DEFAULT_LIMITS: Limits = Limits { concurrent: 10, an_hour: 90 };
+
+/// What an operator wants.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Deed {
+    /// A certificate for these names; the request replaces one of the same ID.
+    Request(Request),
+    /// A new certificate now, whatever the age of the old one.
+    Renew(String),
+    /// The authority declares the certificate void; a new one is ordered at once.
+    Revoke(String),
+    /// Request and certificate go; nodes serve it no more.
+    Remove(String),
+    /// A certificate of one's own, from files, once.
+    Import(Files),
+    /// The account at this issuer gets a new key.
+    RollAccount(String),
+}
+
+/// A deed, and who is told what came of it. The answer is for people.
+#[derive(Debug)]
+pub struct Ask {
+    /// What is wanted.
+    pub deed: Deed,
+    /// Told once it is done or begun; an order goes on afterwards.
+    pub reply: oneshot::Sender<Result<(), String>>,
+}
+
+/// What every order needs.
+struct Context {
+    ledger: Arc<Ledger>,
+    fleet: Arc<dyn Fleet>,
+    settings: Issuers,
+    accounts: account::Accounts,
+    observed: Arc<Observed>,
+}
+
+impl Context {
+    /// Whether nodes answer for this issuer's account without knowing the token.
+    fn is_stateless(&self, issuer: &str) -> bool {
+        self.settings.by_name.get(issuer).is_some_and(|issuer| issuer.stateless)
+    }
+}
+
+/// Orders what is due, for as long as the controller runs. Dropped at any point, the next one goes
+/// on from the ledger.
+pub async fn run(
+    ledger: Arc<Ledger>,
+    fleet: Arc<dyn Fleet>,
+    issuers: Issuers,
+    asks: mpsc::Receiver<Ask>,
+    observed: Arc<Observed>,
+) -> Infallible {
+    let accounts = account::Accounts::default();
+    let context = Arc::new(Context { ledger, fleet, settings: issuers, accounts, observed });
+    rounds::Rounds::new(context, asks).run().await
+}
+
+/// Seconds since 1970, by the wall clock.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

@@ -1,0 +1,152 @@
+//! What an operator asks for.
+
+use instant_acme::{RevocationReason, RevocationRequest};
+
+use super::order::{Phase, State};
+use super::{Context, Deed, Trouble, now};
+use crate::certificate::import::{self, Files};
+use crate::certificate::{self, Wanted};
+use crate::config::Issuer;
+use crate::internal;
+use crate::ledger::Change;
+use crate::records::{self, Account, Certificate, Request};
+
+/// Names of a certificate at most: what public authorities allow.
+const MAX_NAMES: usize = 100;
+
+/// Does it, or begins it.
+pub(super) async fn serve(context: &Context, deed: Deed) -> Result<(), String> {
+    match deed {
+        Deed::Request(request) => request_one(context, request).await,
+        Deed::Renew(id) => renew(context, &id).await,
+        Deed::Revoke(id) => revoke(context, &id).await,
+        Deed::Remove(id) => remove(context, &id).await,
+        Deed::Import(files) => import_one(context, &files).await,
+        Deed::RollAccount(name) => {
+            let timeout = context.settings.times.request;
+            let issuer = issuer(context, &name)?;
+            let rolled = context.accounts.roll(&context.ledger, &name, issuer, timeout).await;
+            rolled.map_err(|trouble| trouble.why)
+        }
+    }
+}
+
+async fn request_one(context: &Context, request: Request) -> Result<(), String> {
+    if request.names.is_empty() || request.names.len() > MAX_NAMES {
+        return Err(format!("a certificate is for 1 to {MAX_NAMES} names"));
+    }
+    let is_internal = request.issuer == internal::NAME;
+    if !is_internal {
+        issuer(context, &request.issuer)?;
+    }
+    for name in &request.names {
+        context.settings.policy.check(name).map_err(|refusal| refusal.to_string())?;
+    }
+    commit(context, Change::new().put(request)).await
+}
+
+async fn renew(context: &Context, id: &str) -> Result<(), String> {
+    if context.ledger.get::<Request>(id).is_none() {
+        return Err(format!(
+            "there is no request {id}: imported certificates are not renewed here"
+        ));
+    }
+    let stored = context.ledger.get::<records::Order>(id);
+    let state = stored.as_ref().map(|stored| State::of(&stored.value)).unwrap_or_default();
+    if state.is_in_progress() {
+        return Ok(()); // that is what is wanted
+    }
+    let asked = State { asked: true, phase: Phase::Waiting { not_before: 0 }, ..state };
+    let record = asked.record(id);
+    let change = match &stored {
+        Some(stored) => Change::new().if_unchanged(stored),
+        None => Change::new().if_absent(&record),
+    };
+    commit(context, change.put(record)).await
+}
+
+async fn revoke(context: &Context, id: &str) -> Result<(), String> {
+    let stored = context.ledger.get::<Certificate>(id);
+    let stored = stored.ok_or_else(|| format!("there is no certificate {id}"))?.value;
+    let issuer = issuer(context, &stored.source)?;
+    let timeout = context.settings.times.request;
+    let (account, said) = context
+        .accounts
+        .open(&context.ledger, &stored.source, issuer, timeout)
+        .await
+        .map_err(|trouble| trouble.why)?;
+    let leaf = certificate::leaf(&stored.chain).map_err(|unfit| unfit.to_string())?;
+    let request =
+        RevocationRequest { certificate: &leaf, reason: Some(RevocationReason::Superseded) };
+    account.revoke(&request).await.map_err(|error| Trouble::of(&error, &said).why)?;
+    tracing::info!(certificate = id, fingerprint = stored.fingerprint, "it is revoked");
+    if context.ledger.get::<Request>(id).is_some() {
+        return renew(context, id).await;
+    }
+    Ok(())
+}
+
+async fn remove(context: &Context, id: &str) -> Result<(), String> {
+    let (request, certificate) =
+        (context.ledger.get::<Request>(id), context.ledger.get::<Certificate>(id));
+    if request.is_none() && certificate.is_none() {
+        return Err(format!("there is no certificate {id}"));
+    }
+    let change = Change::new();
+    let change = request.iter().fold(change, |change, stored| change.delete(&stored.value));
+    let change = certificate.iter().fold(change, |change, stored| change.delete(&stored.value));
+    commit(context, change).await // an order in progress is given up in the next round
+}
+
+async fn import_one(context: &Context, files: &Files) -> Result<(), String> {
+    let policy = &context.settings.policy;
+    let wanted = Wanted { id: &files.id, names: None, policy, source: import::SOURCE, now: now() };
+    let certificate = import::read(files, &wanted).map_err(|error| error.to_string())?;
+    if context.ledger.get::<Request>(&certificate.id).is_some() {
+        return Err(format!("{} is ordered already: remove it, or import as another", files.id));
+    }
+    commit(context, Change::new().put(certificate)).await
+}
+
+/// Issues by the internal authority, which is made now where there is none.
+pub(super) async fn issue_internally(context: &Context, request: &Request) -> Result<(), String> {
+    let text = |error: internal::InternalError| error.to_string();
+    let authority = match context.ledger.get::<Account>(internal::NAME) {
+        Some(stored) => stored.value,
+        None => {
+            let authority = internal::create(now()).map_err(text)?;
+            let change = Change::new().if_absent(&authority).put(authority.clone());
+            commit(context, change).await?;
+            authority
+        }
+    };
+    if let Some(path) = &context.settings.internal_file {
+        let pem = internal::certificate(&authority).map_err(text)?;
+        internal::publish(pem, path)
+            .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+    }
+    let wanted = Wanted {
+        id: &request.id,
+        names: Some(&request.names),
+        policy: &context.settings.policy,
+        source: internal::NAME,
+        now: now(),
+    };
+    let certificate = internal::issue(&authority, request, &wanted).map_err(text)?;
+    let change = Change::new().put(certificate);
+    let asked = context.ledger.get::<records::Order>(&request.id);
+    let change = asked.iter().fold(change, |change, stored| change.delete(&stored.value));
+    commit(context, change).await
+}
+
+fn issuer<'a>(context: &'a Context, name: &str) -> Result<&'a Issuer, String> {
+    let issuers = &context.settings.by_name;
+    issuers.get(name).ok_or_else(|| {
+        let known: Vec<_> = issuers.keys().map(String::as_str).chain([internal::NAME]).collect();
+        format!("there is no issuer {name:?} that can do this: there are {}", known.join(", "))
+    })
+}
+
+async fn commit(context: &Context, change: Change) -> Result<(), String> {
+    context.ledger.commit(change).await.map(|_| ()).map_err(|error| error.to_string())
+}

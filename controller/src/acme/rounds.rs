@@ -1,0 +1,280 @@
+//! Round after round: what is due is begun, what was left in progress is gone on with.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::carry::{self, End};
+use super::order::{Phase, State};
+use super::{Ask, Context, now, operator};
+use crate::certificate::Wanted;
+use crate::certificate::import::Watched;
+use crate::internal;
+use crate::ledger::Change;
+use crate::records::{self, Certificate, Request};
+use crate::renew::{self, Attempts, Busy, Known, Limits, Plan};
+
+/// Between two rounds at least: a change of the ledger begins one, and orders change it themselves.
+const BETWEEN: Duration = Duration::from_millis(50);
+/// Orders whose time is remembered, for each issuer: more than any allows in an hour.
+const MAX_REMEMBERED: usize = 10_000;
+/// The internal issuer is this machine: it may always, but not in a loop.
+const INTERNAL_LIMITS: Limits = Limits { concurrent: 64, an_hour: 20_000 };
+
+/// What is going on.
+pub(super) struct Rounds {
+    context: Arc<Context>,
+    asks: mpsc::Receiver<Ask>,
+    /// Orders at work: the request's ID, and how it ended.
+    orders: JoinSet<(String, End)>,
+    /// By the request's ID: at which issuer.
+    running: BTreeMap<String, String>,
+    /// What operators asked for, and authorities are asked for.
+    deeds: JoinSet<()>,
+    made: BTreeMap<String, Vec<Instant>>,
+    issued: BTreeMap<String, Instant>,
+    imported: Vec<Watched>,
+    files_at: Option<Instant>,
+}
+
+impl Rounds {
+    pub(super) fn new(context: Arc<Context>, asks: mpsc::Receiver<Ask>) -> Self {
+        let imported = context.settings.imported.iter().cloned().map(Watched::new).collect();
+        Self {
+            context,
+            asks,
+            orders: JoinSet::new(),
+            running: BTreeMap::new(),
+            deeds: JoinSet::new(),
+            made: BTreeMap::new(),
+            issued: BTreeMap::new(),
+            imported,
+            files_at: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) -> Infallible {
+        let mut moved = self.context.ledger.moved();
+        let mut open = true;
+        loop {
+            moved.mark_unchanged();
+            let began = Instant::now();
+            let look_again = self.round().await;
+            // A round costs by the number of requests: with many, at most a tenth of the time.
+            sleep(BETWEEN.max(began.elapsed() * 10)).await;
+            tokio::select! {
+                ask = self.asks.recv(), if open => match ask {
+                    Some(ask) => self.serve(ask).await,
+                    None => open = false,
+                },
+                Some(ended) = self.orders.join_next_with_id() => self.ended(ended.map(|(_, end)| end)),
+                Some(_) = self.deeds.join_next() => {}
+                _ = moved.changed() => {}
+                () = sleep(look_again) => {}
+            }
+        }
+    }
+
+    /// Begins what is due, and goes on with what is not at work; returns when to look again.
+    async fn round(&mut self) -> Duration {
+        self.look_at_files().await;
+        let ledger = &self.context.ledger;
+        let requests: Vec<Request> =
+            ledger.all::<Request>().into_iter().map(|stored| stored.value).collect();
+        let states: BTreeMap<String, State> = ledger
+            .all::<records::Order>()
+            .into_iter()
+            .map(|stored| (stored.value.id.clone(), State::of(&stored.value)))
+            .collect();
+        for (id, state) in &states {
+            if self.running.contains_key(id) {
+                continue;
+            }
+            match requests.iter().find(|request| request.id == *id) {
+                Some(request) if is_for(state, request) => {
+                    if state.is_in_progress() {
+                        self.begin(request, false);
+                    }
+                }
+                // Nobody wants it any more, or something else.
+                _ => self.abandon(id, state).await,
+            }
+        }
+        let plan = self.plan(&requests, &states);
+        for (id, why) in &plan.begin {
+            let Some(request) = requests.iter().find(|request| request.id == *id) else { continue };
+            tracing::info!(order = id, issuer = request.issuer, ?why, "a certificate is due");
+            if request.issuer == internal::NAME {
+                self.issue(request).await;
+            } else {
+                self.begin(request, true);
+            }
+        }
+        plan.look_again.min(self.context.settings.times.look_at_files)
+    }
+
+    fn plan(&self, requests: &[Request], states: &BTreeMap<String, State>) -> Plan {
+        let certificates: BTreeMap<String, Certificate> = self
+            .context
+            .ledger
+            .all::<Certificate>()
+            .into_iter()
+            .map(|stored| (stored.value.id.clone(), stored.value))
+            .collect();
+        let attempts = requests.iter().map(|request| {
+            let state = states.get(&request.id).cloned().unwrap_or_default();
+            let not_before = match state.phase {
+                Phase::Waiting { not_before } => not_before,
+                _ => 0,
+            };
+            let attempts = Attempts {
+                in_progress: state.is_in_progress() || self.running.contains_key(&request.id),
+                not_before,
+                issued_ago: self.issued.get(&request.id).map(Instant::elapsed),
+                asked: state.asked,
+            };
+            (request.id.clone(), attempts)
+        });
+        let settings = &self.context.settings;
+        let limits: BTreeMap<String, Limits> = settings
+            .by_name
+            .keys()
+            .map(|name| (name.clone(), settings.limits))
+            .chain([(internal::NAME.to_owned(), INTERNAL_LIMITS)])
+            .collect();
+        let busy = limits.keys().map(|issuer| {
+            let orders = self.running.values().filter(|at| *at == issuer).count();
+            let made = self.made.get(issuer).map(Vec::as_slice).unwrap_or_default();
+            (issuer.clone(), Busy { orders, made_ago: made.iter().map(Instant::elapsed).collect() })
+        });
+        renew::plan(&Known {
+            now: now(),
+            requests,
+            certificates: &certificates,
+            attempts: &attempts.collect(),
+            windows: &BTreeMap::new(),
+            limits: &limits,
+            busy: &busy.collect(),
+            seed: settings.seed,
+        })
+    }
+
+    /// Starts a task for an order. One that goes on is not counted again.
+    fn begin(&mut self, request: &Request, anew: bool) {
+        let Some(issuer) = self.context.settings.by_name.get(&request.issuer).cloned() else {
+            return; // `status` shows it, until the configuration knows the issuer again
+        };
+        let at_work = self.running.values().filter(|at| **at == request.issuer).count();
+        if at_work >= self.context.settings.limits.concurrent {
+            return;
+        }
+        if anew {
+            self.count(&request.issuer);
+        }
+        self.running.insert(request.id.clone(), request.issuer.clone());
+        let (context, request) = (Arc::clone(&self.context), request.clone());
+        self.orders.spawn(async move {
+            let end = carry::carry(&context, &request, &issuer).await;
+            (request.id, end)
+        });
+    }
+
+    fn count(&mut self, issuer: &str) {
+        let made = self.made.entry(issuer.to_owned()).or_default();
+        made.retain(|at| at.elapsed() < Duration::from_secs(60 * 60));
+        if made.len() < MAX_REMEMBERED {
+            made.push(Instant::now());
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(String, End), tokio::task::JoinError>) {
+        match ended {
+            Ok((id, end)) => {
+                let issuer = self.running.remove(&id);
+                if end == End::Issued {
+                    self.issued.insert(id, Instant::now());
+                    let issuer = issuer.as_deref().unwrap_or_default();
+                    self.context.observed.orders.with_label_values(&[issuer, "issued"]).inc();
+                }
+            }
+            // Whose it was is not known: those at work keep their place until the next start.
+            Err(error) => tracing::error!("an order ended by a mistake of ours: {error}"),
+        }
+    }
+
+    async fn abandon(&self, id: &str, state: &State) {
+        let Some(stored) = self.context.ledger.get::<records::Order>(id) else { return };
+        let change = carry::leave(&self.context, state);
+        let change = change.if_unchanged(&stored).delete(&stored.value);
+        if let Err(error) = self.context.ledger.commit(change).await {
+            tracing::warn!(order = id, "it cannot be given up yet: {error}");
+        }
+    }
+
+    async fn issue(&mut self, request: &Request) {
+        self.count(&request.issuer);
+        let result = match operator::issue_internally(&self.context, request).await {
+            Ok(()) => {
+                self.issued.insert(request.id.clone(), Instant::now());
+                "issued"
+            }
+            Err(why) => {
+                tracing::warn!(order = request.id, "the internal issuer does not issue: {why}");
+                "refused"
+            }
+        };
+        self.context.observed.orders.with_label_values(&[internal::NAME, result]).inc();
+    }
+
+    async fn look_at_files(&mut self) {
+        let every = self.context.settings.times.look_at_files;
+        if self.files_at.is_some_and(|at| at.elapsed() < every) {
+            return;
+        }
+        self.files_at = Some(Instant::now());
+        let policy = &self.context.settings.policy;
+        let wanted = Wanted { id: "", names: None, policy, source: "", now: now() };
+        for watched in &mut self.imported {
+            let id = watched.files().id.clone();
+            match watched.look(&wanted) {
+                None => {}
+                Some(Ok(certificate)) => {
+                    let there = self.context.ledger.get::<Certificate>(&id);
+                    if there.is_some_and(|there| there.value == certificate) {
+                        continue;
+                    }
+                    tracing::info!(certificate = id, "it is imported from its files");
+                    let change = Change::new().put(certificate);
+                    if let Err(error) = self.context.ledger.commit(change).await {
+                        tracing::error!(certificate = id, "it cannot be kept: {error}");
+                    }
+                }
+                Some(Err(error)) => {
+                    tracing::warn!(certificate = id, "what was there stays: {error}");
+                }
+            }
+        }
+    }
+
+    /// Does what an operator asks. What takes an authority's answer is a task of its own.
+    async fn serve(&mut self, ask: Ask) {
+        let Ask { deed, reply } = ask;
+        let context = Arc::clone(&self.context);
+        self.deeds.spawn(async move {
+            let limit = context.settings.times.settle;
+            let done = timeout(limit, operator::serve(&context, deed)).await;
+            let done = done.unwrap_or_else(|_| Err(format!("it took more than {limit:?}")));
+            let _ = reply.send(done); // who asked may have gone
+        });
+    }
+}
+
+/// Whether an order is what its request wants now.
+fn is_for(state: &State, request: &Request) -> bool {
+    !state.is_in_progress() || (state.issuer == request.issuer && state.names == request.names)
+}

@@ -1,0 +1,202 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::records::KeyType;
+
+const DAY: u64 = 86_400;
+const NOW: u64 = 1_800_000_000;
+
+fn request(id: &str) -> Request {
+    Request {
+        id: id.into(),
+        names: vec![id.into()],
+        issuer: "acme".into(),
+        key_type: KeyType::P256,
+    }
+}
+
+fn certificate(id: &str, not_before: u64, life: u64) -> Certificate {
+    Certificate {
+        id: id.into(),
+        names: vec![id.into()],
+        chain: String::new(),
+        key: String::new(),
+        not_before,
+        not_after: not_before + life,
+        source: "acme".into(),
+        fingerprint: format!("{id}{not_before}"),
+    }
+}
+
+/// A fleet's certificates, and an authority that issues at once, by the true clock.
+struct World {
+    requests: Vec<Request>,
+    certificates: BTreeMap<String, Certificate>,
+    attempts: BTreeMap<String, Attempts>,
+    made: Vec<Duration>,
+    issued: BTreeMap<String, Duration>,
+    life: u64,
+    limits: Limits,
+    /// Time since the beginning, true.
+    elapsed: Duration,
+}
+
+impl World {
+    fn new(count: usize, life: u64, limits: Limits) -> Self {
+        let requests: Vec<_> = (0..count).map(|n| request(&format!("{n}.example"))).collect();
+        Self {
+            requests,
+            certificates: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            made: Vec::new(),
+            issued: BTreeMap::new(),
+            life,
+            limits,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// Looks once, with our clock `off` seconds from the true one; returns how much was issued.
+    fn step(&mut self, off: i64) -> (usize, Duration) {
+        let truly = NOW + self.elapsed.as_secs();
+        let limits = BTreeMap::from([("acme".to_owned(), self.limits)]);
+        let made_ago = self.made.iter().map(|at| self.elapsed - *at).collect();
+        let busy = BTreeMap::from([("acme".to_owned(), Busy { orders: 0, made_ago })]);
+        for (id, at) in &self.issued {
+            self.attempts.entry(id.clone()).or_default().issued_ago = Some(self.elapsed - *at);
+        }
+        let plan = plan(&Known {
+            now: truly.saturating_add_signed(off),
+            requests: &self.requests,
+            certificates: &self.certificates,
+            attempts: &self.attempts,
+            windows: &BTreeMap::new(),
+            limits: &limits,
+            busy: &busy,
+            seed: 7,
+        });
+        for (id, _) in &plan.begin {
+            self.certificates.insert(id.clone(), certificate(id, truly, self.life));
+            self.issued.insert(id.clone(), self.elapsed);
+            self.made.push(self.elapsed);
+        }
+        (plan.begin.len(), plan.look_again)
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_certificate_ends_before_it_is_renewed(
+        life in prop_oneof![Just(120), Just(6 * DAY), Just(90 * DAY), 60..400 * DAY],
+    ) {
+        let mut world = World::new(1, life, Limits { concurrent: 1, an_hour: 1_000 });
+        let mut issued = 0;
+        while issued < 5 {
+            let (begun, look_again) = world.step(0);
+            issued += begun;
+            let certificate = &world.certificates["0.example"];
+            let now = NOW + world.elapsed.as_secs();
+            prop_assert!(certificate.not_after > now, "{} s too late", now - certificate.not_after);
+            world.elapsed += look_again;
+        }
+        // Nor is it renewed much more often than needed: five took more than two lives.
+        prop_assert!(world.elapsed.as_secs() >= 2 * life);
+    }
+
+    #[test]
+    fn limits_hold_whatever_the_clock_does(
+        life in prop_oneof![Just(120), Just(6 * DAY), Just(90 * DAY)],
+        jumps in proptest::collection::vec(-2 * DAY as i64..2 * DAY as i64, 1..40),
+        an_hour in 1..30_usize,
+    ) {
+        let mut world = World::new(50, life, Limits { concurrent: 5, an_hour });
+        for jump in jumps {
+            let (begun, look_again) = world.step(jump);
+            prop_assert!(begun <= 5);
+            let hour = Duration::from_secs(3_600);
+            let recent = world.made.iter().filter(|at| world.elapsed - **at < hour).count();
+            prop_assert!(recent <= an_hour);
+            prop_assert!(look_again >= Duration::from_millis(500));
+            world.elapsed += look_again;
+        }
+    }
+
+    #[test]
+    fn backoff_grows_stays_in_bounds_and_heeds_the_authority(
+        failures in 1..100_u32, seed: u64, life in proptest::option::of(60..90 * DAY),
+        retry_after in proptest::option::of(0..DAY),
+    ) {
+        let life = life.map(Duration::from_secs);
+        let retry_after = retry_after.map(Duration::from_secs);
+        let wait = backoff(failures, life, retry_after, seed);
+        prop_assert!(wait >= SHORTEST_BACKOFF && wait <= LONGEST_BACKOFF);
+        prop_assert!(wait >= retry_after.unwrap_or_default().min(LONGEST_BACKOFF));
+        // A fifth of jitter is less than a doubling.
+        prop_assert!(backoff(failures + 2, life, None, seed) >= backoff(failures, life, None, seed));
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_a_day_renews_each_certificate_once_at_most() {
+    for off in [DAY as i64, -(DAY as i64)] {
+        let mut world = World::new(20, 6 * DAY, Limits { concurrent: 20, an_hour: 1_000 });
+        assert_eq!(world.step(0).0, 20);
+        // Three and a half days on, nothing is due by the true clock.
+        world.elapsed += Duration::from_secs(3 * DAY + DAY / 2);
+        assert_eq!(world.step(0).0, 0);
+        let mut issued = 0;
+        for _ in 0..100 {
+            let (begun, look_again) = world.step(off);
+            issued += begun;
+            world.elapsed += look_again.min(Duration::from_secs(60));
+        }
+        assert!(issued <= 20, "{issued} for 20 certificates");
+    }
+}
+
+#[test]
+fn a_certificate_of_two_minutes_is_no_storm_for_a_clock_a_day_ahead() {
+    let mut world = World::new(1, 120, Limits { concurrent: 1, an_hour: 1_000 });
+    let mut issued = 0;
+    let end = Duration::from_secs(1_200);
+    while world.elapsed < end {
+        let (begun, look_again) = world.step(DAY as i64);
+        issued += begun;
+        world.elapsed += look_again;
+    }
+    // One in 40 seconds, a third of its life, though each seems to have ended long ago.
+    assert!(issued <= 30, "{issued}");
+}
+
+#[test]
+fn a_wait_that_a_clock_since_set_back_has_planned_does_not_count() {
+    let requests = [request("a.example")];
+    let limits = BTreeMap::from([("acme".to_owned(), Limits { concurrent: 1, an_hour: 9 })]);
+    let begins = |not_before| {
+        let attempts =
+            BTreeMap::from([("a.example".to_owned(), Attempts { not_before, ..<_>::default() })]);
+        let plan = plan(&Known {
+            now: NOW,
+            requests: &requests,
+            certificates: &BTreeMap::new(),
+            attempts: &attempts,
+            windows: &BTreeMap::new(),
+            limits: &limits,
+            busy: &BTreeMap::new(),
+            seed: 1,
+        });
+        !plan.begin.is_empty()
+    };
+    assert!(!begins(NOW + 60));
+    assert!(begins(NOW + 365 * DAY));
+}
+
+#[test]
+fn the_authority_s_window_goes_before_two_thirds_of_life() {
+    let certificate = certificate("a", NOW, 90 * DAY);
+    let window = Window { start: NOW + DAY, end: NOW + 2 * DAY };
+    for seed in 0..50 {
+        let at = renew_at(&certificate, Some(&window), seed);
+        assert!((window.start..window.end).contains(&at));
+    }
+}
