@@ -1,0 +1,88 @@
+//! Orders against a real authority: Let's Encrypt's pebble (Debian `pebble`), which knocks on a
+//! responder that answers from the ledger's book, as a node does.
+
+#[path = "pebble/authority.rs"]
+mod authority;
+#[path = "pebble/bed.rs"]
+mod bed;
+
+use std::time::{Duration, Instant};
+
+use controller::records::{Certificate, Challenge, Order};
+
+use authority::Options;
+use bed::Bed;
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn an_order_reaches_every_node_and_leaves_nothing_behind() {
+    let bed = Bed::new(Options::default()).await;
+    let began = Instant::now();
+    bed.request("www.example.net").await;
+    let certificate = bed.certificate("www.example.net", LONG).await;
+    println!("order_to_served: {:.3} s", began.elapsed().as_secs_f64());
+    assert_eq!(certificate.names, ["www.example.net"]);
+    bed.until("nothing is left", LONG, || {
+        bed.ledger.all::<Order>().is_empty() && bed.ledger.all::<Challenge>().is_empty()
+    })
+    .await;
+    assert_eq!(bed.authority.orders(), 1);
+}
+
+#[tokio::test]
+async fn one_nonce_in_five_that_is_refused_holds_nothing_up() {
+    let bed = Bed::new(Options { nonce_rejections_percent: 20, ..Options::default() }).await;
+    for name in ["a.example.net", "b.example.net", "c.example.net"] {
+        bed.request(name).await;
+    }
+    for name in ["a.example.net", "b.example.net", "c.example.net"] {
+        bed.certificate(name, LONG).await;
+    }
+    assert_eq!(bed.authority.orders(), 3);
+}
+
+#[tokio::test]
+async fn a_controller_that_dies_after_each_step_goes_on_with_the_same_order() {
+    let mut bed = Bed::new(Options::default()).await;
+    bed.request("www.example.net").await;
+    let mut deaths = 0;
+    while bed.ledger.get::<Certificate>("www.example.net").is_none() {
+        bed.until_it_moves(LONG).await;
+        bed.die_and_return().await;
+        deaths += 1;
+        assert!(deaths < 60, "it does not come to its end");
+    }
+    bed.certificate("www.example.net", LONG).await;
+    assert!(deaths >= 5, "{deaths}");
+    assert_eq!(bed.authority.orders(), 1, "after {deaths} deaths");
+}
+
+#[tokio::test]
+async fn a_certificate_of_seconds_is_renewed_before_it_ends() {
+    // Twenty seconds, so that it can be watched.
+    let bed = Bed::new(Options { validity_seconds: 20, ..Options::default() }).await;
+    bed.request("www.example.net").await;
+    let first = bed.certificate("www.example.net", LONG).await;
+    let renewed = || {
+        let now = bed.ledger.get::<Certificate>("www.example.net");
+        now.is_some_and(|now| now.value.fingerprint != first.fingerprint)
+    };
+    bed.until("it is renewed", LONG, renewed).await;
+    let second = bed.certificate("www.example.net", LONG).await;
+    assert!(second.not_before < first.not_after, "the old one had ended");
+}
+
+#[tokio::test]
+async fn an_authority_that_says_no_is_not_asked_again_at_once() {
+    let bed = Bed::new(Options::default()).await;
+    bed.request("blocked-domain.example").await;
+    let failed = || bed.failure("blocked-domain.example").is_some();
+    bed.until("it has failed", LONG, failed).await;
+    let failure = bed.failure("blocked-domain.example").expect("it has");
+    assert!(failure.contains("does not issue for this name"), "{failure}");
+    // Others are not held up, and the attempt was one.
+    bed.request("www.example.net").await;
+    bed.certificate("www.example.net", LONG).await;
+    assert_eq!(bed.authority.orders(), 1);
+}
