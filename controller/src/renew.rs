@@ -223,7 +223,9 @@ pub fn backoff(
 ) -> Duration {
     let eighth = life.map_or(FIRST_BACKOFF, |life| life / 8);
     let first = FIRST_BACKOFF.min(eighth).max(SHORTEST_BACKOFF);
-    let longest = LONGEST_BACKOFF.min(eighth.max(FIRST_BACKOFF * 8));
+    // What lives short is not waited for until long after its end.
+    let longest =
+        life.map_or(LONGEST_BACKOFF, |_| LONGEST_BACKOFF.min(eighth.max(FIRST_BACKOFF * 8)));
     let wait = first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest);
     let jitter = wait.mul_f64((draw(seed, &failures) % 1_000) as f64 / 5_000.0);
     (wait - jitter).max(SHORTEST_BACKOFF).max(retry_after.unwrap_or_default().min(LONGEST_BACKOFF))

@@ -1,6 +1,8 @@
 //! Orders against a real authority: Let's Encrypt's pebble (Debian `pebble`), which knocks on a
 //! responder that answers from the ledger's book, as a node does.
 
+#![expect(clippy::unwrap_used, reason = "a test may assume, and so may what it stands on")]
+
 #[path = "pebble/authority.rs"]
 mod authority;
 #[path = "pebble/bed.rs"]

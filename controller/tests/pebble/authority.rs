@@ -10,9 +10,9 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
 /// How it differs from one that is quick and never refuses.
-pub struct Options {
-    pub nonce_rejections_percent: u8,
-    pub validity_seconds: u64,
+pub(crate) struct Options {
+    pub(crate) nonce_rejections_percent: u8,
+    pub(crate) validity_seconds: u64,
 }
 
 impl Default for Options {
@@ -22,14 +22,14 @@ impl Default for Options {
 }
 
 /// An authority that runs; dropping it ends its processes.
-pub struct Authority {
+pub(crate) struct Authority {
     processes: Vec<Child>,
     directory: TempDir,
     port: u16,
 }
 
 impl Authority {
-    pub async fn start(options: &Options, http_port: u16) -> Self {
+    pub(crate) async fn start(options: &Options, http_port: u16) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let [port, management, dns, dns_management] = free_ports();
         credentials(&directory);
@@ -74,20 +74,20 @@ impl Authority {
         panic!("pebble does not listen: {}", this.log());
     }
 
-    pub fn directory_url(&self) -> String {
+    pub(crate) fn directory_url(&self) -> String {
         format!("https://127.0.0.1:{}/dir", self.port)
     }
 
-    pub fn trust(&self) -> PathBuf {
+    pub(crate) fn trust(&self) -> PathBuf {
         self.directory.path().join("root.pem")
     }
 
     /// How many orders it has made.
-    pub fn orders(&self) -> usize {
+    pub(crate) fn orders(&self) -> usize {
         self.log().matches("Added order").count()
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("pebble.log")).unwrap_or_default()
     }
 }

@@ -41,9 +41,9 @@ impl Fleet for OneNode {
     }
 }
 
-pub struct Bed {
-    pub ledger: Arc<Ledger>,
-    pub authority: Authority,
+pub(crate) struct Bed {
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) authority: Authority,
     asks: mpsc::Sender<Ask>,
     task: JoinHandle<()>,
     /// What the node answers from: the ledger of the controller that lives.
@@ -53,7 +53,7 @@ pub struct Bed {
 }
 
 impl Bed {
-    pub async fn new(options: Options) -> Self {
+    pub(crate) async fn new(options: Options) -> Self {
         let store = tempfile::tempdir().unwrap();
         let path = store.path().join("store.redb");
         let ledger = Ledger::open(Arc::new(Embedded::create(&path).unwrap())).await.unwrap();
@@ -95,7 +95,7 @@ impl Bed {
         Self { ledger, authority, asks, task, shown, issuers, store }
     }
 
-    pub async fn request(&self, name: &str) {
+    pub(crate) async fn request(&self, name: &str) {
         let (reply, done) = oneshot::channel();
         let request = Request {
             id: name.into(),
@@ -108,17 +108,17 @@ impl Bed {
     }
 
     /// The certificate, once it is there.
-    pub async fn certificate(&self, id: &str, within: Duration) -> Certificate {
+    pub(crate) async fn certificate(&self, id: &str, within: Duration) -> Certificate {
         self.until(id, within, || self.ledger.get::<Certificate>(id).is_some()).await;
         self.ledger.get::<Certificate>(id).unwrap().value
     }
 
-    pub fn failure(&self, id: &str) -> Option<String> {
+    pub(crate) fn failure(&self, id: &str) -> Option<String> {
         let state = State::of(&self.ledger.get::<Order>(id)?.value);
         state.failure.map(|failure| failure.why)
     }
 
-    pub async fn until(&self, what: &str, within: Duration, is_so: impl Fn() -> bool) {
+    pub(crate) async fn until(&self, what: &str, within: Duration, is_so: impl Fn() -> bool) {
         let mut moved = self.ledger.moved();
         let looks = async {
             while !is_so() {
@@ -130,13 +130,13 @@ impl Bed {
         }
     }
 
-    pub async fn until_it_moves(&self, within: Duration) {
+    pub(crate) async fn until_it_moves(&self, within: Duration) {
         let mut moved = self.ledger.moved();
         tokio::time::timeout(within, moved.changed()).await.expect("it goes on").unwrap();
     }
 
     /// As kill -9 does: nothing is said, and only what was committed is there afterwards.
-    pub async fn die_and_return(&mut self) {
+    pub(crate) async fn die_and_return(&mut self) {
         self.task.abort();
         let _ = (&mut self.task).await;
         let path = self.store.path().join("store.redb");
