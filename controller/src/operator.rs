@@ -27,6 +27,7 @@ use tonic::{Request, Response, Status};
 
 use crate::config::Config;
 use crate::ledger::{Ledger, LedgerError};
+use crate::nodes::Nodes;
 use crate::records;
 use crate::rotation;
 use crate::store::{Embedded, Sealed, StoreError};
@@ -45,7 +46,11 @@ pub struct Operator {
     /// The rotation's ear.
     pub rotation: mpsc::Sender<rotation::Ask>,
     /// Which live nodes do not hold the fleet's secrets as of a serial.
-    pub proof: Arc<dyn Fn(u64) -> rotation::Proof + Send + Sync>,
+    pub prover: Arc<rotation::Prover>,
+    /// Who lives and has what.
+    pub nodes: Arc<Nodes>,
+    /// SHA-256 of the certificate of the authority, which an invitation carries.
+    pub authority: [u8; 32],
     /// Since when the process runs.
     pub started: Instant,
 }
@@ -112,7 +117,7 @@ impl Service for Operator {
         &self,
         request: Request<m::Invite>,
     ) -> Result<Response<m::Invited>, Status> {
-        Err(not_yet(request.into_inner()))
+        self.invite(request.into_inner()).await
     }
 
     async fn list_nodes(

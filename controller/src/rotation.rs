@@ -15,6 +15,7 @@
 //! [`step`] is pure; [`run`] gives it time and proof, and commits. Where a rotation stands is in the
 //! same record as the secrets: a controller that is killed goes on from there.
 
+mod proof;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ use crate::config;
 use crate::limits;
 use crate::records;
 
+pub use proof::Prover;
 pub use run::{Answer, Ask, Proof, run};
 
 /// A kind of secret that rotates.

@@ -6,17 +6,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sd_notify::NotifyState;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::identity::{Authority, IdentityError};
 use crate::init::{self, InitError};
 use crate::ledger::{Ledger, LedgerError};
 use crate::limits;
+use crate::nodes::Nodes;
 use crate::operator::Operator;
 use crate::operator::socket::OperatorSocket;
-use crate::rotation::{self, Proof, Schedule};
+use crate::publish::{self, Publisher};
+use crate::records;
+use crate::rotation::{self, Prover, Schedule};
 
 /// Why a controller does not start, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +32,12 @@ pub enum ServeError {
     /// What is in the store.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The store holds none of ours.
+    #[error("the store has no authority: `landfast-controller init` makes a store with one")]
+    NoAuthority,
+    /// The authority, or TLS for nodes.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// Something that listens.
     #[error("cannot listen at {0}: {1}")]
     Listen(String, #[source] io::Error),
@@ -50,24 +61,60 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
     let listen = |error| ServeError::Listen(config.socket.display().to_string(), error);
     let socket = OperatorSocket::bind(&config.socket).map_err(listen)?;
 
+    let nodes = Arc::new(Nodes::new(Arc::clone(&ledger), config.nodes.lease));
+    let signer = authority(&ledger)?;
+    let authority = signer.fingerprint();
+    let publisher = Publisher {
+        ledger: Arc::clone(&ledger),
+        nodes: Arc::clone(&nodes),
+        authority: Arc::new(signer),
+        times: config.nodes,
+    };
+    let listen = |error| ServeError::Listen(config.listen.to_string(), error);
+    let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+    let address = listener.local_addr()?;
+
     let schedule = Schedule::new(config.rotation);
     let (rotation, asks) = mpsc::channel(limits::MAX_ROTATION_ASKS);
-    let proof = |_: u64| Proof::default();
-    let (_changed, changes) = watch::channel(0);
-    let rotates =
-        rotation::run(Arc::clone(&ledger), proof, changes, schedule, config.nodes.lease, asks);
+    let (all, lease) = (Arc::clone(&nodes), config.nodes.lease);
+    let prover = Arc::new(Prover::new(Arc::clone(&ledger), all, lease));
+    let asked = Arc::clone(&prover);
+    let proof = move |serial| asked.proof(serial, Instant::now());
+    let rotates = rotation::run(Arc::clone(&ledger), proof, nodes.changed(), schedule, asks);
 
     let position = ledger.position();
-    tracing::info!(epoch = position.epoch, term = position.term, serial = position.serial, "ready");
+    tracing::info!(
+        epoch = position.epoch,
+        term = position.term,
+        serial = position.serial,
+        %address,
+        "ready"
+    );
     notify(&[NotifyState::Ready]);
-    let path = config.socket.clone();
-    let operator = Operator { ledger, store, config, rotation, proof: Arc::new(proof), started };
+    let (path, names) = (config.socket.clone(), config.names.clone());
+    let publishes = publish::serve(publisher, &names, listener);
+    let (leases, joins) = (nodes.watch_leases(), nodes.let_in());
+    let following = Arc::clone(&nodes);
+    let operator =
+        Operator { ledger, store, config, rotation, prover, nodes: following, authority, started };
     tokio::select! {
         never = rotates => match never {},
+        never = leases => match never {},
+        never = joins => match never {},
+        ended = publishes => match ended {
+            Ok(never) => match never {},
+            Err(error) => Err(error.into()),
+        },
         ended = operator.serve(socket, stop) => {
             ended.map_err(|error| ServeError::Socket(path, error))
         }
     }
+}
+
+/// The authority of the store.
+fn authority(ledger: &Ledger) -> Result<Authority, ServeError> {
+    let record = ledger.get::<records::Authority>("").ok_or(ServeError::NoAuthority)?;
+    Ok(Authority::open(&record.value)?)
 }
 
 /// Ends when the process is told to stop.

@@ -9,7 +9,8 @@ use super::{Operator, done, m, now, refused};
 use crate::config::ChallengeKind;
 use crate::ledger::Change;
 use crate::limits;
-use crate::records::{Certificate, KeyType, Order, Request};
+use crate::nodes::Holds;
+use crate::records::{Certificate, KeyType, Kind as _, Order, Request};
 
 /// The state of a certificate whose time is over.
 pub(super) const EXPIRED: &str = "expired";
@@ -35,6 +36,8 @@ impl Operator {
                 true => "served",
                 false => EXPIRED,
             };
+            let holds = self.nodes.holds(&it.key(), stored.revision);
+            let serving = holds.iter().filter(|(_, holds)| *holds == Holds::Yes).count();
             *entry = m::Certificate {
                 id: it.id,
                 names: it.names,
@@ -43,8 +46,9 @@ impl Operator {
                 not_before: it.not_before,
                 not_after: it.not_after,
                 fingerprint: it.fingerprint,
+                nodes_serving: u32::try_from(serving).unwrap_or(u32::MAX),
+                nodes_expected: u32::try_from(holds.len()).unwrap_or(u32::MAX),
                 failure: std::mem::take(&mut entry.failure),
-                ..Default::default()
             };
         }
         list.into_values().collect()

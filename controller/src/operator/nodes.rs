@@ -1,23 +1,100 @@
 //! Commands about nodes.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use fleet_wire::invitation::Invitation as Token;
 use tonic::{Response, Status};
 
-use super::{Operator, done, m, refused};
+use super::{Operator, done, m, now, refused};
+use crate::identity::{hex, sha256};
 use crate::ledger::Change;
+use crate::limits;
 use crate::records::{Invitation, Node, NodeStanding};
 
+/// The last ID: connection IDs have twelve bits for it.
+const MAX_ID: u16 = 4095;
 /// The standing of a node whose invitation nobody has used.
 pub(super) const INVITED: &str = "invited";
 
 impl Operator {
+    pub(super) async fn invite(&self, asked: m::Invite) -> Result<Response<m::Invited>, Status> {
+        let valid = asked.valid_seconds.clamp(1, limits::MAX_INVITATION.as_secs());
+        let node = self.new_node(asked)?;
+        let mut secret = [0; 32];
+        aws_lc_rs::rand::fill(&mut secret)
+            .map_err(|_| Status::internal("the operating system gives no random bytes"))?;
+        let expires = now() + valid;
+        let token_sha256 = hex(&sha256(&secret));
+        let (id, name) = (node.id, node.name.clone());
+        let invitation = Invitation { node, token_sha256, expires };
+        let change = Change::new().if_absent(&invitation);
+        self.ledger.commit(change.put(invitation)).await.map_err(refused)?;
+        let token = Token { authority: self.authority, secret }.to_string();
+        Ok(Response::new(m::Invited { id: id.into(), name, token, expires }))
+    }
+
+    /// A node as it is asked for, where neither its name nor its ID nor an address is another's.
+    fn new_node(&self, asked: m::Invite) -> Result<Node, Status> {
+        let wrong = |reason: String| Status::invalid_argument(reason);
+        let m::Invite { name, site, ipv4, ipv6, id, serves, .. } = asked;
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        for word in [&name, &site] {
+            if word.is_empty() || word.len() > limits::MAX_ID_BYTES || !word.chars().all(is_plain) {
+                return Err(wrong(format!("`{word}` is no name: letters, digits, `-`, `_`, `.`")));
+            }
+        }
+        let ipv4 = optional::<Ipv4Addr>(&ipv4)?;
+        let ipv6 = optional::<Ipv6Addr>(&ipv6)?;
+        if ipv4.is_none() && ipv6.is_none() {
+            return Err(wrong("a node has an address of its own, IPv4 or IPv6".to_owned()));
+        }
+        let nodes = self.ledger.all::<Node>().into_iter().map(|it| it.value);
+        let invited = self.ledger.all::<Invitation>().into_iter().map(|it| it.value.node);
+        let others: Vec<Node> = nodes.chain(invited).collect();
+        let same = |other: &&Node| {
+            other.name == name
+                || (ipv4.is_some() && other.ipv4 == ipv4)
+                || (ipv6.is_some() && other.ipv6 == ipv6)
+        };
+        if let Some(other) = others.iter().find(same) {
+            return Err(Status::already_exists(format!(
+                "node {} ({}) has that name or address: `nodes remove {}` first",
+                other.id, other.name, other.name
+            )));
+        }
+        let is_free = |id: &u16| others.iter().all(|other| other.id != *id);
+        let id = match id {
+            Some(id) => u16::try_from(id).ok().filter(|id| *id <= MAX_ID && is_free(id)),
+            None => (0..=MAX_ID).find(is_free),
+        };
+        let id =
+            id.ok_or_else(|| wrong(format!("IDs are 0 to {MAX_ID}, and this one is taken")))?;
+        let (standing, identities) = (NodeStanding::Joining, Vec::new());
+        Ok(Node { id, name, site, ipv4, ipv6, serves, standing, identities })
+    }
+
     pub(super) fn node_list(&self) -> Vec<m::Node> {
+        let following = self.nodes.following();
         let nodes = self.ledger.all::<Node>().into_iter().map(|stored| {
             let standing = match stored.value.standing {
                 NodeStanding::Joining => "joining",
                 NodeStanding::Serving => "serving",
                 NodeStanding::Drained => "drained",
             };
-            entry(stored.value, standing)
+            let known = following.get(&stored.value.id);
+            let mut node = entry(stored.value, standing);
+            if let Some((following, live)) = known {
+                node.live = *live;
+                node.serial = following.serial;
+                node.version.clone_from(&following.version);
+                let refusal = |(key, (_, reason)): (&String, &(u64, String))| m::Refusal {
+                    key: key.clone(),
+                    reason: reason.clone(),
+                };
+                node.refused = following.refused.iter().map(refusal).collect();
+            }
+            node
         });
         let invitations = self.ledger.all::<Invitation>();
         let invited = invitations.into_iter().map(|stored| entry(stored.value.node, INVITED));
@@ -44,6 +121,15 @@ impl Operator {
             Some(_) => format!("{name}: removed; its identity opens nothing any more"),
             None => format!("{name}: the invitation is worth nothing any more"),
         })
+    }
+}
+
+fn optional<T: FromStr>(text: &str) -> Result<Option<T>, Status> {
+    match text {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| {
+            Status::invalid_argument(format!("`{text}` is no address of that family"))
+        }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Commands about the fleet's secrets.
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tonic::{Response, Status};
 
 use super::{Operator, done, m, now};
@@ -14,7 +15,7 @@ impl Operator {
         let schedule = Schedule::new(self.config.rotation);
         let state = State::read(&stored.value, now(), &schedule)
             .map_err(|error| Status::internal(error.to_string()))?;
-        let Proof { awaited, refused } = (self.proof)(stored.revision);
+        let Proof { awaited, refused } = self.prover.proof(stored.revision, Instant::now());
         let lacking = awaited.into_iter().chain(refused.into_iter().map(|(node, _)| node));
         let waits_for: Vec<u32> = lacking.map(u32::from).collect();
         let secret = |(&kind, &stage): (&Kind, &Stage)| m::Secret {
@@ -55,9 +56,6 @@ impl Operator {
 }
 
 fn awaits(proof: &Proof) -> String {
-    if proof.is_whole() {
-        return "nodes had time to come back after the controller's start".to_owned();
-    }
     let awaited = proof.awaited.iter().map(|node| format!("node {node}"));
     let refused = proof.refused.iter().map(|(node, why)| format!("node {node} (refused: {why})"));
     let nodes: Vec<_> = awaited.chain(refused).collect();

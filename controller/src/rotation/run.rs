@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -71,22 +71,19 @@ impl Clock {
 }
 
 /// Rotates for as long as the process runs. `proof` tells which live nodes hold the secrets as of
-/// a serial, `changed` when that may have changed. Before `settled` has passed nothing is proved:
-/// nodes that follow since before this process are yet to come back.
+/// a serial, `changed` when that may have changed.
 pub async fn run(
     ledger: Arc<Ledger>,
     proof: impl Fn(u64) -> Proof,
     mut changed: watch::Receiver<u64>,
     schedule: Schedule,
-    settled: Duration,
     mut asks: mpsc::Receiver<Ask>,
 ) -> Infallible {
     let clock = Clock::start();
     let mut asked = BTreeSet::new();
     let mut last_failure = String::new();
     loop {
-        let proof = |serial| (clock.since.elapsed() >= settled).then(|| proof(serial));
-        match advance(&ledger, &clock, &schedule, &asked, proof).await {
+        match advance(&ledger, &clock, &schedule, &asked, &proof).await {
             Ok(moved) => {
                 for kind in &moved {
                     asked.remove(kind);
@@ -102,7 +99,7 @@ pub async fn run(
             // Both ends live as long as the process; a closed one must not spin.
             Ok(()) = changed.changed() => {}
             Some(ask) = asks.recv() => {
-                let answer = answer(&ledger, &clock, &schedule, ask.kind, proof);
+                let answer = answer(&ledger, &clock, &schedule, ask.kind, &proof);
                 if let Answer::Begun | Answer::Waits(_) = answer {
                     asked.insert(ask.kind);
                 }
@@ -138,13 +135,12 @@ async fn advance(
     clock: &Clock,
     schedule: &Schedule,
     asked: &BTreeSet<Kind>,
-    proof: impl Fn(u64) -> Option<Proof>,
+    proof: impl Fn(u64) -> Proof,
 ) -> Result<Vec<Kind>, Failure> {
     let stored = ledger.get::<records::Secrets>("").ok_or(Failure::NoSecrets)?;
     let now = clock.now();
     let state = State::read(&stored.value, now, schedule)?;
-    let proof = proof(stored.revision);
-    let proved = proof.as_ref().is_some_and(Proof::is_whole);
+    let proved = proof(stored.revision).is_whole();
     let Some(Step { state: next, moved }) =
         step(&state, now, schedule, proved, asked, &mut operating_system)?
     else {
@@ -167,7 +163,7 @@ fn answer(
     clock: &Clock,
     schedule: &Schedule,
     kind: Kind,
-    proof: impl Fn(u64) -> Option<Proof>,
+    proof: impl Fn(u64) -> Proof,
 ) -> Answer {
     let Some(stored) = ledger.get::<records::Secrets>("") else {
         return Answer::Failed(Failure::NoSecrets.to_string());
@@ -176,8 +172,8 @@ fn answer(
         Err(error) => Answer::Failed(error.to_string()),
         Ok(state) => match state.stages[&kind] {
             Stage::Resting { .. } => match proof(stored.revision) {
-                Some(proof) if proof.is_whole() => Answer::Begun,
-                proof => Answer::Waits(proof.unwrap_or_default()),
+                proof if proof.is_whole() => Answer::Begun,
+                proof => Answer::Waits(proof),
             },
             stage => Answer::InProgress(stage),
         },
