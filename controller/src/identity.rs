@@ -203,14 +203,13 @@ impl Peer {
 }
 
 impl records::Node {
-    /// The same node with one identity more, and without the oldest: two are kept, so that a
-    /// renewal whose answer is lost cuts nobody off.
+    /// The same node with a new identity beside the one that it has `used` to ask for it: so a
+    /// renewal whose answer is lost, however often, cuts nobody off.
     #[must_use]
-    pub fn with_identity(mut self, key_sha256: String) -> Self {
-        self.identities.retain(|known| *known != key_sha256);
+    pub fn with_identity(mut self, used: Option<&str>, key_sha256: String) -> Self {
+        self.identities.clear();
+        self.identities.extend(used.filter(|used| *used != key_sha256).map(str::to_owned));
         self.identities.push(key_sha256);
-        let excess = self.identities.len().saturating_sub(2);
-        self.identities.drain(..excess);
         self
     }
 }
@@ -275,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_two_identities_are_good() {
+    fn the_identity_that_was_used_and_the_new_one_are_good() {
         let node = records::Node {
             id: 7,
             name: "a".into(),
@@ -287,10 +286,12 @@ mod tests {
             identities: Vec::new(),
         };
         let peer = |key: &str| Peer { node: 7, key_sha256: key.into() };
-        let node = node.with_identity("a".into()).with_identity("b".into());
+        let node = node.with_identity(None, "a".into()).with_identity(Some("a"), "b".into());
         assert!(peer("a").is(&node) && peer("b").is(&node));
-        let node = node.with_identity("b".into()).with_identity("c".into());
-        assert!(!peer("a").is(&node) && peer("b").is(&node) && peer("c").is(&node));
-        assert!(!Peer { node: 8, ..peer("c") }.is(&node));
+        // Twice the answer is lost: it still has only its first.
+        let node = node.with_identity(Some("a"), "c".into()).with_identity(Some("a"), "d".into());
+        assert!(peer("a").is(&node) && peer("d").is(&node));
+        assert!(!peer("b").is(&node) && !peer("c").is(&node));
+        assert!(!Peer { node: 8, ..peer("a") }.is(&node));
     }
 }

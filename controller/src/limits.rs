@@ -95,6 +95,14 @@ pub const HELLO_WITHIN: Duration = Duration::from_secs(5);
 pub const RESYNC: Duration = Duration::from_secs(3600);
 /// Between the resyncs of two nodes.
 pub const RESYNC_SPREAD: Duration = Duration::from_secs(30);
+/// Characters of a node's version that are kept.
+pub const MAX_VERSION_CHARS: usize = 64;
+/// Bytes of a part of a bundle: what each node that does not read holds of memory, a few times.
+pub const PART_BYTES: usize = 64 << 10;
+/// Connections without a certificate at once: they enrol, and have no place among the nodes.
+pub const MAX_STRANGERS: usize = 128;
+/// A connection without a certificate ends after this: an enrolment is one request.
+pub const STRANGER_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a node's reason that are kept and logged.
 pub const MAX_REASON_BYTES: usize = 512;
 /// For how long packets may be under way that a node encapsulated with a key: an hour, for nodes

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::ledger::{Change, Ledger, Stored};
+use crate::limits;
 use crate::records::{Kind, Node, NodeStanding};
 
 /// Whether a node has an item as it is.
@@ -76,15 +77,24 @@ impl Nodes {
         Self { ledger, lease, state: Mutex::default(), changed: watch::Sender::new(0) }
     }
 
-    /// A node begins a stream; an earlier one of it counts no more.
-    pub fn begin(&self, node: u16, version: String, now: Instant) -> StreamId {
+    /// A node begins a stream; an earlier one of it counts no more. It says what it has.
+    pub fn begin(
+        &self,
+        node: u16,
+        version: &str,
+        has: Option<u64>,
+        refused: Vec<(String, String)>,
+        now: Instant,
+    ) -> StreamId {
         let stream = {
             let mut state = self.state();
             state.streams += 1;
             let stream = StreamId(state.streams);
-            let refused = BTreeMap::new();
+            let since = |(key, reason)| (key, (has.unwrap_or(0), reason));
+            let refused = refused.into_iter().map(since).collect();
+            let version = version.chars().take(limits::MAX_VERSION_CHARS).collect();
             let lease_ends = now + self.lease;
-            let following = Following { version, serial: None, refused, stream, lease_ends };
+            let following = Following { version, serial: has, refused, stream, lease_ends };
             state.following.insert(node, following);
             stream
         };
@@ -129,17 +139,6 @@ impl Nodes {
         self.tell();
     }
 
-    /// The stream is over.
-    pub fn end(&self, node: u16, stream: StreamId) {
-        {
-            let mut state = self.state();
-            if state.of(node, stream).is_some() {
-                state.following.remove(&node);
-            }
-        }
-        self.tell();
-    }
-
     /// Nodes whose lease is valid and that said what they have.
     #[must_use]
     pub fn live(&self) -> Vec<u16> {
@@ -165,7 +164,8 @@ impl Nodes {
         live.into_iter().filter(|(node, _)| is_for(*node)).collect()
     }
 
-    /// The earliest serial that a live node has: everything up to it is everywhere.
+    /// The earliest serial that a live node has: everything up to it is everywhere. `None`: nobody
+    /// lives.
     #[must_use]
     pub fn everywhere(&self) -> Option<u64> {
         let now = Instant::now();
@@ -185,7 +185,7 @@ impl Nodes {
         state.following.iter().map(with_life).collect()
     }
 
-    /// Sees each change: something applied or refused, a stream begun or ended, a lease lost.
+    /// Sees each change: something applied or refused, a stream begun, a lease lost.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
@@ -197,6 +197,7 @@ impl Nodes {
         let mut live = self.live();
         loop {
             ticks.tick().await;
+            self.forget_the_lost();
             let now = self.live();
             for node in live.iter().filter(|node| !now.contains(node)) {
                 tracing::warn!(node, "the node is not live any more: it is not waited for");
@@ -211,6 +212,8 @@ impl Nodes {
     /// Lets nodes that have joined take traffic, once every live node knows them: before, packets
     /// of their connections would not be forwarded to them.
     pub async fn let_in(&self) -> std::convert::Infallible {
+        // The nodes of an earlier controller come back before their leases with it would have ended.
+        tokio::time::sleep(self.lease).await;
         let (mut changed, mut moved) = (self.changed(), self.ledger.moved());
         loop {
             for joining in self.ready_to_serve() {
@@ -244,6 +247,12 @@ impl Nodes {
                 && holds().iter().all(|(_, holds)| *holds == Holds::Yes)
         });
         joining
+    }
+
+    /// What is not live and not about to be: removed nodes, and those that are away for long.
+    fn forget_the_lost(&self) {
+        let now = Instant::now();
+        self.state().following.retain(|_, following| following.lease_ends + self.lease > now);
     }
 
     fn tell(&self) {

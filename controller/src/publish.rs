@@ -111,7 +111,7 @@ impl Fleet for Publisher {
         let (node, peer) = self.node(&request)?;
         // One: what a node lacks is found when it takes it, and never waits in a queue.
         let (orders, stream) = mpsc::channel(1);
-        let session = Session::new(self.clone(), node.value, peer, request.into_inner());
+        let session = Session::new(self.clone(), node, peer, request.into_inner());
         tokio::spawn(session.run(orders));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
@@ -120,11 +120,12 @@ impl Fleet for Publisher {
         &self,
         request: Request<RenewIdentityRequest>,
     ) -> Result<Response<Identity>, Status> {
-        let (node, _) = self.node(&request)?;
+        let (node, peer) = self.node(&request)?;
         let csr = &request.get_ref().request;
         let made = self.authority.identify(node.value.id, csr, OffsetDateTime::now_utc());
         let made = made.map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let renewed = node.value.clone().with_identity(made.key_sha256.clone());
+        let renewed = node.value.clone();
+        let renewed = renewed.with_identity(Some(&peer.key_sha256), made.key_sha256.clone());
         let change = Change::new().if_unchanged(&node).put(renewed);
         let kept = self.ledger.commit(change).await;
         kept.map_err(|error| Status::aborted(format!("not renewed, try again: {error}")))?;

@@ -63,8 +63,8 @@ pub struct Node {
     pub serves: Vec<String>,
     /// What it does with new traffic.
     pub standing: NodeStanding,
-    /// SHA-256 of the public keys (SubjectPublicKeyInfo) of its identities: the last two, in
-    /// hexadecimal. A certificate whose key is not here is a stranger's.
+    /// SHA-256 of the public keys (SubjectPublicKeyInfo) of its identities: the one in use and
+    /// the new one, in hexadecimal. A certificate whose key is not here is a stranger's.
     #[serde(default)]
     pub identities: Vec<String>,
 }

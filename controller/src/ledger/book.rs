@@ -162,6 +162,15 @@ impl Book {
         }
     }
 
+    /// Whether all that was deleted since is known: not for a cursor that is very late.
+    #[must_use]
+    pub fn knows(&self, cursor: &Cursor) -> bool {
+        match cursor.whole_from {
+            Some(began) => began >= self.forgotten,
+            None => cursor.after.0 > self.forgotten,
+        }
+    }
+
     /// What `node` gets next: items of at most `max_bytes` together, but at least one.
     #[must_use]
     pub fn part(&self, cursor: &Cursor, node: &Node, max_bytes: usize) -> Part {

@@ -35,7 +35,7 @@ fn challenge() -> Challenge {
 async fn a_node_is_live_while_it_reports_and_said_what_it_has() {
     let (_directory, ledger) = ledger().await;
     let nodes = Nodes::new(ledger, LEASE);
-    let stream = nodes.begin(1, "v".into(), Instant::now());
+    let stream = nodes.begin(1, "v", None, Vec::new(), Instant::now());
     assert!(nodes.live().is_empty(), "it has not said anything yet");
     nodes.applied(1, stream, 5, &[], Vec::new());
     assert_eq!(nodes.live(), [1]);
@@ -45,10 +45,10 @@ async fn a_node_is_live_while_it_reports_and_said_what_it_has() {
     assert_eq!(nodes.live(), [1]);
     tokio::time::advance(Duration::from_secs(2)).await;
     assert!(nodes.live().is_empty());
-    let later = nodes.begin(1, "v".into(), Instant::now());
+    let later = nodes.begin(1, "v", Some(5), Vec::new(), Instant::now());
+    assert_eq!(nodes.live(), [1], "it said what it has when it came back");
     assert!(!nodes.report(1, stream, Instant::now()), "the earlier stream is to end");
-    nodes.end(1, stream);
-    assert!(nodes.report(1, later, Instant::now()), "the end of the earlier one ends no other");
+    assert!(nodes.report(1, later, Instant::now()));
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn what_a_node_refused_it_does_not_hold_until_it_takes_it() {
     ledger.commit(Change::new().put(node(1)).put(challenge())).await.expect("kept");
     let nodes = Nodes::new(Arc::clone(&ledger), LEASE);
     let (key, other) = (challenge().key(), node(1).key());
-    let stream = nodes.begin(1, "v".into(), Instant::now());
+    let stream = nodes.begin(1, "v", None, Vec::new(), Instant::now());
     assert!(nodes.holds(&key, 1).is_empty(), "not live yet");
     let refused = vec![(key.clone(), "no".to_owned())];
     nodes.applied(1, stream, 1, &[key.clone(), other.clone()], refused);
@@ -70,7 +70,7 @@ async fn what_a_node_refused_it_does_not_hold_until_it_takes_it() {
     assert_eq!(nodes.holds(&key, 3), [(1, Holds::Yes)]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_node_takes_traffic_once_every_live_node_knows_it() {
     let (_directory, ledger) = ledger().await;
     let nodes = Arc::new(Nodes::new(Arc::clone(&ledger), LEASE));
@@ -79,11 +79,14 @@ async fn a_node_takes_traffic_once_every_live_node_knows_it() {
     let mut moved = ledger.moved();
     ledger.commit(Change::new().put(node(1)).put(node(2))).await.expect("kept");
     let standing = |id: &str| ledger.get::<Node>(id).expect("it is there").value.standing;
-    let first = nodes.begin(1, "v".into(), Instant::now());
+    let first = nodes.begin(1, "v", None, Vec::new(), Instant::now());
     nodes.applied(1, first, 0, &[], Vec::new());
-    let second = nodes.begin(2, "v".into(), Instant::now());
+    let second = nodes.begin(2, "v", None, Vec::new(), Instant::now());
     nodes.applied(2, second, 1, &[], Vec::new());
-    tokio::task::yield_now().await;
+    tokio::time::sleep(LEASE + LEASE / 4).await;
+    let now = Instant::now();
+    assert!(nodes.report(1, first, now) && nodes.report(2, second, now));
+    tokio::time::sleep(LEASE / 4).await;
     assert_eq!(standing("2"), NodeStanding::Joining, "node 1 is live and does not know it");
     nodes.applied(1, first, 1, &[], Vec::new());
     while [standing("1"), standing("2")] != [NodeStanding::Serving; 2] {

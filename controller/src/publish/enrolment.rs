@@ -34,7 +34,7 @@ impl Enrolment for Publisher {
         let invited = &invitation.value.node;
         let made = self.authority.identify(invited.id, &request, OffsetDateTime::now_utc());
         let made = made.map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let node: Node = invited.clone().with_identity(made.key_sha256.clone());
+        let node: Node = invited.clone().with_identity(None, made.key_sha256.clone());
         let (id, name) = (node.id, node.name.clone());
         let change = Change::new()
             .if_unchanged(&invitation)

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -32,6 +32,8 @@ pub struct Caller {
 pub struct Connection {
     tls: TlsStream<TcpStream>,
     caller: Caller,
+    /// When it ends, for who has no certificate.
+    ends: Option<Pin<Box<Sleep>>>,
     /// Its place among the connections.
     _place: OwnedSemaphorePermit,
 }
@@ -44,7 +46,7 @@ pub fn accept(
     let (done, connections) = mpsc::channel(limits::MAX_ACCEPTED);
     let acceptor = TlsAcceptor::from(tls);
     tokio::spawn(async move {
-        let places = Arc::new(Semaphore::new(limits::MAX_CONNECTIONS));
+        let places = Places::new();
         let handshakes = Arc::new(Semaphore::new(limits::MAX_HANDSHAKES));
         loop {
             // Whoever waits here waits in the kernel's queue, which has a bound.
@@ -58,19 +60,16 @@ pub fn accept(
                     continue;
                 }
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                tracing::warn!(%address, "too many connections: this one is closed");
-                continue;
-            };
-            let (acceptor, done) = (acceptor.clone(), done.clone());
+            let (acceptor, done, places) = (acceptor.clone(), done.clone(), places.clone());
             tokio::spawn(async move {
                 let shaken = timeout(limits::HANDSHAKE_WITHIN, shake(acceptor, tcp, address)).await;
                 drop(handshake);
                 match shaken {
-                    Ok(Ok((tls, caller))) => {
+                    Ok(Ok((tls, caller))) => match places.take(tls, caller) {
                         // Its reader ends with the runtime only.
-                        let _ = done.send(Ok(Connection { tls, caller, _place: place })).await;
-                    }
+                        Some(connection) => drop(done.send(Ok(connection)).await),
+                        None => tracing::warn!(%address, "too many connections: one is closed"),
+                    },
                     Ok(Err(error)) => tracing::debug!(%address, %error, "no TLS connection"),
                     Err(_) => tracing::debug!(%address, "the TLS handshake took too long"),
                 }
@@ -78,6 +77,30 @@ pub fn accept(
         }
     });
     ReceiverStream::new(connections)
+}
+
+/// Room for nodes, and apart from it for who is not one yet.
+#[derive(Clone)]
+struct Places {
+    nodes: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+}
+
+impl Places {
+    fn new() -> Self {
+        Self {
+            nodes: Arc::new(Semaphore::new(limits::MAX_CONNECTIONS)),
+            strangers: Arc::new(Semaphore::new(limits::MAX_STRANGERS)),
+        }
+    }
+
+    fn take(&self, tls: TlsStream<TcpStream>, caller: Caller) -> Option<Connection> {
+        let is_node = caller.peer.is_some();
+        let room = if is_node { &self.nodes } else { &self.strangers };
+        let place = Arc::clone(room).try_acquire_owned().ok()?;
+        let ends = (!is_node).then(|| Box::pin(sleep(limits::STRANGER_TIME)));
+        Some(Connection { tls, caller, ends, _place: place })
+    }
 }
 
 async fn shake(
@@ -106,6 +129,11 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(ends) = &mut self.ends
+            && ends.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         Pin::new(&mut self.tls).poll_read(context, buffer)
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use fleet_wire::message::{
-    Applied, Bundle, Hello, Item, Order, Position, Report, Welcome, order, report,
+    Applied, Bundle, Hello, Item, Order, Position, Refused, Report, Welcome, order, report,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -14,6 +14,7 @@ use tonic::{Status, Streaming};
 
 use super::{Publisher, removed};
 use crate::identity::Peer;
+use crate::ledger::Stored;
 use crate::ledger::book::Cursor;
 use crate::limits;
 use crate::nodes::StreamId;
@@ -23,6 +24,8 @@ use crate::records::Node;
 pub(super) struct Session {
     publisher: Publisher,
     node: Node,
+    /// When the node's own record changed last.
+    changed: u64,
     peer: Peer,
     reports: Streaming<Report>,
 }
@@ -39,11 +42,12 @@ struct Sent {
 impl Session {
     pub(super) fn new(
         publisher: Publisher,
-        node: Node,
+        node: Stored<Node>,
         peer: Peer,
         reports: Streaming<Report>,
     ) -> Self {
-        Self { publisher, node, peer, reports }
+        let Stored { value: node, revision: changed } = node;
+        Self { publisher, node, changed, peer, reports }
     }
 
     pub(super) async fn run(mut self, orders: mpsc::Sender<Result<Order, Status>>) {
@@ -54,10 +58,11 @@ impl Session {
         let (node, name) = (self.node.id, self.node.name.clone());
         let nodes = std::sync::Arc::clone(&self.publisher.nodes);
         tracing::info!(node, name, version = hello.version, "the node follows");
-        let stream = nodes.begin(node, hello.version.clone(), Instant::now());
-        let ended = self.follow(&hello, stream, &orders).await;
-        nodes.end(node, stream);
-        match ended {
+        let has = self.has(hello.position);
+        let refused = has.map(|_| named(&hello.refused)).unwrap_or_default();
+        let stream = nodes.begin(node, &hello.version, has, refused, Instant::now());
+        // The lease goes on by itself: a node that reconnects at once was never away.
+        match self.follow(&hello, stream, &orders).await {
             Ok(why) => tracing::info!(node, name, why, "the node follows no more"),
             Err(status) => {
                 tracing::warn!(node, name, why = status.message(), "the node is cut off");
@@ -98,7 +103,9 @@ impl Session {
             return Ok("it hung up");
         }
         let mut moved = self.publisher.ledger.moved();
-        let mut sent = self.begin(hello.position);
+        // Who serves other names than before lacks certificates that did not change since.
+        let has = self.has(hello.position).filter(|has| *has >= self.changed);
+        let mut sent = Sent { cursor: self.cursor(has), complete: false, keys: BTreeMap::new() };
         let lease = self.publisher.times.lease;
         let mut heard = Instant::now();
         let mut whole_again = Instant::now() + self.resync_after();
@@ -113,7 +120,7 @@ impl Session {
                 }
                 room = orders.reserve(), if !sent.complete => {
                     let Ok(room) = room else { return Ok("it hung up") };
-                    room.send(Ok(self.next(&mut sent)));
+                    room.send(Ok(self.next(&mut sent)?));
                 }
                 _ = moved.changed() => {
                     let node = self.publisher.known(&self.peer).ok_or_else(removed)?.value;
@@ -145,12 +152,11 @@ impl Session {
         Order { kind: Some(kind) }
     }
 
-    /// From where the node stands, if that is in the history of this store.
-    fn begin(&self, position: Option<Position>) -> Sent {
-        let epoch = self.publisher.ledger.position().epoch;
-        let has = position.filter(|position| position.epoch == epoch);
-        let cursor = self.cursor(has.map(|position| position.serial));
-        Sent { cursor, complete: false, keys: BTreeMap::new() }
+    /// The serial up to which the node has everything, if that is of the history of this store.
+    fn has(&self, position: Option<Position>) -> Option<u64> {
+        let now = self.publisher.ledger.position();
+        let ours = |at: &Position| at.epoch == now.epoch && at.serial <= now.serial;
+        position.filter(ours).map(|position| position.serial)
     }
 
     fn cursor(&self, has: Option<u64>) -> Cursor {
@@ -164,12 +170,16 @@ impl Session {
         limits::RESYNC + limits::RESYNC_SPREAD * u32::from(self.node.id % 64)
     }
 
-    fn next(&self, sent: &mut Sent) -> Order {
+    fn next(&self, sent: &mut Sent) -> Result<Order, Status> {
         let ledger = &self.publisher.ledger;
         // Before the book: what is in it is at least as late, and sent again at worst.
         let position = ledger.position();
-        let part =
-            ledger.book(|book| book.part(&sent.cursor, &self.node, fleet_wire::MAX_BUNDLE_BYTES));
+        let part = ledger.book(|book| {
+            let knows = book.knows(&sent.cursor);
+            knows.then(|| book.part(&sent.cursor, &self.node, limits::PART_BYTES))
+        });
+        let late = || Status::aborted("it is so late that deletions are forgotten: begin again");
+        let part = part.ok_or_else(late)?;
         let whole = sent.cursor.is_whole();
         let items: Vec<Item> = part.items.iter().map(|item| Item::clone(item)).collect();
         let keys = items.iter().map(|item| &item.key).chain(&part.removed);
@@ -183,7 +193,7 @@ impl Session {
             items,
             removed: part.removed,
         };
-        Order { kind: Some(order::Kind::Bundle(bundle)) }
+        Ok(Order { kind: Some(order::Kind::Bundle(bundle)) })
     }
 
     /// `false`: the node has a later stream.
@@ -213,12 +223,11 @@ impl Session {
                         "the node refuses an item"
                     );
                 }
-                let refused =
-                    refused.into_iter().map(|item| (item.key, shown(&item.reason).to_owned()));
+                let refused = named(&refused);
                 let serial = position.serial;
                 let acknowledged = sent.keys.extract_if(.., |_, sent| *sent <= serial);
                 let acknowledged: Vec<_> = acknowledged.map(|(key, _)| key).collect();
-                nodes.applied(node, stream, serial, &acknowledged, refused.collect());
+                nodes.applied(node, stream, serial, &acknowledged, refused);
             }
             Some(report::Kind::Alive(_)) => {}
             Some(report::Kind::Hello(_)) => {
@@ -229,6 +238,11 @@ impl Session {
         }
         Ok(nodes.report(node, stream, Instant::now()))
     }
+}
+
+/// Keys of what is refused, and why.
+fn named(refused: &[Refused]) -> Vec<(String, String)> {
+    refused.iter().map(|item| (item.key.clone(), shown(&item.reason).to_owned())).collect()
 }
 
 /// What a node says goes into the log: one line, and not all of it.

@@ -116,6 +116,9 @@ fn deletions_are_forgotten_when_they_are_many() {
     }
     assert_eq!((book.gone.len(), book.forgotten), (limits::MAX_TOMBSTONES, 1));
     assert!(!book.cursor(Some(1), 99_999).is_whole());
+    assert!(book.knows(&Cursor::from_serial(1)) && !book.knows(&Cursor::from_serial(0)));
+    let whole = |began| book.cursor(None, began);
+    assert!(book.knows(&whole(1)) && !book.knows(&whole(0)));
     assert!(book.cursor(Some(0), 99_999).is_whole());
 }
 
