@@ -1,0 +1,171 @@
+//! The program as an operator meets it: each command against a controller that serves, in a
+//! directory of the test's own.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// A controller's files, gone with this.
+struct Place(tempfile::TempDir);
+
+/// A controller that serves, killed with this.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has ended already is no trouble.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().expect("a directory"));
+        let root = place.0.path().display();
+        let config = format!(
+            "names = [\"localhost\"]\nlisten = \"127.0.0.1:0\"\n\
+             [store]\npath = \"{root}/state/store.redb\"\nkey_file = \"{root}/key\"\n\
+             [admin]\nsocket = \"{root}/run/admin.sock\"\n\
+             [nodes]\nlease_milliseconds = 1000\nkeepalive_milliseconds = 300\n"
+        );
+        fs::write(place.path("controller.toml"), config).expect("written");
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_landfast-controller"));
+        command.arg("--config").arg(self.path("controller.toml")).args(words);
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().expect("it runs")
+    }
+
+    /// What a command says that is to go well.
+    fn ok(&self, words: &[&str]) -> String {
+        let Output { status, stdout, stderr } = self.run(words);
+        assert!(status.success(), "{words:?}: {}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).expect("text")
+    }
+
+    fn json(&self, words: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[words, &["--json"]].concat())).expect("one line of JSON")
+    }
+
+    /// Exit code and words of a command that is to fail.
+    fn fails(&self, words: &[&str]) -> (i32, String) {
+        let Output { status, stderr, .. } = self.run(words);
+        (status.code().expect("it ends by itself"), String::from_utf8(stderr).expect("text"))
+    }
+
+    fn serve(&self) -> Running {
+        let mut command = self.command(&["serve"]);
+        let log = fs::File::create(self.path("log")).expect("a log");
+        let running = Running(command.stderr(Stdio::from(log)).spawn().expect("it starts"));
+        // Ready when it answers; a controller that does not is the test's failure.
+        for _ in 0..600 {
+            if self.run(&["status"]).status.success() {
+                return running;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("no answer: {}", fs::read_to_string(self.path("log")).expect("a log"));
+    }
+}
+
+fn mode(path: PathBuf) -> u32 {
+    fs::metadata(path).expect("there").permissions().mode() & 0o777
+}
+
+#[test]
+fn a_controller_is_made_once_and_says_what_is_missing_before() {
+    let place = Place::new();
+    let (code, words) = place.fails(&["serve"]);
+    assert!(code == 1 && words.contains("`landfast-controller init` makes one"), "{words}");
+    assert_eq!(place.fails(&["check-config"]).0, 2);
+    assert!(place.ok(&["init"]).contains("keep a copy apart"));
+    assert_eq!(mode(place.path("key")), 0o600);
+    assert_eq!(mode(place.path("state/store.redb")), 0o600);
+    let key = fs::read(place.path("key")).expect("a key");
+    let (code, words) = place.fails(&["init"]);
+    assert!(code == 1 && words.contains("there is a store"), "{words}");
+    assert_eq!(fs::read(place.path("key")).expect("a key"), key);
+    assert!(place.ok(&["check-config"]).contains("is good"));
+    let (code, words) = place.fails(&["status"]);
+    assert!(code == 1 && words.contains("is one running?"), "{words}");
+}
+
+#[test]
+fn commands_are_answered_and_mistakes_have_the_code_of_mistakes() {
+    let place = Place::new();
+    place.ok(&["init"]);
+    let _running = place.serve();
+    assert_eq!(mode(place.path("run/admin.sock")), 0o600);
+    let second = place.fails(&["serve"]);
+    assert!(second.0 == 1 && second.1.contains("is in use"), "{second:?}");
+
+    let invite = ["nodes", "invite", "--name", "ams1", "--site", "ams", "--ipv4", "192.0.2.1"];
+    let invited = place.json(&invite);
+    assert_eq!(invited["id"], 0);
+    let token: fleet_wire::invitation::Invitation =
+        invited["token"].as_str().expect("text").parse().expect("an invitation");
+    assert_ne!(token.secret, [0; 32]);
+    assert!(place.fails(&invite).1.contains("has that name or address"));
+    assert_eq!(place.json(&["nodes", "list"])["nodes"][0]["standing"], "invited");
+    place.ok(&["nodes", "remove", "ams1"]);
+    assert!(place.fails(&["nodes", "remove", "ams1"]).1.contains("there is no node"));
+
+    place.ok(&["certificates", "request", "A.example", "--issuer", "internal"]);
+    let list = place.json(&["certificates", "list"]);
+    assert_eq!(list["certificates"][0]["names"][0], "a.example");
+    let wrong = place.fails(&["certificates", "request", "b.example", "--issuer", "none"]);
+    assert!(wrong.0 == 2 && wrong.1.contains("one of: internal"), "{wrong:?}");
+    assert_eq!(place.fails(&["certificates", "request", "a b", "--issuer", "internal"]).0, 2);
+    place.ok(&["certificates", "remove", "a.example"]);
+
+    let wrong = place.fails(&["secrets", "rotate", "horses"]);
+    assert!(wrong.0 == 2 && wrong.1.contains("tickets, tokens"), "{wrong:?}");
+    place.ok(&["secrets", "rotate", "tickets"]);
+    assert!(place.fails(&["secrets", "rotate", "tickets"]).1.contains("in progress"));
+}
+
+#[test]
+fn a_backup_of_a_running_controller_becomes_a_later_store_under_its_key_alone() {
+    let place = Place::new();
+    place.ok(&["init"]);
+    let running = place.serve();
+    place.ok(&["certificates", "request", "a.example", "--issuer", "internal"]);
+    let backup = place.path("backup");
+    let path = backup.to_str().expect("text");
+    place.ok(&["backup", path]);
+    assert_eq!(mode(backup.clone()), 0o600);
+    assert_eq!(place.fails(&["backup", path]).0, 1, "nothing is replaced");
+    let state = fs::read_dir(place.path("state")).expect("there");
+    assert_eq!(state.count(), 1, "no copy is left beside the store");
+    let before = place.json(&["status"])["epoch"].as_u64().expect("a number");
+    drop(running);
+
+    assert!(place.fails(&["restore", path]).1.contains("there is a store"));
+    fs::remove_file(place.path("state/store.redb")).expect("moved away");
+    fs::rename(place.path("key"), place.path("key.kept")).expect("kept");
+    fs::write(place.path("key"), [7; 32]).expect("another key");
+    fs::set_permissions(place.path("key"), fs::Permissions::from_mode(0o600)).expect("ours");
+    let (_, words) = place.fails(&["restore", path]);
+    assert!(words.contains("does not open under this sealing key"), "{words}");
+    assert_eq!(fs::read_dir(place.path("state")).expect("there").count(), 0, "nothing is left");
+    fs::rename(place.path("key.kept"), place.path("key")).expect("back");
+    place.ok(&["restore", path]);
+    let _running = place.serve();
+    assert!(place.json(&["status"])["epoch"].as_u64().expect("a number") > before);
+    assert_eq!(place.json(&["certificates", "list"])["certificates"][0]["id"], "a.example");
+}
