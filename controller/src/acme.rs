@@ -43,6 +43,7 @@ use crate::certificate::import::Files;
 use crate::certificate::names::Policy;
 use crate::config::Issuer;
 use crate::ledger::Ledger;
+use crate::nodes::{Holds, Nodes};
 use crate::records::Request;
 use crate::renew::Limits;
 use barrier::Has;
@@ -59,6 +60,25 @@ pub trait Fleet: Send + Sync + 'static {
 
     /// Moves with any acknowledgement, refusal, and lease begun or lost.
     fn changed(&self) -> watch::Receiver<u64>;
+}
+
+impl Fleet for Nodes {
+    fn live(&self) -> Vec<u16> {
+        Self::live(self)
+    }
+
+    fn holds(&self, key: &str, serial: u64) -> Vec<(u16, Has)> {
+        let holds = Self::holds(self, key, serial).into_iter().map(|(node, holds)| match holds {
+            Holds::Yes => (node, Has::Yes),
+            Holds::NotYet => (node, Has::NotYet),
+            Holds::Refused(why) => (node, Has::Refused(why)),
+        });
+        holds.collect()
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        Self::changed(self)
+    }
 }
 
 /// Who issues, and how.
