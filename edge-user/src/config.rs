@@ -73,8 +73,14 @@ pub struct NodeConfig {
 pub struct Listen {
     /// The addresses that every node announces: at least one, unicast.
     pub anycast: Vec<IpAddr>,
-    /// UDP port of QUIC, not 0.
+    /// UDP port of QUIC, not 0. With `tcp` the TCP port of TLS, too.
     pub port: u16,
+    /// Whether TLS is served over TCP on `port`: for now to authorities that look for an answer by
+    /// TLS-ALPN-01 (RFC 8737).
+    pub tcp: bool,
+    /// TCP port of HTTP in clear, for HTTP-01 (RFC 8555 section 8.3) and the way to https; not 0,
+    /// nor `port` where `tcp` is set.
+    pub http_port: Option<u16>,
     /// Interfaces that packets of clients and nodes come in by, at most
     /// [`limits::MAX_INTERFACES`]. Empty only where no XDP program is attached.
     pub interfaces: Vec<String>,

@@ -92,7 +92,16 @@ impl Check {
         let workers = self.number_or(&listen.workers, "workers", 0..=limits::MAX_WORKERS, 0);
         let interfaces = self.interfaces(listen, steering, host);
         let workers = workers.map(|workers| if workers == 0 { host.cores } else { workers });
-        Some(Listen { anycast: anycast?, port: port?, interfaces: interfaces?, workers: workers? })
+        let tcp = listen.tcp.unwrap_or(false);
+        let http_port = self.http_port(listen, port.filter(|_| tcp));
+        Some(Listen {
+            anycast: anycast?,
+            port: port?,
+            tcp,
+            http_port: http_port?,
+            interfaces: interfaces?,
+            workers: workers?,
+        })
     }
 
     fn interfaces(

@@ -36,6 +36,8 @@ pub(super) struct File {
 pub(super) struct Listen {
     pub(super) anycast: Spanned<Vec<Text>>,
     pub(super) port: Option<Number>,
+    pub(super) tcp: Option<bool>,
+    pub(super) http_port: Option<Number>,
     pub(super) interfaces: Option<Spanned<Vec<Text>>>,
     pub(super) workers: Option<Number>,
 }

@@ -233,6 +233,8 @@ pub(crate) mod samples {
                     "2001:db8::1".parse().expect("address"),
                 ],
                 port: 443,
+                tcp: false,
+                http_port: None,
                 interfaces: vec!["eth0".into()],
                 workers: 2,
             },

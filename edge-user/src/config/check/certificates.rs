@@ -1,4 +1,4 @@
-//! `[tls]`.
+//! `[tls]`, and the TCP ports of `[listen]`.
 
 use toml::Spanned;
 
@@ -90,5 +90,24 @@ impl Check {
         let certificate = self.path(certificate, "certificate");
         let key = self.path(key, "key");
         Some(TlsFiles { certificate: certificate?, key: key? })
+    }
+
+    /// The port of HTTP in clear, which is not that of TLS.
+    pub(super) fn http_port(
+        &mut self,
+        listen: &file::Listen,
+        tls_port: Option<u16>,
+    ) -> Checked<Option<u16>> {
+        let Some(number) = &listen.http_port else { return Some(None) };
+        let port = self.number(number, "http_port", 0..=u16::MAX)?;
+        if Some(port) == tls_port {
+            self.refuse(
+                Problem::new(format!("port {port} is both http_port and the port of TLS"))
+                    .at(number.span(), "HTTP in clear")
+                    .help("authorities ask on port 80, nowhere else"),
+            );
+            return None;
+        }
+        Some((port != 0).then_some(port))
     }
 }

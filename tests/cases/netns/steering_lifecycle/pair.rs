@@ -94,6 +94,8 @@ impl Pair {
             listen: Listen {
                 anycast: vec![Ipv4Addr::new(192, 0, 2, 1).into()],
                 port: 443,
+                tcp: false,
+                http_port: None,
                 interfaces: vec!["near".into()],
                 workers: 2,
             },
