@@ -11,13 +11,14 @@
 //! | [`admission`] | early drops and budgets: who is let in, and the blocklist |
 //! | [`nodes`] | the liveness of every node |
 //! | [`current`] | a value that is replaced as a whole while others hold it |
-//! | [`tls`] | the certificate and the session tickets |
+//! | [`tls`] | certificates, answers to authorities, and session tickets |
 //! | [`steering`] | the programs in the kernel: load, attach, fill maps, detach, counters |
 //! | [`next_hop`], [`netlink`] | the way to each node, kept up to date |
 //! | [`preflight`] | what on this host would lose packets, and what to change |
 //! | [`relay`] | the encapsulation port in user space: the way without XDP |
 //! | [`quic`] | one engine a worker, and the loop around it |
 //! | [`http`] | requests and answers |
+//! | [`tcp`] | the way to https, and answers to authorities |
 //! | [`admin`] | metrics, health, and commands |
 //! | [`sandbox`] | what the process gives up once everything is attached |
 //! | [`serve`] | start-up order, signals, graceful stop |
@@ -37,4 +38,5 @@ pub mod relay;
 pub mod sandbox;
 pub mod serve;
 pub mod steering;
+pub mod tcp;
 pub mod tls;

@@ -1,8 +1,9 @@
 //! A process of the edge, from its start to its end.
 //!
 //! The order of the start: the files, the state directory and its generation, checks of the host,
-//! the admin listeners, the UDP port and that of the relay, the kernel programs; then what is not
-//! needed any more is given up, the relay and the workers start, and the service manager is told. What may be missing is asked for early, so that a start that fails has touched
+//! the admin listeners, the UDP port, those of TCP and that of the relay, the kernel programs; then
+//! what is not needed any more is given up, the relay, the workers and TCP start, and the service
+//! manager is told. What may be missing is asked for early, so that a start that fails has touched
 //! nothing that packets go through.
 //!
 //! The stop, by signal or command: `/readyz` fails so that routers look elsewhere, the workers let
@@ -33,6 +34,7 @@ use crate::limits;
 use crate::quic::driver::SpawnError;
 use crate::sandbox::SandboxError;
 use crate::steering::SteeringError;
+use crate::tcp::BindError;
 use crate::tls::{self, Tls, TlsError};
 use fleet_wire::secrets::{FleetError, Secrets};
 use start::Edge;
@@ -97,6 +99,12 @@ pub enum ServeError {
     /// The port of QUIC.
     #[error("UDP port {0} cannot be bound: {1}")]
     Bind(u16, #[source] io::Error),
+    /// A port of TCP.
+    #[error(transparent)]
+    BindTcp(#[from] BindError),
+    /// The thread of the TCP ports.
+    #[error("the TCP ports cannot be served: {0}")]
+    Tcp(#[source] io::Error),
     /// The listener of metrics and health.
     #[error("the admin listener {0} cannot be bound: {1}")]
     AdminListener(SocketAddr, #[source] io::Error),

@@ -5,11 +5,13 @@
 //! |---|---|
 //! | [`live`] | the certificates in force, and which of them a client gets |
 //! | [`challenges`] | what certificate authorities are answered |
+//! | [`alpn01`] | TLS over TCP, for authorities |
 //! | [`files`] | certificates and keys from PEM files |
 //! | [`tickets`] | session tickets that every node of the fleet opens |
 //! | `candidate` | what it takes to be served |
 //! | `x509` | what a certificate says |
 
+pub mod alpn01;
 mod candidate;
 pub mod challenges;
 pub mod files;
@@ -31,6 +33,7 @@ pub use files::TlsError;
 pub use live::{Live, Source};
 pub use rustls::ServerConfig;
 use tickets::FleetTickets;
+pub(crate) use x509::host_name;
 
 /// What a client that wants HTTP/3 offers (RFC 9114 section 3.1).
 pub const ALPN_H3: &[u8] = b"h3";

@@ -1,7 +1,7 @@
 //! What may be asked of a running edge, and changed in it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -17,6 +17,7 @@ use crate::quic::driver::{ToWorker, WorkerReport};
 use crate::relay::{RelayHandle, RelayOrder, RelayReport};
 use crate::sandbox::Landlock;
 use crate::steering::{Attachment, Steering, SteeringError};
+use crate::tcp::tally::Tally;
 use crate::tls::tickets::FleetTickets;
 use crate::tls::{Challenges, Live};
 use fleet_wire::secrets::Secrets;
@@ -70,6 +71,8 @@ pub struct Parts {
     pub certificates: Arc<Live>,
     /// What authorities are answered.
     pub challenges: Arc<Challenges>,
+    /// What came of TCP connections.
+    pub tcp: Arc<Tally>,
 }
 
 /// A running edge, for those who ask and command. Shared on the control runtime.
@@ -91,6 +94,7 @@ pub struct Control {
     pub(super) tickets: Arc<FleetTickets>,
     pub(super) certificates: Arc<Live>,
     challenges: Arc<Challenges>,
+    tcp: Arc<Tally>,
 }
 
 impl Control {
@@ -110,6 +114,7 @@ impl Control {
             tickets,
             certificates,
             challenges,
+            tcp,
         } = parts;
         Self {
             config,
@@ -127,6 +132,7 @@ impl Control {
             tickets,
             certificates,
             challenges,
+            tcp,
         }
     }
 
@@ -230,6 +236,9 @@ impl Control {
             rules: self.rules(),
             landlock: self.landlock,
             attachments,
+            certificates: self.certificates.summary(SystemTime::now()),
+            challenges: self.challenges.asked(),
+            tcp: Arc::clone(&self.tcp),
         }
     }
 

@@ -3,6 +3,8 @@
 //! There is no registry that lives on: the workers count for themselves, without an atomic on the
 //! way of a packet, and are asked at the scrape.
 
+use std::sync::Arc;
+
 use edge_wire::Reason;
 use prometheus::core::Collector;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
@@ -15,6 +17,9 @@ use crate::quic::driver::WorkerReport;
 use crate::relay::RelayReport;
 use crate::sandbox::Landlock;
 use crate::steering::{Attachment, SteeringReport};
+use crate::tcp::tally::{Refusal, Tally};
+use crate::tls::challenges::Asked;
+use crate::tls::live::Summary;
 
 /// All figures of one moment. `None` stands for what does not run, or does not answer.
 pub struct Snapshot {
@@ -34,6 +39,12 @@ pub struct Snapshot {
     pub landlock: Landlock,
     /// Interfaces that are to have XDP.
     pub attachments: Vec<(String, Attachment)>,
+    /// How certificates stand.
+    pub certificates: Summary,
+    /// What authorities asked.
+    pub challenges: Asked,
+    /// What came of TCP connections.
+    pub tcp: Arc<Tally>,
 }
 
 /// The content type of [`render`].
@@ -52,6 +63,9 @@ pub fn render(snapshot: &Snapshot) -> Result<String> {
     workers(&registry, snapshot)?;
     fleet(&registry, snapshot)?;
     admission(&registry, snapshot)?;
+    certificates(&registry, &snapshot.certificates)?;
+    challenges(&registry, &snapshot.challenges)?;
+    tcp(&registry, &snapshot.tcp)?;
     TextEncoder::new().encode_to_string(&registry.gather())
 }
 
@@ -191,6 +205,79 @@ fn admission(registry: &Registry, snapshot: &Snapshot) -> Result<()> {
     )?;
     let networks = snapshot.rules.blocklist().networks().len();
     blocklist.with_label_values::<&str>(&[]).set(networks as i64);
+    Ok(())
+}
+
+fn certificates(registry: &Registry, summary: &Summary) -> Result<()> {
+    let states = gauge(
+        registry,
+        "landfast_certificates",
+        "Certificates in force, by how clients take them: good, ends_soon, ended or not_yet",
+        &["state"],
+    )?;
+    for (state, count) in [
+        ("good", summary.good),
+        ("ends_soon", summary.ends_soon),
+        ("ended", summary.ended),
+        ("not_yet", summary.not_yet),
+    ] {
+        states.with_label_values(&[state]).set(count.cast_signed());
+    }
+    // Without certificates there is no end: no sample, rather than one that sets off an alert.
+    if let Some(seconds) = summary.seconds_to_first_end {
+        let help = "Seconds until the first of the certificates in force ends; below 0 since then";
+        let first_end = gauge(registry, "landfast_certificate_ends_seconds", help, &[])?;
+        first_end.with_label_values::<&str>(&[]).set(seconds);
+    }
+    let refused = counter(
+        registry,
+        "landfast_certificates_refused_total",
+        "Certificates that were given to us and not put in force",
+        &[],
+    )?;
+    refused.with_label_values::<&str>(&[]).inc_by(summary.candidates_refused);
+    let names = counter(
+        registry,
+        "landfast_names_refused_total",
+        "Handshakes that were refused: no certificate for the name (unknown), or no name (missing)",
+        &["reason"],
+    )?;
+    names.with_label_values(&["unknown"]).inc_by(summary.names_unknown);
+    names.with_label_values(&["missing"]).inc_by(summary.names_missing);
+    Ok(())
+}
+
+fn challenges(registry: &Registry, asked: &Asked) -> Result<()> {
+    let challenges = counter(
+        registry,
+        "landfast_challenges_total",
+        "Questions of certificate authorities, by kind and whether we had the answer",
+        &["kind", "result"],
+    )?;
+    for (kind, result, count) in [
+        ("http-01", "answered", asked.http01_answered),
+        ("http-01", "unknown", asked.http01_unknown),
+        ("tls-alpn-01", "answered", asked.tls_alpn01_answered),
+        ("tls-alpn-01", "unknown", asked.tls_alpn01_unknown),
+    ] {
+        challenges.with_label_values(&[kind, result]).inc_by(count);
+    }
+    Ok(())
+}
+
+fn tcp(registry: &Registry, tally: &Tally) -> Result<()> {
+    let help = "Requests in clear that were sent to https";
+    let redirects = counter(registry, "landfast_redirects_total", help, &[])?;
+    redirects.with_label_values::<&str>(&[]).inc_by(tally.redirects());
+    let refused = counter(
+        registry,
+        "landfast_tcp_refused_total",
+        "Requests and handshakes by TCP that were refused, by port (http or tls) and reason",
+        &["port", "reason"],
+    )?;
+    for refusal in Refusal::ALL {
+        refused.with_label_values(&refusal.labels()).inc_by(tally.refused(refusal));
+    }
     Ok(())
 }
 

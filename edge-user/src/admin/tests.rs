@@ -98,6 +98,7 @@ fn control(workers: Vec<mpsc::Sender<ToWorker>>) -> Arc<Control> {
         tickets,
         certificates: Arc::new(Live::new(UnknownNames::Refuse)),
         challenges: Arc::new(Challenges::new()),
+        tcp: Arc::default(),
     }))
 }
 

@@ -19,6 +19,7 @@ use crate::quic::socket::bind_group;
 use crate::relay::{Relay, RelayHandle};
 use crate::sandbox::{self, Duties};
 use crate::steering::{Steering, SteeringError, remove_other_links};
+use crate::tcp;
 use fleet_wire::secrets::Secrets;
 
 /// A process that runs. Dropping it ends nothing but the admin socket.
@@ -51,6 +52,13 @@ pub(super) fn start(inputs: Inputs) -> Result<Edge, ServeError> {
     let sockets =
         bind_group(port, config.listen.workers).map_err(|error| ServeError::Bind(port, error))?;
     tracing::info!(port, sockets = sockets.len(), "UDP port is bound");
+    let tcp = tcp::Ports::bind(&config.listen)?;
+    let answers = tcp::Answers {
+        challenges: Arc::clone(&inputs.tls.challenges),
+        certificates: Arc::clone(&inputs.tls.certificates),
+        tally: Arc::default(),
+    };
+    let tally = Arc::clone(&answers.tally);
 
     let nodes = Arc::new(NodeTable::new(&config.nodes));
     let inboxes = Inboxes::new(config.listen.workers);
@@ -66,6 +74,7 @@ pub(super) fn start(inputs: Inputs) -> Result<Edge, ServeError> {
             let to_relay = relay.as_ref().map(|relay| &relay.inbox);
             let workers =
                 Workers::start(&inputs, generation, &nodes, sockets, inboxes, to_relay, &rules)?;
+            tcp.serve(answers).map_err(ServeError::Tcp)?;
             Ok((landlock, relay, workers))
         });
     let (landlock, relay, workers) = match started {
@@ -91,6 +100,7 @@ pub(super) fn start(inputs: Inputs) -> Result<Edge, ServeError> {
         tickets: Arc::clone(&inputs.tls.tickets),
         certificates: Arc::clone(&inputs.tls.certificates),
         challenges: Arc::clone(&inputs.tls.challenges),
+        tcp: tally,
     }));
     Ok(Edge { inputs, control, nodes, workers, relay, listener, socket, _state: state })
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use rustls::SignatureScheme;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -170,6 +171,25 @@ impl Live {
         in_force.collect()
     }
 
+    /// Whether a client gets a certificate that asks for `name`, or for none.
+    #[must_use]
+    pub fn serves(&self, name: Option<&str>) -> bool {
+        self.choose(&self.table.load(), name, &[]).is_some()
+    }
+
+    fn choose<'a>(
+        &self,
+        table: &'a Table,
+        name: Option<&str>,
+        schemes: &[SignatureScheme],
+    ) -> Option<&'a Served> {
+        let by_name = name.and_then(|name| table.by_name(name, schemes, (self.clock)()));
+        by_name.or_else(|| match self.unknown_names {
+            UnknownNames::Default => table.by_default(),
+            UnknownNames::Refuse => None,
+        })
+    }
+
     /// How all of them stand at `now`.
     #[must_use]
     pub fn summary(&self, now: SystemTime) -> Summary {
@@ -308,13 +328,7 @@ impl ResolvesServerCert for Live {
         let table = self.table.load();
         // rustls takes an address for no name (RFC 6066 section 3 forbids it there).
         let name = hello.server_name();
-        let schemes = hello.signature_schemes();
-        let by_name = name.and_then(|name| table.by_name(name, schemes, (self.clock)()));
-        let by_default = || match self.unknown_names {
-            UnknownNames::Default => table.by_default(),
-            UnknownNames::Refuse => None,
-        };
-        let chosen = by_name.or_else(by_default);
+        let chosen = self.choose(&table, name, hello.signature_schemes());
         if chosen.is_none() {
             let refused = if name.is_some() { &self.names_unknown } else { &self.names_missing };
             refused.fetch_add(1, Ordering::Relaxed);

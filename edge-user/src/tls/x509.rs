@@ -93,7 +93,7 @@ fn dns_name(text: &str) -> Option<Name> {
 
 /// `text` in the form in which names are compared, where it is a DNS name: in lower case, without
 /// dot at its end.
-pub(super) fn host_name(text: &str) -> Option<Box<str>> {
+pub(crate) fn host_name(text: &str) -> Option<Box<str>> {
     let text = text.strip_suffix('.').unwrap_or(text);
     let in_label = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(in_label);

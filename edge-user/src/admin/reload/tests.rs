@@ -55,6 +55,7 @@ impl Edge {
             tickets: Arc::new(FleetTickets::new(&secrets.tickets)),
             certificates: Arc::new(Live::new(UnknownNames::Refuse)),
             challenges: Arc::new(Challenges::new()),
+            tcp: Arc::default(),
         });
         fleet_wire::secrets::write(&path, &secrets, true).expect("written");
         Self { control, told, path, secrets }
