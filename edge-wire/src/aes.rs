@@ -4,6 +4,8 @@
 //! It looks up tables, so its time depends on what is in the cache. Its key guards routing only:
 //! whoever learnt it could link connection IDs and choose an owner, but reads no traffic.
 
+mod rounds;
+
 /// A block of 16 bytes.
 pub type Block = [u8; 16];
 
@@ -67,22 +69,11 @@ pub fn encrypt(keys: &RoundKeys, block: &Block) -> Block {
 #[inline(always)]
 #[must_use]
 pub fn encrypt_columns(keys: &RoundKeys, block: [u32; 4]) -> [u32; 4] {
-    let mut state = xor(block, &keys[0]);
-    for key in &keys[1..10] {
-        let [a, b, c, d] = state;
-        // ShiftRows: row r of column c comes from column c + r.
-        state = xor(
-            [
-                round(&ENCRYPT, a, b, c, d),
-                round(&ENCRYPT, b, c, d, a),
-                round(&ENCRYPT, c, d, a, b),
-                round(&ENCRYPT, d, a, b, c),
-            ],
-            key,
-        );
-    }
-    let [a, b, c, d] = state;
-    let last = |a, b, c, d| last(&FORWARD, a, b, c, d);
+    let state = xor(block, &keys[0]);
+    // ShiftRows: row r of column c comes from column c + r.
+    let [a, b, c, d] = rounds::nine::<0, 4, 8, 12>(&ENCRYPT, state, keys);
+    let table = rounds::kept(&FORWARD);
+    let last = |a, b, c, d| last(table, a, b, c, d);
     xor([last(a, b, c, d), last(b, c, d, a), last(c, d, a, b), last(d, a, b, c)], &keys[10])
 }
 
@@ -97,38 +88,13 @@ pub fn decrypt(keys: &RoundKeys, block: &Block) -> Block {
 #[inline(always)]
 #[must_use]
 pub fn decrypt_columns(keys: &RoundKeys, block: [u32; 4]) -> [u32; 4] {
-    let mut state = xor(block, &keys[0]);
-    for key in &keys[1..10] {
-        let [a, b, c, d] = state;
-        // InvShiftRows: row r of column c comes from column c - r.
-        state = xor(
-            [
-                round(&DECRYPT, a, d, c, b),
-                round(&DECRYPT, b, a, d, c),
-                round(&DECRYPT, c, b, a, d),
-                round(&DECRYPT, d, c, b, a),
-            ],
-            key,
-        );
-    }
-    let [a, b, c, d] = state;
-    let last = |a, b, c, d| last(&INVERSE, a, b, c, d);
+    let [a, b, c, d] = xor(block, &keys[0]);
+    // InvShiftRows: row r of column c comes from column c - r. That is ShiftRows with the columns
+    // in the opposite order.
+    let [d, c, b, a] = rounds::nine::<12, 8, 4, 0>(&DECRYPT, [d, c, b, a], keys);
+    let table = rounds::kept(&INVERSE);
+    let last = |a, b, c, d| last(table, a, b, c, d);
     xor([last(a, d, c, b), last(b, a, d, c), last(c, b, a, d), last(d, c, b, a)], &keys[10])
-}
-
-#[inline(always)]
-fn round(table: &Table, row0: u32, row1: u32, row2: u32, row3: u32) -> u32 {
-    column::<0>(&table[(row0 >> 24) as usize])
-        ^ column::<1>(&table[(row1 >> 16) as usize & 0xff])
-        ^ column::<2>(&table[(row2 >> 8) as usize & 0xff])
-        ^ column::<3>(&table[row3 as usize & 0xff])
-}
-
-/// The column of this row.
-#[inline(always)]
-fn column<const ROW: usize>(twice: &[u8; 8]) -> u32 {
-    let t = twice;
-    u32::from_le_bytes([t[ROW], t[ROW + 1], t[ROW + 2], t[ROW + 3]])
 }
 
 #[inline(always)]
