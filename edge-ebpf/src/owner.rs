@@ -12,9 +12,12 @@ const OURS: u64 = 1 << 32;
 pub(crate) fn owner(candidate: &Candidate) -> Option<ServerId> {
     // Three bits, and the map has eight entries.
     let config = DECODE_CONFIGS.get(candidate.config_id())?;
+    // Without a call, which costs as much as the rest of finding the owner of an ID in clear.
     if config.is_plain() {
-        // Without a call, which costs as much as the rest of finding the owner.
         return config.owner_in_clear(candidate);
+    }
+    if config.is_single_pass() {
+        return config.owner_in_single_pass(candidate);
     }
     let [a, b, c] = candidate.text;
     let lengths = (u32::from(candidate.declared_len) << 8) | u32::from(candidate.first);

@@ -107,6 +107,21 @@ impl DecodeConfig {
         is_plain.then(|| ServerId::from_bytes(((candidate.text[0] >> 32) as u32).to_be_bytes()))
     }
 
+    /// Are its IDs one block each?
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_single_pass(&self) -> bool {
+        self.mode == SINGLE_PASS
+    }
+
+    /// As [`DecodeConfig::owner`], of IDs that are one block; `None` of all others.
+    #[inline(always)]
+    #[must_use]
+    pub fn owner_in_single_pass(&self, candidate: &Candidate) -> Option<ServerId> {
+        let is_single_pass = self.is_single_pass() && self.has_length(candidate);
+        is_single_pass.then(|| ServerId::from_bytes(self.first_column(candidate).to_be_bytes()))
+    }
+
     /// Reads the owner from an ID whose first octet chose this config. `None`: the ID is not
     /// of our making, which an honest client's first, random ID is not either.
     #[inline(always)]
@@ -118,11 +133,7 @@ impl DecodeConfig {
         let text = &candidate.text;
         let server_id = match self.mode {
             PLAIN => (text[0] >> 32) as u32,
-            SINGLE_PASS => {
-                let [a, b, _] = *text;
-                let block = [(a >> 32) as u32, a as u32, (b >> 32) as u32, b as u32];
-                aes::decrypt_columns(&self.round_keys, block)[0]
-            }
+            SINGLE_PASS => self.first_column(candidate),
             FOUR_PASS => four_pass::decrypt_first_four(&self.round_keys, &self.split, text),
             _ => return None,
         };
@@ -131,6 +142,14 @@ impl DecodeConfig {
 }
 
 impl DecodeConfig {
+    /// Of the block that the text is, decrypted.
+    #[inline(always)]
+    fn first_column(&self, candidate: &Candidate) -> u32 {
+        let [a, b, _] = candidate.text;
+        let block = [(a >> 32) as u32, a as u32, (b >> 32) as u32, b as u32];
+        aes::decrypt_columns(&self.round_keys, block)[0]
+    }
+
     #[inline(always)]
     fn has_length(&self, candidate: &Candidate) -> bool {
         let declared = u32::from(candidate.declared_len);
