@@ -129,5 +129,5 @@ pub const MAX_CERTIFICATE_NAMES: usize = 100;
 pub const DEFAULT_INVITATION: Duration = Duration::from_secs(24 * 3600);
 /// The longest: a month in which a token may be found.
 pub const MAX_INVITATION: Duration = Duration::from_secs(31 * 24 * 3600);
-/// A stop waits this long for commands in progress and the last commit.
+/// A stop waits this long for commands in progress.
 pub const STOP_WITHIN: Duration = Duration::from_secs(10);

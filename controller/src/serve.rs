@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::config::Config;
@@ -55,7 +55,7 @@ pub enum ServeError {
 /// Where it cannot start, or something that it stands on fails.
 pub async fn run(config: Config) -> Result<(), ServeError> {
     let started = Instant::now();
-    let stop = stop_signal()?;
+    let (stop, overtime) = bounded(stop_signal()?);
     let store = Arc::new(init::open(&config)?);
     let ledger = Arc::new(Ledger::open(Arc::clone(&store) as _).await?);
     let listen = |error| ServeError::Listen(config.socket.display().to_string(), error);
@@ -105,6 +105,10 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
             Ok(never) => match never {},
             Err(error) => Err(error.into()),
         },
+        () = overtime => {
+            tracing::warn!("commands in progress are cut off");
+            Ok(())
+        }
         ended = operator.serve(socket, stop) => {
             ended.map_err(|error| ServeError::Socket(path, error))
         }
@@ -129,6 +133,21 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
         tracing::info!("stopping");
         notify(&[NotifyState::Stopping]);
     })
+}
+
+/// The same end, and one that comes [`limits::STOP_WITHIN`] later.
+fn bounded(stop: impl Future<Output = ()>) -> (impl Future<Output = ()>, impl Future<Output = ()>) {
+    let (told, stopping) = oneshot::channel();
+    let stop = async move {
+        stop.await;
+        // Nobody waits where the process ends for another reason.
+        let _ = told.send(());
+    };
+    let overtime = async {
+        let _ = stopping.await;
+        tokio::time::sleep(limits::STOP_WITHIN).await;
+    };
+    (stop, overtime)
 }
 
 /// Tells the service manager, if there is one (sd_notify(3)).
