@@ -9,6 +9,7 @@
 //! | [`limits`] | every bound, with its why |
 //! | [`rotation`] | how the fleet's secrets change while every node reads what every other makes |
 //! | [`store`] | where records are kept: the trait, the file, the seal |
+//! | [`metrics`] | what Prometheus reads |
 //! | [`nodes`] | which nodes live, and what each of them has |
 //! | [`publish`] | the listener of nodes: enrolment, and bundles by a cursor |
 //! | [`records`] | what is remembered, and what of it nodes get |
@@ -27,6 +28,7 @@ pub mod init;
 pub mod internal;
 pub mod ledger;
 pub mod limits;
+pub mod metrics;
 pub mod nodes;
 pub mod operator;
 pub mod publish;

@@ -131,3 +131,15 @@ pub const DEFAULT_INVITATION: Duration = Duration::from_secs(24 * 3600);
 pub const MAX_INVITATION: Duration = Duration::from_secs(31 * 24 * 3600);
 /// A stop waits this long for commands in progress.
 pub const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+// The listener of metrics.
+
+/// Connections at once: a few scrapers and a person.
+pub const MAX_METRICS_CONNECTIONS: usize = 16;
+/// One request and its answer take no longer.
+pub const METRICS_CONNECTION_TIME: Duration = Duration::from_secs(10);
+/// Bytes of a request's head: hyper's least.
+pub const METRICS_HEAD_BYTES: usize = 8192;
+
+/// Commands about certificates that wait for the task of orders: more are refused.
+pub const MAX_ORDER_ASKS: usize = 16;

@@ -25,6 +25,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
+use crate::acme::{self, Deed};
 use crate::config::Config;
 use crate::ledger::{Ledger, LedgerError};
 use crate::nodes::Nodes;
@@ -43,6 +44,8 @@ pub struct Operator {
     pub store: Arc<Sealed<Embedded>>,
     /// Issuers, and where backups are made.
     pub config: Config,
+    /// The ear of orders.
+    pub orders: mpsc::Sender<acme::Ask>,
     /// The rotation's ear.
     pub rotation: mpsc::Sender<rotation::Ask>,
     /// Which live nodes do not hold the fleet's secrets as of a serial.
@@ -76,11 +79,6 @@ impl Operator {
             )
             .await
     }
-}
-
-/// What the parts that have not landed yet answer.
-fn not_yet<T>(_: T) -> Status {
-    Status::unimplemented("this controller cannot do that yet")
 }
 
 fn now() -> u64 {
@@ -152,21 +150,23 @@ impl Service for Operator {
         &self,
         request: Request<m::Import>,
     ) -> Result<Response<m::Done>, Status> {
-        Err(not_yet(request.into_inner()))
+        self.import(request.into_inner()).await
     }
 
     async fn renew_certificate(
         &self,
         request: Request<m::CertificateName>,
     ) -> Result<Response<m::Done>, Status> {
-        Err(not_yet(request.into_inner()))
+        let id = request.into_inner().id;
+        self.ask(Deed::Renew(id.clone()), format!("{id}: a new certificate is ordered")).await
     }
 
     async fn revoke_certificate(
         &self,
         request: Request<m::CertificateName>,
     ) -> Result<Response<m::Done>, Status> {
-        Err(not_yet(request.into_inner()))
+        let id = request.into_inner().id;
+        self.ask(Deed::Revoke(id.clone()), format!("{id} is revoked, and a new one ordered")).await
     }
 
     async fn remove_certificate(

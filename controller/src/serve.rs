@@ -1,21 +1,27 @@
 //! A controller from start to stop: the store, the tasks over it, and what listens.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use fleet_wire::message::Position;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::acme::{self, Issuers};
+use crate::certificate::names::Policy;
 use crate::config::Config;
 use crate::identity::{Authority, IdentityError};
 use crate::init::{self, InitError};
 use crate::ledger::{Ledger, LedgerError};
 use crate::limits;
+use crate::metrics::{self, Metrics};
 use crate::nodes::Nodes;
 use crate::operator::Operator;
 use crate::operator::socket::OperatorSocket;
@@ -82,23 +88,32 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
     let proof = move |serial| asked.proof(serial, Instant::now());
     let rotates = rotation::run(Arc::clone(&ledger), proof, nodes.changed(), schedule, asks);
 
-    let position = ledger.position();
-    tracing::info!(
-        epoch = position.epoch,
-        term = position.term,
-        serial = position.serial,
-        %address,
-        "ready"
-    );
-    notify(&[NotifyState::Ready]);
+    let metrics = Arc::new(Metrics::new());
+    let (orders, asks) = mpsc::channel(limits::MAX_ORDER_ASKS);
+    let (fleet, observed) = (Arc::clone(&nodes) as _, Arc::clone(&metrics.orders));
+    let certifies = acme::run(Arc::clone(&ledger), fleet, issuers(&config)?, asks, observed);
+    let shows = show_metrics(&config, metrics, Arc::clone(&ledger), Arc::clone(&nodes)).await?;
+
+    say_ready(ledger.position(), address);
     let (path, names) = (config.socket.clone(), config.names.clone());
     let publishes = publish::serve(publisher, &names, listener);
     let (leases, joins) = (nodes.watch_leases(), nodes.let_in());
     let following = Arc::clone(&nodes);
-    let operator =
-        Operator { ledger, store, config, rotation, prover, nodes: following, authority, started };
+    let operator = Operator {
+        ledger,
+        store,
+        config,
+        orders,
+        rotation,
+        prover,
+        nodes: following,
+        authority,
+        started,
+    };
     tokio::select! {
         never = rotates => match never {},
+        never = certifies => match never {},
+        never = shows => match never {},
         never = leases => match never {},
         never = joins => match never {},
         ended = publishes => match ended {
@@ -113,6 +128,50 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
             ended.map_err(|error| ServeError::Socket(path, error))
         }
     }
+}
+
+fn say_ready(Position { epoch, term, serial }: Position, address: SocketAddr) {
+    tracing::info!(epoch, term, serial, %address, "ready");
+    notify(&[NotifyState::Ready]);
+}
+
+/// Who issues certificates, by the configuration.
+fn issuers(config: &Config) -> io::Result<Issuers> {
+    let mut seed = [0; 8];
+    aws_lc_rs::rand::fill(&mut seed).map_err(|_| io::Error::other("no random bytes"))?;
+    Ok(Issuers {
+        by_name: config.issuers.clone(),
+        limits: acme::DEFAULT_LIMITS,
+        // Reserved names are for issuers of one's own; a public authority refuses them itself.
+        policy: Policy { reserved: true, ..Policy::default() },
+        internal_file: Some(config.store.path.with_file_name("internal.pem")),
+        imported: Vec::new(),
+        ports: acme::probe::Ports::default(),
+        times: acme::Times::default(),
+        seed: u64::from_ne_bytes(seed),
+    })
+}
+
+/// Binds the listener of metrics, if there is one, and what serves it.
+async fn show_metrics(
+    config: &Config,
+    metrics: Arc<Metrics>,
+    ledger: Arc<Ledger>,
+    nodes: Arc<Nodes>,
+) -> Result<impl Future<Output = Infallible> + use<>, ServeError> {
+    let listener = match config.metrics {
+        Some(address) => {
+            let listen = |error| ServeError::Listen(address.to_string(), error);
+            Some(TcpListener::bind(address).await.map_err(listen)?)
+        }
+        None => None,
+    };
+    Ok(async move {
+        match listener {
+            Some(listener) => metrics::serve(listener, metrics, ledger, nodes).await,
+            None => std::future::pending().await,
+        }
+    })
 }
 
 /// The authority of the store.

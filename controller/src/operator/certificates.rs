@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 
 use rustls::pki_types::DnsName;
+use tokio::sync::oneshot;
 use tonic::{Response, Status};
 
 use super::{Operator, done, m, now, refused};
+use crate::acme::{Ask, Deed};
+use crate::certificate::import::SOURCE;
+use crate::certificate::names::Policy;
+use crate::certificate::{self, Wanted};
 use crate::config::ChallengeKind;
 use crate::ledger::Change;
 use crate::limits;
@@ -70,6 +75,30 @@ impl Operator {
             Some(_) => format!("{id}: the request is changed; {issuer} issues it"),
             None => format!("{id}: {issuer} issues it"),
         })
+    }
+
+    /// Takes a certificate of the operator's own, if it can be served.
+    pub(super) async fn import(&self, import: m::Import) -> Result<Response<m::Done>, Status> {
+        let m::Import { id, chain, key } = import;
+        let wanted =
+            Wanted { id: &id, names: None, source: SOURCE, now: now(), policy: &Policy::default() };
+        let certificate = certificate::examine(&chain, &key, &wanted)
+            .map_err(|unfit| Status::invalid_argument(unfit.to_string()))?;
+        let names = certificate.names.join(", ");
+        self.ledger.commit(Change::new().put(certificate)).await.map_err(refused)?;
+        done(format!("{id} is imported: {names}"))
+    }
+
+    /// Has the task of orders do something.
+    pub(super) async fn ask(&self, deed: Deed, word: String) -> Result<Response<m::Done>, Status> {
+        let (reply, heard) = oneshot::channel();
+        let busy = || Status::unavailable("too many commands about certificates: try again");
+        self.orders.try_send(Ask { deed, reply }).map_err(|_| busy())?;
+        match heard.await {
+            Ok(Ok(())) => done(word),
+            Ok(Err(reason)) => Err(Status::failed_precondition(reason)),
+            Err(_) => Err(busy()),
+        }
     }
 
     /// What public authorities and we ourselves take.
