@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use crate::nodes::Liveness;
+pub(crate) use check::unfit;
 use settings::read_bounded;
 pub use settings::{ConfigError, Problem};
 

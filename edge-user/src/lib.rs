@@ -10,6 +10,7 @@
 //! | [`limits`] | every bound, with its why |
 //! | [`admission`] | early drops and budgets: who is let in, and the blocklist |
 //! | [`nodes`] | the liveness of every node |
+//! | [`follow`] | what the controller gives this node |
 //! | [`current`] | a value that is replaced as a whole while others hold it |
 //! | [`tls`] | certificates, answers to authorities, and session tickets |
 //! | [`steering`] | the programs in the kernel: load, attach, fill maps, detach, counters |
@@ -27,6 +28,7 @@ pub mod admin;
 pub mod admission;
 pub mod config;
 pub mod current;
+pub mod follow;
 pub mod http;
 pub mod limits;
 pub mod netlink;

@@ -362,3 +362,15 @@ pub const XDP_CHECK: Duration = Duration::from_secs(5);
 /// Between two looks into the buffer of sampled verdicts. It holds a few thousand; what does not
 /// fit is lost, as suits samples.
 pub const TRACE_POLL: Duration = Duration::from_millis(100);
+
+// What the controller gives.
+
+/// Bytes of a key of an item: a kind, and a DNS name or a token, each of which is shorter.
+pub const MAX_ITEM_KEY_BYTES: usize = 320;
+/// Bytes of all items that are held, encoded: 10,000 certificates with RSA chains, four times over.
+pub const MAX_HELD_BYTES: usize = 256 << 20;
+/// Bytes of the reason with which an item is refused. It is for people.
+pub const MAX_REFUSAL_BYTES: usize = 200;
+/// Between two writes of the last good bundle: a fleet in which much changes costs the disk one
+/// write of all that is held in that time.
+pub const LAST_GOOD_EVERY: Duration = Duration::from_secs(1);

@@ -108,6 +108,28 @@ impl Control {
         Ok(Reloaded { changes, warnings })
     }
 
+    /// Goes over to the secrets of the controller, in the two steps of [`Secrets::change_to`]. Says
+    /// what changed, once it is in force everywhere.
+    ///
+    /// # Errors
+    /// As [`Control::reload`].
+    pub(crate) async fn change_secrets(
+        &self,
+        secrets: Secrets,
+    ) -> Result<Vec<String>, ReloadError> {
+        let _turn = self.reloading.lock().await;
+        let change = self.secrets.load().change_to(secrets);
+        let Change { between, after, words, .. } =
+            change.map_err(|refused| ReloadError::Refused("of the controller".into(), refused))?;
+        if !words.is_empty() {
+            for step in [between, after] {
+                self.put_in_force(&Arc::new(step.clone())).await?;
+                self.secrets.replace(step);
+            }
+        }
+        Ok(words)
+    }
+
     /// From the outside in: what reaches a worker earlier knows it earlier.
     async fn put_in_force(&self, secrets: &Arc<Secrets>) -> Result<(), ReloadError> {
         if let Some(steering) = self.steering().as_mut() {

@@ -5,6 +5,8 @@ mod admission;
 mod certificates;
 mod nodes;
 
+pub(crate) use addresses::unfit;
+
 use std::net::SocketAddr;
 use std::ops::{Range, RangeInclusive};
 use std::path::PathBuf;

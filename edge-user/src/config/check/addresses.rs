@@ -10,7 +10,7 @@ use crate::limits;
 use settings::problem::Problem;
 
 /// Why an address cannot be one that packets are sent to, in words; `None` where it can.
-fn unfit(address: IpAddr) -> Option<&'static str> {
+pub(crate) fn unfit(address: IpAddr) -> Option<&'static str> {
     let link_local = match address {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => address.is_unicast_link_local(),

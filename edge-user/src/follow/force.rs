@@ -1,0 +1,264 @@
+//! Puts what the controller gives in force, item by item.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use fleet_wire::key;
+use fleet_wire::message::{Certificate, Refused, TlsAlpn01};
+
+use super::item::Value;
+use super::state::{Change, Step};
+use crate::admin::control::Control;
+use crate::config::NodeConfig;
+use crate::tls::{Candidate, Source};
+
+/// Puts steps in force in one process.
+pub struct Force {
+    control: Arc<Control>,
+    /// The account whose challenges are answered without a token: its thumbprint is the one answer
+    /// to every token, so there is only one such account.
+    account: Option<String>,
+}
+
+impl Force {
+    /// Into the process of `control`.
+    #[must_use]
+    pub const fn new(control: Arc<Control>) -> Self {
+        Self { control, account: None }
+    }
+
+    /// Puts `step` in force: everything of it that is not among the answers is, when this returns,
+    /// in the kernel's maps and with every worker. Of what is refused the old stays in force.
+    /// `now` is for the validity of certificates.
+    pub async fn put(&mut self, step: &Step, now: SystemTime) -> Vec<Refused> {
+        let mut refused = Vec::new();
+        let mut certificates = Vec::new();
+        for change in &step.changes {
+            let put = match change {
+                Change::Put { key, value: Value::Certificate(certificate), .. } => {
+                    certificates.push(candidate(key, certificate));
+                    continue;
+                }
+                Change::Put { key, value, .. } => self.one(key, value).await,
+                Change::Remove { key } => self.remove(key),
+            };
+            if let Err(reason) = put {
+                refused.push(Refused { key: change.key().to_owned(), reason });
+            }
+        }
+        // All at once: each call copies the index.
+        if !certificates.is_empty() {
+            let bad = self.control.certificates().put(Source::Controller, certificates, now);
+            refused.extend(bad.into_iter().map(|bad| {
+                let reason = bad.reason.to_string();
+                Refused { key: format!("{}{}", key::CERTIFICATE, bad.id), reason }
+            }));
+        }
+        refused
+    }
+
+    async fn one(&mut self, key: &str, value: &Value) -> Result<(), String> {
+        let challenges = self.control.challenges();
+        match value {
+            Value::Node(node, _) => self.known(node),
+            Value::Secrets(secrets) => {
+                let changed = self.control.change_secrets(secrets.as_ref().clone()).await;
+                let words = changed.map_err(|error| error.to_string())?;
+                words.iter().for_each(|change| tracing::info!("by the controller: {change}"));
+                Ok(())
+            }
+            Value::Http01(answer) => challenges
+                .set_http01(&answer.token, &answer.key_authorization)
+                .map_err(|refused| refused.to_string()),
+            Value::TlsAlpn01(TlsAlpn01 { name, certificate, key }) => challenges
+                .set_tls_alpn01(name, vec![certificate.to_vec()], key.to_vec())
+                .map_err(|refused| refused.to_string()),
+            Value::Account(account) => {
+                if let Some(other) = self.account.as_ref().filter(|other| *other != key) {
+                    return Err(format!("challenges are answered for {other} already"));
+                }
+                let set = challenges.set_thumbprint(Some(&account.thumbprint));
+                set.map_err(|refused| refused.to_string())?;
+                self.account = Some(key.to_owned());
+                Ok(())
+            }
+            // Those of a step go together.
+            Value::Certificate(_) => Ok(()),
+        }
+    }
+
+    /// A process has the nodes that it was started with. To take another one for known would tell
+    /// the controller that its packets find it.
+    fn known(&self, node: &NodeConfig) -> Result<(), String> {
+        let same = |ours: &NodeConfig| NodeConfig { liveness: node.liveness, ..ours.clone() };
+        match self.control.config().nodes.iter().any(|ours| same(ours) == *node) {
+            true => Ok(()),
+            false => Err("this process does not have the node so: restart it with it".to_owned()),
+        }
+    }
+
+    fn remove(&mut self, key: &str) -> Result<(), String> {
+        let challenges = self.control.challenges();
+        if let Some(id) = key.strip_prefix(key::CERTIFICATE) {
+            self.control.certificates().remove(Source::Controller, &[id]);
+        } else if let Some(token) = key.strip_prefix(key::HTTP_01) {
+            challenges.remove_http01(token);
+        } else if let Some(name) = key.strip_prefix(key::TLS_ALPN_01) {
+            challenges.remove_tls_alpn01(name);
+        } else if self.account.take_if(|account| account == key).is_some() {
+            challenges.set_thumbprint(None).map_err(|refused| refused.to_string())?;
+        } else if key.starts_with(key::NODE) {
+            return Err("this process has the nodes that it was started with".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn candidate(key: &str, certificate: &Certificate) -> Candidate {
+    let id = key.strip_prefix(key::CERTIFICATE).unwrap_or(key);
+    let chain = certificate.chain.iter().map(|der| der.to_vec()).collect();
+    Candidate::new(id, chain, certificate.key.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use fleet_wire::message::item::Body;
+    use fleet_wire::message::{self, Applied, Bundle, Item, Position};
+    use fleet_wire::secrets::{IdMode, Secrets, to_text};
+    use tokio::sync::watch;
+
+    use super::super::state::State;
+    use super::*;
+    use crate::admin::control::Parts;
+    use crate::admission::Rules;
+    use crate::config::UnknownNames;
+    use crate::nodes::NodeTable;
+    use crate::steering::tables::samples;
+    use crate::tls::tickets::FleetTickets;
+    use crate::tls::{Challenges, Live};
+
+    /// A process without workers that follows.
+    struct Follower {
+        control: Arc<Control>,
+        force: Force,
+        state: State,
+        serial: u64,
+    }
+
+    impl Follower {
+        fn new(secrets: &Secrets) -> Self {
+            let config = samples::config(1);
+            let control = Arc::new(Control::new(Parts {
+                nodes: Arc::new(NodeTable::new(&config.nodes)),
+                steering: None,
+                workers: Vec::new(),
+                relay: None,
+                rules: watch::Sender::new(Rules::load(&config).expect("no blocklist")),
+                landlock: crate::sandbox::Landlock::None,
+                generation: 0,
+                secrets: secrets.clone(),
+                tickets: Arc::new(FleetTickets::new(&secrets.tickets)),
+                certificates: Arc::new(Live::new(UnknownNames::Refuse)),
+                challenges: Arc::new(Challenges::new()),
+                tcp: Arc::default(),
+                config: Arc::new(config),
+            }));
+            let force = Force::new(Arc::clone(&control));
+            Self { control, force, state: State::new(1), serial: 0 }
+        }
+
+        /// Takes changes and says what was refused, by key.
+        async fn take(&mut self, items: Vec<Item>, removed: &[&str]) -> Vec<String> {
+            self.serial += 1;
+            let position = Some(Position { epoch: 1, term: 1, serial: self.serial });
+            let removed = removed.iter().map(|key| (*key).to_owned()).collect();
+            let bundle = Bundle { position, whole: false, last: true, items, removed };
+            let step = self.state.take(bundle).expect("followed");
+            let refused = self.force.put(&step, SystemTime::now()).await;
+            let applied: Applied =
+                self.state.settle(step, refused).expect("said").expect("the last part");
+            applied.refused.into_iter().map(|refused| refused.key).collect()
+        }
+    }
+
+    fn item(key: &str, body: Body) -> Item {
+        Item { key: key.to_owned(), body: Some(body) }
+    }
+
+    fn of_controller(secrets: &Secrets) -> Item {
+        let fleet_file = to_text(secrets).into_bytes().into();
+        item(key::SECRETS, Body::Secrets(message::Secrets { fleet_file }))
+    }
+
+    fn certificate(name: &str) -> Item {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a key");
+        let chain = vec![Bytes::copy_from_slice(made.cert.der())];
+        let key = made.signing_key.serialize_der().into();
+        let certificate = Certificate { chain, key };
+        item(&format!("{}{name}", key::CERTIFICATE), Body::Certificate(certificate))
+    }
+
+    #[tokio::test]
+    async fn challenges_and_certificates_are_in_force_when_they_are_answered() {
+        let secrets = Secrets::generate(IdMode::Encrypted, 17).expect("random");
+        let mut follower = Follower::new(&secrets);
+        let token = "t".repeat(43);
+        let answer = format!("{token}.{}", "p".repeat(43));
+        let http01 = |answer: &str| {
+            let answer = message::Http01 { token: token.clone(), key_authorization: answer.into() };
+            item(&format!("{}{token}", key::HTTP_01), Body::Http01(answer))
+        };
+        let bad = item(
+            "certificate/b.example",
+            Body::Certificate(Certificate { chain: Vec::new(), key: Bytes::new() }),
+        );
+        let items = vec![bad, http01(&answer), certificate("a.example")];
+        assert_eq!(follower.take(items, &[]).await, ["certificate/b.example"]);
+        assert_eq!(follower.control.challenges().http01(&token).as_deref(), Some(&answer[..]));
+        assert_eq!(follower.control.certificates().in_force(Source::Controller).len(), 1);
+        // What is bad leaves the old.
+        assert_eq!(follower.take(vec![http01("x.y")], &[]).await, [http01("").key]);
+        assert_eq!(follower.control.challenges().http01(&token).as_deref(), Some(&answer[..]));
+        let removed = [&http01("").key[..], "certificate/a.example"];
+        assert_eq!(follower.take(Vec::new(), &removed).await, [""; 0]);
+        assert_eq!(follower.control.challenges().http01(&token), None);
+        assert_eq!(follower.control.certificates().in_force(Source::Controller), []);
+    }
+
+    #[tokio::test]
+    async fn secrets_change_as_by_a_reload_and_those_that_break_connections_are_refused() {
+        let secrets = Secrets::generate(IdMode::Encrypted, 17).expect("random");
+        let mut follower = Follower::new(&secrets);
+        let mut next = secrets.clone();
+        next.tickets.next = Some([7; 32]);
+        assert_eq!(follower.take(vec![of_controller(&next)], &[]).await, [""; 0]);
+        let in_force = follower.control.change_secrets(next.clone()).await.expect("the same");
+        assert!(in_force.is_empty(), "{in_force:?}");
+        let other = Secrets { worker_hash: [9; 16], ..next.clone() };
+        assert_eq!(follower.take(vec![of_controller(&other)], &[]).await, [key::SECRETS]);
+        let in_force = follower.control.change_secrets(next).await.expect("still the same");
+        assert!(in_force.is_empty(), "{in_force:?}");
+    }
+
+    #[tokio::test]
+    async fn only_a_node_that_the_process_has_is_taken_for_known() {
+        let secrets = Secrets::generate(IdMode::Encrypted, 17).expect("random");
+        let mut follower = Follower::new(&secrets);
+        let config = Arc::clone(follower.control.config());
+        let entry = |id: u16, ours: &NodeConfig| {
+            let node = message::Node {
+                id: id.into(),
+                name: ours.name.clone(),
+                site: ours.site.clone(),
+                ipv4: ours.ipv4.map(|ip| ip.octets().to_vec()).unwrap_or_default().into(),
+                ipv6: ours.ipv6.map(|ip| ip.octets().to_vec()).unwrap_or_default().into(),
+                standing: message::Standing::Serving.into(),
+            };
+            item(&format!("{}{id}", key::NODE), Body::Node(node))
+        };
+        let ours = config.our_node();
+        assert_eq!(follower.take(vec![entry(99, ours)], &[]).await, ["node/99"]);
+        assert_eq!(follower.take(vec![entry(ours.id, ours)], &[]).await, [""; 0]);
+    }
+}

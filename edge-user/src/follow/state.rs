@@ -1,0 +1,382 @@
+//! What a node holds of the controller's state, and what a bundle changes in it. It reads no clock
+//! and no socket, and puts nothing in force: whoever calls [`State::take`] does, and says by
+//! [`State::settle`] what could not be. Only then is anything answered, so that the controller's
+//! word "every node holds it" is true.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use fleet_wire::key;
+use fleet_wire::message::item::Body;
+use fleet_wire::message::{Applied, Bundle, Item, Node, Position, Refused, Served};
+use prost::Message;
+
+use super::item::{self, Unusable, Value};
+use crate::limits;
+
+/// Why a stream ends: what it brings is of a controller that we do not follow, or of none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfollowed {
+    /// A store from before a restore, or a controller that leads no more.
+    #[error("it stands at {theirs}, this node at {ours}: an older store or an older leader")]
+    Older {
+        /// Where this node is.
+        ours: Position,
+        /// Where the bundle leads.
+        theirs: Position,
+    },
+    /// Not what a controller sends.
+    #[error("a bundle without a position")]
+    NoPosition,
+    /// The answer would not fit: what is refused must not be taken for held.
+    #[error("more is refused than a report can say")]
+    TooMuchRefused,
+}
+
+/// What one part of a bundle changes.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// In the order in which they are put in force.
+    pub changes: Vec<Change>,
+    /// Where the node is once they are in force, if this was the last part.
+    reaches: Option<Position>,
+}
+
+/// What becomes of one item.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// It is new, or another one.
+    Put {
+        /// Its key.
+        key: String,
+        /// As the controller sent it.
+        item: Arc<Item>,
+        /// The same, checked.
+        value: Value,
+    },
+    /// It is gone.
+    Remove {
+        /// Its key.
+        key: String,
+    },
+}
+
+impl Change {
+    /// The key of the item.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Put { key, .. } | Self::Remove { key } => key,
+        }
+    }
+}
+
+/// What a node holds, and where it stands.
+#[derive(Debug, Default)]
+pub struct State {
+    /// This node's ID: its own entry stays.
+    node: u16,
+    held: Held,
+    position: Option<Position>,
+    under_way: UnderWay,
+}
+
+/// Items with their size.
+#[derive(Debug, Default)]
+struct Held {
+    items: BTreeMap<String, Arc<Item>>,
+    bytes: usize,
+}
+
+/// A bundle of which the last part is not here yet.
+#[derive(Debug, Default)]
+struct UnderWay {
+    /// All of the whole state so far, beside what is held.
+    whole: Option<Held>,
+    refused: Vec<Refused>,
+    /// Certificates in it.
+    certificates: Vec<String>,
+    position: Option<Position>,
+}
+
+impl State {
+    /// Of node `node`, which holds nothing.
+    #[must_use]
+    pub fn new(node: u16) -> Self {
+        Self { node, ..Self::default() }
+    }
+
+    /// Of node `node`, which holds these items of an earlier run, that were all in force.
+    #[must_use]
+    pub fn restored(node: u16, position: Position, items: Vec<Arc<Item>>) -> Self {
+        let mut state = Self::new(node);
+        for item in items {
+            state.held.put(item);
+        }
+        state.position = Some(position);
+        state
+    }
+
+    /// Where the node stands: what it says in its `Hello`.
+    #[must_use]
+    pub const fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// Everything that is held, by key.
+    pub fn items(&self) -> impl Iterator<Item = &Arc<Item>> {
+        self.held.items.values()
+    }
+
+    /// A stream begins. What an earlier one left unfinished is sent again.
+    pub fn begin(&mut self) {
+        self.under_way = UnderWay::default();
+    }
+
+    /// Takes one part of a bundle. What can be told of an item from itself and those that are held
+    /// is judged here; the rest when the step is put in force.
+    ///
+    /// # Errors
+    /// Where the stream is not to be followed any further. What is held stays.
+    pub fn take(&mut self, bundle: Bundle) -> Result<Step, Unfollowed> {
+        let theirs = bundle.position.ok_or(Unfollowed::NoPosition)?;
+        for ours in [self.position, self.under_way.position].into_iter().flatten() {
+            if !ours.follows(&theirs) {
+                return Err(Unfollowed::Older { ours, theirs });
+            }
+        }
+        if bundle.whole != self.under_way.whole.is_some() {
+            // The whole state anew, or changes where one was given up.
+            self.begin();
+        }
+        self.under_way.position = Some(theirs);
+        let changes = if bundle.whole {
+            self.stage(bundle.items, bundle.removed);
+            if bundle.last { self.difference() } else { Vec::new() }
+        } else {
+            self.changes(bundle.items, bundle.removed)
+        };
+        Ok(Step { changes, reaches: bundle.last.then_some(theirs) })
+    }
+
+    /// Notes that a step is in force but for what `refused` names, which stays as it was. The
+    /// answer, where the step ends a bundle.
+    ///
+    /// # Errors
+    /// Where no report could hold all that is refused.
+    pub fn settle(
+        &mut self,
+        step: Step,
+        refused: Vec<Refused>,
+    ) -> Result<Option<Applied>, Unfollowed> {
+        let Step { changes, reaches } = step;
+        for change in changes {
+            if refused.iter().any(|refused| refused.key == change.key()) {
+                continue;
+            }
+            match change {
+                Change::Put { item, .. } => self.held.put(item),
+                Change::Remove { key } => self.held.remove(&key),
+            }
+        }
+        let clipped = refused.into_iter().map(|Refused { key, reason }| refusal(&key, &reason));
+        self.under_way.refused.extend(clipped);
+        let Some(position) = reaches else { return Ok(None) };
+        let UnderWay { refused, certificates, .. } = std::mem::take(&mut self.under_way);
+        let served = self.served(certificates, &refused);
+        let applied = Applied { position: Some(position), refused, served };
+        if applied.encoded_len() > fleet_wire::MAX_MESSAGE_BYTES / 2 {
+            return Err(Unfollowed::TooMuchRefused);
+        }
+        self.position = Some(position);
+        Ok(Some(applied))
+    }
+
+    /// Puts a part of the whole state beside what is held.
+    fn stage(&mut self, items: Vec<Item>, removed: Vec<String>) {
+        let UnderWay { whole, refused, certificates, .. } = &mut self.under_way;
+        let whole = whole.get_or_insert_default();
+        let mut addresses = addresses(whole);
+        for item in items {
+            let item = Arc::new(item);
+            let checked = item::check(&item).and_then(|value| {
+                whole.room_for(&item, 0, 0)?;
+                claim(&mut addresses, &value)
+            });
+            match checked {
+                Ok(()) => {
+                    note_certificate(certificates, &item);
+                    whole.put(item);
+                }
+                Err(unusable) => {
+                    refused.push(refusal(&item.key, &unusable.to_string()));
+                    // The old one stays, and so do its addresses.
+                    if let Some(old) = self.held.items.get(&item.key) {
+                        if let Ok(value) = item::check(old) {
+                            // Whoever came before it keeps the address.
+                            drop(claim(&mut addresses, &value));
+                        }
+                        whole.put(Arc::clone(old));
+                    }
+                }
+            }
+        }
+        removed.iter().for_each(|key| whole.remove(key));
+    }
+
+    /// From what is held to the whole state.
+    fn difference(&mut self) -> Vec<Change> {
+        let whole = self.under_way.whole.take().unwrap_or_default();
+        let gone = self.held.items.keys().filter(|key| !whole.items.contains_key(*key));
+        let gone: Vec<_> = gone.cloned().collect();
+        let other = whole.items.into_values().filter(|item| self.held.is_other(item));
+        let mut changes: Vec<_> = other.filter_map(put).collect();
+        changes.extend(self.removals(gone));
+        changes
+    }
+
+    /// From what is held to what is changed in it.
+    fn changes(&mut self, items: Vec<Item>, removed: Vec<String>) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let mut addresses = addresses(&self.held);
+        let (mut more_items, mut more_bytes) = (0, 0);
+        for item in items {
+            let item = Arc::new(item);
+            let checked = item::check(&item).and_then(|value| {
+                self.held.room_for(&item, more_items, more_bytes)?;
+                claim(&mut addresses, &value).map(|()| value)
+            });
+            match checked {
+                Ok(value) => {
+                    note_certificate(&mut self.under_way.certificates, &item);
+                    if self.held.is_other(&item) {
+                        more_items += usize::from(!self.held.items.contains_key(&item.key));
+                        more_bytes += item.encoded_len();
+                        changes.push(Change::Put { key: item.key.clone(), item, value });
+                    }
+                }
+                Err(unusable) => {
+                    self.under_way.refused.push(refusal(&item.key, &unusable.to_string()));
+                }
+            }
+        }
+        changes.extend(self.removals(removed));
+        changes
+    }
+
+    /// What may go of `gone`. What is not held is gone already, unless it has just come.
+    fn removals(&mut self, gone: Vec<String>) -> Vec<Change> {
+        let ours = format!("{}{}", key::NODE, self.node);
+        let (needed, gone): (Vec<_>, Vec<_>) =
+            gone.into_iter().partition(|key| *key == ours || key == key::SECRETS);
+        let reason = Unusable::Needed.to_string();
+        self.under_way.refused.extend(needed.iter().map(|key| refusal(key, &reason)));
+        gone.into_iter().map(|key| Change::Remove { key }).collect()
+    }
+
+    /// Of these certificates, the fingerprints of those that were taken.
+    fn served(&self, certificates: Vec<String>, refused: &[Refused]) -> Vec<Served> {
+        let taken = certificates
+            .into_iter()
+            .filter(|key| refused.iter().all(|refused| refused.key != *key));
+        let served = taken.filter_map(|key| {
+            let Some(Body::Certificate(certificate)) = &self.held.items.get(&key)?.body else {
+                return None;
+            };
+            let hash = digest::digest(&digest::SHA256, certificate.chain.first()?);
+            Some(Served { key, fingerprint: Bytes::copy_from_slice(hash.as_ref()) })
+        });
+        served.collect()
+    }
+}
+
+impl Held {
+    fn put(&mut self, item: Arc<Item>) {
+        self.bytes += item.encoded_len();
+        if let Some(old) = self.items.insert(item.key.clone(), item) {
+            self.bytes -= old.encoded_len();
+        }
+    }
+
+    fn remove(&mut self, key: &str) {
+        if let Some(old) = self.items.remove(key) {
+            self.bytes -= old.encoded_len();
+        }
+    }
+
+    fn is_other(&self, item: &Item) -> bool {
+        self.items.get(&item.key).is_none_or(|held| **held != *item)
+    }
+
+    /// Whether `item` fits beside what is held, and beside what will be.
+    fn room_for(&self, item: &Item, items: usize, bytes: usize) -> Result<(), Unusable> {
+        let new = !self.items.contains_key(&item.key);
+        if new && self.items.len() + items >= fleet_wire::MAX_ITEMS {
+            return Err(Unusable::ManyItems);
+        }
+        match self.bytes + bytes + item.encoded_len() > limits::MAX_HELD_BYTES {
+            true => Err(Unusable::ManyBytes),
+            false => Ok(()),
+        }
+    }
+}
+
+fn put(item: Arc<Item>) -> Option<Change> {
+    // It was checked when it came.
+    let value = item::check(&item).ok()?;
+    Some(Change::Put { key: item.key.clone(), item, value })
+}
+
+fn note_certificate(certificates: &mut Vec<String>, item: &Item) {
+    if item.key.starts_with(key::CERTIFICATE) {
+        certificates.push(item.key.clone());
+    }
+}
+
+/// Whose address is whose.
+fn addresses(held: &Held) -> HashMap<IpAddr, u16> {
+    let nodes = held.items.range(key::NODE.to_owned()..).map(|(_, item)| &item.body);
+    let mut addresses = HashMap::new();
+    for node in nodes.map_while(|body| match body {
+        Some(Body::Node(node)) => Some(node),
+        _ => None,
+    }) {
+        for address in addresses_of(node) {
+            addresses.insert(address, node.id as u16);
+        }
+    }
+    addresses
+}
+
+fn addresses_of(node: &Node) -> impl Iterator<Item = IpAddr> {
+    let ipv4 = <[u8; 4]>::try_from(node.ipv4.as_ref()).ok().map(IpAddr::from);
+    let ipv6 = <[u8; 16]>::try_from(node.ipv6.as_ref()).ok().map(IpAddr::from);
+    ipv4.into_iter().chain(ipv6)
+}
+
+/// Gives a node its addresses, unless another one has them: its packets would go there.
+fn claim(addresses: &mut HashMap<IpAddr, u16>, value: &Value) -> Result<(), Unusable> {
+    let Value::Node(node, _) = value else { return Ok(()) };
+    let own = [node.ipv4.map(IpAddr::from), node.ipv6.map(IpAddr::from)];
+    for address in own.iter().flatten() {
+        match addresses.get(address) {
+            Some(other) if *other != node.id => return Err(Unusable::AddressOf(*other)),
+            _ => {}
+        }
+    }
+    addresses.retain(|_, owner| *owner != node.id);
+    addresses.extend(own.into_iter().flatten().map(|address| (address, node.id)));
+    Ok(())
+}
+
+fn refusal(key: &str, reason: &str) -> Refused {
+    let clip = |text: &str, most| text[..text.floor_char_boundary(most)].to_owned();
+    let key = clip(key, limits::MAX_ITEM_KEY_BYTES);
+    Refused { key, reason: clip(reason, limits::MAX_REFUSAL_BYTES) }
+}
+
+#[cfg(test)]
+mod tests;
