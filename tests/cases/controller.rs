@@ -3,3 +3,4 @@
 
 mod alerts;
 mod authority;
+mod nodes;

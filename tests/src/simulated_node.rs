@@ -1,6 +1,8 @@
 //! A node that is no more than its stream to the controller: it takes what it is sent, keeps names
 //! and fingerprints, and acknowledges. A thousand of them fit into one process.
 
+pub mod enrolled;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -103,6 +105,7 @@ async fn follow(channel: Channel, conduct: Conduct, holding: watch::Sender<Holdi
         protocol: conduct.protocol,
         version: "simulated".to_owned(),
         position: conduct.position,
+        refused: Vec::new(),
     };
     reports.send(said(report::Kind::Hello(hello))).await?;
     let outgoing = stream::unfold(outgoing, async |mut outgoing| {
