@@ -1,9 +1,11 @@
 //! The program itself, as a service manager and operators meet it: one node on loopback.
 
+mod certificates;
 mod commands;
 mod reload;
 mod serve_and_stop;
 mod service_manager;
+mod tcp;
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};

@@ -49,6 +49,12 @@ pub(crate) const BIRD: Package = Package {
     why: "a router that speaks BGP (Debian starts it as a service too, which is not needed)",
     present: || process::find("bird").is_some(),
 };
+/// A client of HTTP in clear that nobody of this project wrote.
+pub(crate) const CURL: Package = Package {
+    name: "curl",
+    why: "a client of HTTP in clear",
+    present: || process::find("curl").is_some(),
+};
 /// A certificate authority for tests that nobody of this project wrote.
 pub(crate) const PEBBLE: Package = Package {
     name: "pebble",

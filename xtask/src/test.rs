@@ -102,6 +102,9 @@ fn needs(rings: &[Ring]) -> setup::Needs {
     if namespaces || processes {
         packages.push(setup::PEBBLE);
     }
+    if processes {
+        packages.push(setup::CURL);
+    }
     if namespaces || debian_kernels {
         packages.extend([setup::IPROUTE, setup::ETHTOOL]);
     }

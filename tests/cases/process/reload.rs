@@ -18,7 +18,7 @@ impl Edge {
     }
 
     /// What `landfast-edge reload` says: exit code, standard output, standard error.
-    fn reload(&self) -> (Option<i32>, String, String) {
+    pub(super) fn reload(&self) -> (Option<i32>, String, String) {
         let output = self.run(&["reload", "--socket", &self.path("admin.sock")]);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         (output.status.code(), said, stderr(&output))

@@ -1,0 +1,179 @@
+//! The ports of TCP, as authorities, browsers and strangers meet them.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::Arc;
+
+use rustls::version::{TLS12, TLS13};
+use rustls::{AlertDescription, ClientConfig, ClientConnection, RootCertStore};
+use tests::credentials::SERVER_NAME;
+
+use super::{Edge, WITHIN, eventually};
+
+/// RFC 8555 section 8.3, with a token that nobody has set.
+const CHALLENGE: &str = "/.well-known/acme-challenge/LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0";
+
+impl Edge {
+    /// Has it listen by TCP, too, and says at which port by HTTP.
+    fn listen_by_tcp(&self) -> u16 {
+        let listener = TcpListener::bind("[::]:0").expect("a free port");
+        let http = listener.local_addr().expect("bound").port();
+        self.change_config("workers = 2", &format!("workers = 2, tcp = true, http_port = {http}"));
+        http
+    }
+
+    fn change_config(&self, from: &str, to: &str) {
+        let path = self.path("edge.toml");
+        let config = fs::read_to_string(&path).expect("written");
+        assert!(config.contains(from), "{config}");
+        fs::write(&path, config.replace(from, to)).expect("written");
+    }
+
+    /// What a sample of `/metrics` says.
+    fn sample(&self, name: &str) -> Option<String> {
+        let (_, text) = self.get("/metrics")?;
+        let mut samples = text.lines().filter_map(|line| line.rsplit_once(' '));
+        samples.find(|(sample, _)| *sample == name).map(|(_, value)| value.to_owned())
+    }
+
+    /// What a client that offers this protocol over TCP is told.
+    fn refusal(&self, protocol: Option<&[u8]>, tls13: bool) -> rustls::Error {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.credentials.authority_der.clone()).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[if tls13 { &TLS13 } else { &TLS12 }])
+            .expect("known")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = protocol.into_iter().map(<[u8]>::to_vec).collect();
+        let name = SERVER_NAME.try_into().expect("a name");
+        let mut client = ClientConnection::new(Arc::new(config), name).expect("a client");
+        let mut stream = connect(self.port);
+        let error = client.complete_io(&mut stream).expect_err("nothing is served");
+        let inner = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+        inner.unwrap_or_else(|| panic!("no alert: {error}")).clone()
+    }
+}
+
+fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("somebody listens");
+    stream.set_read_timeout(Some(WITHIN)).expect("not zero");
+    stream
+}
+
+/// Status and target of what curl is answered.
+fn curl(port: u16, path: &str, arguments: &[&str]) -> (String, String) {
+    let output = Command::new("curl")
+        .args(["--silent", "--show-error", "--max-time", "30", "--noproxy", "*", "--path-as-is"])
+        .args(["--output", "/dev/null", "--write-out", "%{http_code} %{redirect_url}"])
+        .args(arguments)
+        .arg(format!("http://127.0.0.1:{port}{path}"))
+        .output()
+        .expect("curl is installed");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}: {}", super::stderr(&output));
+    let (status, target) = said.split_once(' ').expect("both");
+    (status.to_owned(), target.to_owned())
+}
+
+#[test]
+fn port_80_sends_whoever_is_no_authority_to_https() {
+    let mut edge = Edge::new("clear");
+    let http = edge.listen_by_tcp();
+    edge.start();
+    let port = edge.port;
+    let to = |host: &str, path: &str| curl(http, path, &["--header", &format!("Host: {host}")]);
+    let there = |rest: &str| ("308".to_owned(), format!("https://{rest}"));
+    assert_eq!(to("Landfast.test", "/a?b=c"), there(&format!("landfast.test:{port}/a?b=c")));
+    assert_eq!(to("landfast.test:80", "//b/c"), there(&format!("landfast.test:{port}//b/c")));
+    let posted = curl(http, "/form", &["--data", "a=b", "--header", "Host: landfast.test"]);
+    assert_eq!(posted, there(&format!("landfast.test:{port}/form")));
+    assert_eq!(to("landfast.test", CHALLENGE), ("404".to_owned(), String::new()));
+    for host in ["", "a@landfast.test", "landfast.test/..", "a b", "[::1"] {
+        assert_eq!(to(host, "/"), ("400".to_owned(), String::new()), "{host}");
+    }
+    let refused =
+        |reason| format!(r#"landfast_tcp_refused_total{{port="http",reason="{reason}"}}"#);
+    let count = |name: &str| edge.sample(name);
+    assert_eq!(count(&refused("host")).as_deref(), Some("5"));
+    assert_eq!(count("landfast_redirects_total").as_deref(), Some("3"));
+    let unknown = r#"landfast_challenges_total{kind="http-01",result="unknown"}"#;
+    assert_eq!(count(unknown).as_deref(), Some("1"));
+    assert_eq!(count(r#"landfast_certificates{state="good"}"#).as_deref(), Some("1"));
+}
+
+/// Without a default certificate nobody is served whose name we do not have.
+#[test]
+fn port_80_sends_nobody_to_a_name_that_is_not_served() {
+    let mut edge = Edge::new("misdirected");
+    let http = edge.listen_by_tcp();
+    edge.change_config("tls = {", r#"tls = { unknown_names = "refuse","#);
+    edge.start();
+    let (status, target) = curl(http, "/", &["--header", "Host: other.test"]);
+    assert_eq!((status.as_str(), target.as_str()), ("421", ""));
+    let (status, _) = curl(http, "/", &["--header", "Host: landfast.test"]);
+    assert_eq!(status, "308");
+}
+
+/// More than there is room for, and none of them says a word to its end.
+#[test]
+fn strangers_that_stay_keep_neither_authorities_nor_operators_out() {
+    let mut edge = Edge::new("strangers");
+    let http = edge.listen_by_tcp();
+    edge.start();
+    let most = edge_user::limits::MAX_HTTP_CONNECTIONS;
+    let mut strangers: Vec<_> = (0..most + 8).map(|_| connect(http)).collect();
+    for stranger in &mut strangers {
+        // Those that had to go may have gone.
+        let _ = stranger.write_all(b"GET / HTTP/1.1\r\nHost: landf");
+    }
+    assert_eq!(curl(http, "/", &["--header", "Host: landfast.test"]).0, "308");
+    assert_eq!(curl(http, CHALLENGE, &[]).0, "404");
+    assert!(matches!(edge.get("/healthz"), Some((200, _))));
+    let crowded_out = r#"landfast_tcp_refused_total{port="http",reason="crowded_out"}"#;
+    let count = edge.sample(crowded_out).expect("a sample").parse::<usize>().expect("a number");
+    assert!(count >= 9, "{count}");
+    // The others are cut off when their time is over.
+    let slow = r#"landfast_tcp_refused_total{port="http",reason="slow"}"#;
+    let cut_off = || edge.sample(slow).is_some_and(|count| count != "0");
+    eventually("the slow are cut off", cut_off, || edge.log());
+    let mut rest = Vec::new();
+    let last = strangers.last_mut().expect("there are many");
+    let _ = last.read_to_end(&mut rest);
+    assert!(!String::from_utf8_lossy(&rest).contains(" 308 "), "half a request is none");
+}
+
+/// RFC 7301 section 3.2; and RFC 8737 section 3 where no order is under way.
+#[test]
+fn tls_over_tcp_is_for_authorities_alone() {
+    let mut edge = Edge::new("alpn");
+    edge.listen_by_tcp();
+    edge.start();
+    let alert = rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol);
+    for tls13 in [false, true] {
+        for protocol in [None, Some(&b"h2"[..]), Some(b"h3")] {
+            assert_eq!(edge.refusal(protocol, tls13), alert, "{protocol:?}");
+        }
+        let refused = edge.refusal(Some(b"acme-tls/1"), tls13);
+        assert!(matches!(refused, rustls::Error::AlertReceived(_)), "{refused}");
+        assert_ne!(refused, alert);
+    }
+    let protocol = r#"landfast_tcp_refused_total{port="tls",reason="protocol"}"#;
+    assert_eq!(edge.sample(protocol).as_deref(), Some("6"));
+    let unknown = r#"landfast_challenges_total{kind="tls-alpn-01",result="unknown"}"#;
+    assert_eq!(edge.sample(unknown).as_deref(), Some("2"));
+}
+
+#[test]
+fn a_port_that_is_taken_is_said() {
+    let mut edge = Edge::new("taken");
+    let http = edge.listen_by_tcp();
+    let _taken = TcpListener::bind(("::", http)).expect("free a moment ago");
+    edge.start_with(&[]);
+    assert_eq!(edge.ended().code(), Some(1));
+    let said = format!("TCP port {http} cannot be bound: Address already in use");
+    assert!(edge.log().contains(&said), "{}", edge.log());
+}
