@@ -1,7 +1,8 @@
 //! What the nodes of a test share: secrets, liveness, a certificate; and a client that trusts it.
 //! In memory for engines, in files for processes.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -75,6 +76,8 @@ impl Certificates {
         for (path, text) in texts {
             fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
         }
+        // An edge warns of a key that others may read, at each reload.
+        fs::set_permissions(&files.key, Permissions::from_mode(0o600))?;
         Ok(files)
     }
 

@@ -17,10 +17,18 @@ const CHALLENGE: &str = "/.well-known/acme-challenge/LoqXcYV8q5ONbJQxbmR7SCTNo3t
 
 impl Edge {
     /// Has it listen by TCP, too, and says at which port by HTTP.
-    fn listen_by_tcp(&self) -> u16 {
-        let listener = TcpListener::bind("[::]:0").expect("a free port");
-        let http = listener.local_addr().expect("bound").port();
+    fn listen_by_tcp(&mut self) -> u16 {
+        // Ports that the kernel gives to listeners are not those that it gives to clients, of which
+        // the tests beside this one have hundreds.
+        let listeners = [(); 2].map(|()| TcpListener::bind("[::]:0").expect("a free port"));
+        let [http, tls] =
+            listeners.each_ref().map(|bound| bound.local_addr().expect("bound").port());
+        self.change_config(
+            &format!("port = {}, workers", self.port),
+            &format!("port = {tls}, workers"),
+        );
         self.change_config("workers = 2", &format!("workers = 2, tcp = true, http_port = {http}"));
+        self.port = tls;
         http
     }
 
