@@ -7,21 +7,7 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 #[cfg(target_arch = "bpf")]
-mod admit;
-#[cfg(target_arch = "bpf")]
-mod maps;
-#[cfg(target_arch = "bpf")]
-mod next_hop;
-#[cfg(target_arch = "bpf")]
-mod owner;
-#[cfg(target_arch = "bpf")]
-mod packet;
-#[cfg(target_arch = "bpf")]
-mod steer;
-#[cfg(target_arch = "bpf")]
-mod trace;
-#[cfg(target_arch = "bpf")]
-mod tunnel;
+mod kernel;
 
 #[cfg(target_arch = "bpf")]
 mod programs {
@@ -34,8 +20,8 @@ mod programs {
     use edge_wire::bench::{Head, Id, MAX_IDS, Undo};
     use edge_wire::tunnel::OVERHEAD_IPV4;
 
-    use crate::packet::Packet;
-    use crate::steer;
+    use crate::kernel::packet::Packet;
+    use crate::kernel::steer;
 
     #[map]
     static UNDO: Array<Undo> = Array::with_max_entries(1, 0);
@@ -131,17 +117,6 @@ mod programs {
         // SAFETY: the context is the program's own; the verifier forbids the use of older
         // pointers into the packet.
         (unsafe { bpf_xdp_adjust_head(ctx.ctx, by) } == 0).then_some(())
-    }
-
-    /// `bpf_fib_lookup` is for GPL-compatible programs only.
-    #[unsafe(link_section = "license")]
-    #[unsafe(no_mangle)]
-    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
-
-    /// Nothing here panics: the verifier would refuse this endless loop if it could be reached.
-    #[panic_handler]
-    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-        loop {}
     }
 }
 

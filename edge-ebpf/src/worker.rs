@@ -10,8 +10,8 @@ use edge_wire::cid::{self, ServerId};
 use edge_wire::dissect::{self, UDP_LEN};
 use edge_wire::maps::Local;
 
-use crate::maps::{HEAD, HEAD_LEN, LOCAL, WORKERS};
-use crate::owner;
+use crate::kernel::maps::{HEAD, HEAD_LEN, LOCAL, WORKERS};
+use crate::kernel::owner;
 
 /// Selects a socket, and says how it was chosen.
 #[inline(always)]

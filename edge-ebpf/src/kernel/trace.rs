@@ -12,8 +12,8 @@ use edge_wire::cursor::Cursor as _;
 use edge_wire::dissect::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Family};
 use edge_wire::tunnel;
 
-use crate::maps::LOCAL;
-use crate::packet::Packet;
+use super::maps::LOCAL;
+use super::packet::Packet;
 
 /// Logs one packet in `Local::trace_one_in`. Costs one comparison where that is 0.
 #[inline(always)]

@@ -10,10 +10,10 @@ use edge_wire::dissect::{self, Addresses, Udp};
 use edge_wire::maps::{Local, NodeState};
 use edge_wire::reason::Verdict;
 
-use crate::admit;
-use crate::maps::{self, LOCAL, NODE_REASONS, NODES};
-use crate::packet::Packet;
-use crate::{owner, trace, tunnel};
+use super::admit;
+use super::maps::{self, LOCAL, NODE_REASONS, NODES};
+use super::packet::Packet;
+use super::{owner, trace, tunnel};
 
 /// A UDP datagram in a frame.
 pub(crate) struct Datagram<'packet> {

@@ -2,7 +2,7 @@
 
 use edge_wire::cid::{Candidate, ServerId};
 
-use crate::maps::DECODE_CONFIGS;
+use super::maps::DECODE_CONFIGS;
 
 /// The bit of [`decode`]'s answer that says that there is one; the owner stands in the low half.
 const OURS: u64 = 1 << 32;

@@ -12,10 +12,10 @@ use edge_wire::dissect::{self, Addresses, ETHERNET_LEN, Family, VLAN_LEN};
 use edge_wire::maps::{Headers, Local, NodeEntry};
 use edge_wire::tunnel::{self, Header, Outer};
 
-use crate::maps::{self, NODES};
-use crate::next_hop::{self, NextHop};
-use crate::packet::Packet;
-use crate::steer::Datagram;
+use super::maps::{self, NODES};
+use super::next_hop::{self, NextHop};
+use super::packet::Packet;
+use super::steer::Datagram;
 
 /// The bits of the traffic class that are the DSCP; the outer ECN field is 00.
 const DSCP: u8 = 0xfc;

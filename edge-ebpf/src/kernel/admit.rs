@@ -9,7 +9,7 @@ use edge_wire::admit::{self, Budget, Limit};
 use edge_wire::dissect::{MIN_INITIAL_LEN, Quic, Udp};
 use edge_wire::maps::{Local, NodeEntry};
 
-use crate::maps::{self, INITIALS};
+use super::maps::{self, INITIALS};
 
 /// Is this sender let in at all?
 ///
