@@ -68,9 +68,10 @@ pub fn holds(bucket: &Bucket, address: Address) -> bool {
         return true;
     }
     // The top bit of `n | -n` says that `n` is not zero.
-    let differs = others.iter().map(difference).fold(u64::MAX, |differs, difference| {
-        differs & (difference | difference.wrapping_neg())
-    });
+    let differs = others
+        .iter()
+        .map(difference)
+        .fold(u64::MAX, |differs, difference| differs & (difference | difference.wrapping_neg()));
     differs >> 63 == 0
 }
 
