@@ -198,7 +198,7 @@ fn a_certificate_that_is_served_is_answered_with_its_fingerprint() {
     let applied = state.settle(step, vec![refused]).expect("said").expect("the last part");
     let hash = digest::digest(&digest::SHA256, b"first");
     let served = Served { key: "certificate/a".into(), fingerprint: hash.as_ref().to_vec().into() };
-    assert_eq!(applied.served, [served.clone()]);
+    assert_eq!(applied.served, std::slice::from_ref(&served));
     // It is in force already, and that is answered too.
     let step = state.take(bundle(AT, false, true, vec![item("a")])).expect("followed");
     assert!(step.changes.is_empty());
