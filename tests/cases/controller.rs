@@ -4,3 +4,4 @@
 mod alerts;
 mod authority;
 mod nodes;
+mod orders;

@@ -1,25 +1,21 @@
-//! Orders against a real authority: Let's Encrypt's pebble (Debian `pebble`), which knocks on a
-//! responder that answers from the ledger's book, as a node does.
+//! Orders against a real authority, which knocks on a responder that answers from the ledger's
+//! book, as a node does.
 
-#![expect(clippy::unwrap_used, reason = "a test may assume, and so may what it stands on")]
-
-#[path = "pebble/authority.rs"]
-mod authority;
-#[path = "pebble/bed.rs"]
 mod bed;
 
 use std::time::{Duration, Instant};
 
 use controller::records::{Certificate, Challenge, Order};
 
-use authority::Options;
+use tests::pebble::PebbleOptions;
+
 use bed::Bed;
 
 const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn an_order_reaches_every_node_and_leaves_nothing_behind() {
-    let bed = Bed::new(Options::default()).await;
+    let bed = Bed::new(PebbleOptions::default()).await;
     let began = Instant::now();
     bed.request("www.example.net").await;
     let certificate = bed.certificate("www.example.net", LONG).await;
@@ -29,24 +25,25 @@ async fn an_order_reaches_every_node_and_leaves_nothing_behind() {
         bed.ledger.all::<Order>().is_empty() && bed.ledger.all::<Challenge>().is_empty()
     })
     .await;
-    assert_eq!(bed.authority.orders(), 1);
+    assert_eq!(bed.orders(), 1);
 }
 
 #[tokio::test]
 async fn one_nonce_in_five_that_is_refused_holds_nothing_up() {
-    let bed = Bed::new(Options { nonce_rejections_percent: 20, ..Options::default() }).await;
+    let bed =
+        Bed::new(PebbleOptions { nonce_rejections_percent: 20, ..PebbleOptions::default() }).await;
     for name in ["a.example.net", "b.example.net", "c.example.net"] {
         bed.request(name).await;
     }
     for name in ["a.example.net", "b.example.net", "c.example.net"] {
         bed.certificate(name, LONG).await;
     }
-    assert_eq!(bed.authority.orders(), 3);
+    assert_eq!(bed.orders(), 3);
 }
 
 #[tokio::test]
 async fn a_controller_that_dies_after_each_step_goes_on_with_the_same_order() {
-    let mut bed = Bed::new(Options::default()).await;
+    let mut bed = Bed::new(PebbleOptions::default()).await;
     bed.request("www.example.net").await;
     let mut deaths = 0;
     while bed.ledger.get::<Certificate>("www.example.net").is_none() {
@@ -57,13 +54,15 @@ async fn a_controller_that_dies_after_each_step_goes_on_with_the_same_order() {
     }
     bed.certificate("www.example.net", LONG).await;
     assert!(deaths >= 5, "{deaths}");
-    assert_eq!(bed.authority.orders(), 1, "after {deaths} deaths");
+    assert_eq!(bed.orders(), 1, "after {deaths} deaths");
 }
 
 #[tokio::test]
 async fn a_certificate_of_seconds_is_renewed_before_it_ends() {
     // Twenty seconds, so that it can be watched.
-    let bed = Bed::new(Options { validity_seconds: 20, ..Options::default() }).await;
+    let bed =
+        Bed::new(PebbleOptions { validity: Duration::from_secs(20), ..PebbleOptions::default() })
+            .await;
     bed.request("www.example.net").await;
     let first = bed.certificate("www.example.net", LONG).await;
     let renewed = || {
@@ -77,7 +76,8 @@ async fn a_certificate_of_seconds_is_renewed_before_it_ends() {
 
 #[tokio::test]
 async fn an_authority_that_says_no_is_not_asked_again_at_once() {
-    let bed = Bed::new(Options::default()).await;
+    let refused_names = vec!["blocked-domain.example".to_owned()];
+    let bed = Bed::new(PebbleOptions { refused_names, ..PebbleOptions::default() }).await;
     bed.request("blocked-domain.example").await;
     let failed = || bed.failure("blocked-domain.example").is_some();
     bed.until("it has failed", LONG, failed).await;
@@ -86,5 +86,5 @@ async fn an_authority_that_says_no_is_not_asked_again_at_once() {
     // Others are not held up, and the attempt was one.
     bed.request("www.example.net").await;
     bed.certificate("www.example.net", LONG).await;
-    assert_eq!(bed.authority.orders(), 1);
+    assert_eq!(bed.orders(), 1);
 }

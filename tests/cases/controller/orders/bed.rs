@@ -15,12 +15,11 @@ use controller::ledger::{Change, Ledger};
 use controller::records::{Certificate, Challenge, KeyType, Node, NodeStanding, Order, Request};
 use controller::store::Embedded;
 use tempfile::TempDir;
+use tests::pebble::{Pebble, PebbleOptions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-
-use crate::authority::{Authority, Options};
 
 /// One node, whose bundle is the ledger itself: it holds what is there.
 struct OneNode {
@@ -41,9 +40,9 @@ impl Fleet for OneNode {
     }
 }
 
-pub(crate) struct Bed {
-    pub(crate) ledger: Arc<Ledger>,
-    pub(crate) authority: Authority,
+pub(super) struct Bed {
+    pub(super) ledger: Arc<Ledger>,
+    authority: Pebble,
     asks: mpsc::Sender<Ask>,
     task: JoinHandle<()>,
     /// What the node answers from: the ledger of the controller that lives.
@@ -53,10 +52,12 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    pub(crate) async fn new(options: Options) -> Self {
-        let store = tempfile::tempdir().unwrap();
+    pub(super) async fn new(options: PebbleOptions) -> Self {
+        let store = tempfile::tempdir().expect("a test may assume");
         let path = store.path().join("store.redb");
-        let ledger = Ledger::open(Arc::new(Embedded::create(&path).unwrap())).await.unwrap();
+        let ledger = Ledger::open(Arc::new(Embedded::create(&path).expect("a test may assume")))
+            .await
+            .expect("a test may assume");
         let ledger = Arc::new(ledger);
         let node = Node {
             id: 1,
@@ -68,14 +69,14 @@ impl Bed {
             standing: NodeStanding::Serving,
             identities: Vec::new(),
         };
-        ledger.commit(Change::new().put(node)).await.unwrap();
+        ledger.commit(Change::new().put(node)).await.expect("a test may assume");
         let shown = Arc::new(Mutex::new(Arc::clone(&ledger)));
-        let http = answer_from(Arc::clone(&shown)).await;
-        let authority = Authority::start(&options, http).await;
+        let http_port = answer_from(Arc::clone(&shown)).await;
+        let authority = Pebble::start(PebbleOptions { http_port, ..options }).expect("pebble");
         let issuer = Issuer {
             directory: authority.directory_url(),
             contact: Vec::new(),
-            root: Some(authority.trust()),
+            root: Some(authority.trust().to_owned()),
             external_account: None,
             challenge: ChallengeKind::Http01,
             dns_hook: None,
@@ -87,7 +88,7 @@ impl Bed {
             policy: Policy { reserved: true, ..Policy::default() },
             internal_file: None,
             imported: Vec::new(),
-            ports: probe::Ports { http, tls: 1 },
+            ports: probe::Ports { http: http_port, tls: 1 },
             times: Times::default(),
             seed: 1,
         };
@@ -95,7 +96,12 @@ impl Bed {
         Self { ledger, authority, asks, task, shown, issuers, store }
     }
 
-    pub(crate) async fn request(&self, name: &str) {
+    /// How many orders the authority has made.
+    pub(super) fn orders(&self) -> usize {
+        self.authority.log().matches("Added order").count()
+    }
+
+    pub(super) async fn request(&self, name: &str) {
         let (reply, done) = oneshot::channel();
         let request = Request {
             id: name.into(),
@@ -103,26 +109,29 @@ impl Bed {
             issuer: "pebble".into(),
             key_type: KeyType::P256,
         };
-        self.asks.send(Ask { deed: Deed::Request(request), reply }).await.unwrap();
-        done.await.unwrap().unwrap();
+        self.asks
+            .send(Ask { deed: Deed::Request(request), reply })
+            .await
+            .expect("a test may assume");
+        done.await.expect("a test may assume").expect("a test may assume");
     }
 
     /// The certificate, once it is there.
-    pub(crate) async fn certificate(&self, id: &str, within: Duration) -> Certificate {
+    pub(super) async fn certificate(&self, id: &str, within: Duration) -> Certificate {
         self.until(id, within, || self.ledger.get::<Certificate>(id).is_some()).await;
-        self.ledger.get::<Certificate>(id).unwrap().value
+        self.ledger.get::<Certificate>(id).expect("a test may assume").value
     }
 
-    pub(crate) fn failure(&self, id: &str) -> Option<String> {
+    pub(super) fn failure(&self, id: &str) -> Option<String> {
         let state = State::of(&self.ledger.get::<Order>(id)?.value);
         state.failure.map(|failure| failure.why)
     }
 
-    pub(crate) async fn until(&self, what: &str, within: Duration, is_so: impl Fn() -> bool) {
+    pub(super) async fn until(&self, what: &str, within: Duration, is_so: impl Fn() -> bool) {
         let mut moved = self.ledger.moved();
         let looks = async {
             while !is_so() {
-                moved.changed().await.unwrap();
+                moved.changed().await.expect("a test may assume");
             }
         };
         if tokio::time::timeout(within, looks).await.is_err() {
@@ -130,21 +139,24 @@ impl Bed {
         }
     }
 
-    pub(crate) async fn until_it_moves(&self, within: Duration) {
+    pub(super) async fn until_it_moves(&self, within: Duration) {
         let mut moved = self.ledger.moved();
-        tokio::time::timeout(within, moved.changed()).await.expect("it goes on").unwrap();
+        tokio::time::timeout(within, moved.changed())
+            .await
+            .expect("it goes on")
+            .expect("a test may assume");
     }
 
     /// As kill -9 does: nothing is said, and only what was committed is there afterwards.
-    pub(crate) async fn die_and_return(&mut self) {
+    pub(super) async fn die_and_return(&mut self) {
         self.task.abort();
         let _ = (&mut self.task).await;
         let path = self.store.path().join("store.redb");
         // A store has one owner: orders that were aborted with their task let go of it in a moment.
-        let empty = tempfile::tempdir().unwrap();
-        let other = Embedded::create(&empty.path().join("s")).unwrap();
-        let other = Arc::new(Ledger::open(Arc::new(other)).await.unwrap());
-        *self.shown.lock().unwrap() = Arc::clone(&other);
+        let empty = tempfile::tempdir().expect("a test may assume");
+        let other = Embedded::create(&empty.path().join("s")).expect("a test may assume");
+        let other = Arc::new(Ledger::open(Arc::new(other)).await.expect("a test may assume"));
+        *self.shown.lock().expect("a test may assume") = Arc::clone(&other);
         self.ledger = other;
         let store = loop {
             match Embedded::open(&path) {
@@ -152,21 +164,25 @@ impl Bed {
                 Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
             }
         };
-        self.ledger = Arc::new(Ledger::open(Arc::new(store)).await.unwrap());
-        *self.shown.lock().unwrap() = Arc::clone(&self.ledger);
+        self.ledger = Arc::new(Ledger::open(Arc::new(store)).await.expect("a test may assume"));
+        *self.shown.lock().expect("a test may assume") = Arc::clone(&self.ledger);
         (self.task, self.asks) = start(&self.ledger, &self.issuers);
     }
 }
 
 impl Drop for Bed {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.authority.log());
+        }
         self.task.abort();
     }
 }
 
 fn start(ledger: &Arc<Ledger>, issuers: &Issuers) -> (JoinHandle<()>, mpsc::Sender<Ask>) {
     let (asks, taken) = mpsc::channel(8);
-    let observed = Arc::new(Observed::new(&prometheus::Registry::new()).unwrap());
+    let observed =
+        Arc::new(Observed::new(&prometheus::Registry::new()).expect("a test may assume"));
     let fleet = Arc::new(OneNode { changed: watch::Sender::new(0) });
     let (ledger, issuers) = (Arc::clone(ledger), issuers.clone());
     let task = tokio::spawn(async move {
@@ -177,8 +193,8 @@ fn start(ledger: &Arc<Ledger>, issuers: &Issuers) -> (JoinHandle<()>, mpsc::Send
 
 /// Port 80 of a node: answers challenges that are in the ledger, and nothing else.
 async fn answer_from(shown: Arc<Mutex<Arc<Ledger>>>) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a test may assume");
+    let port = listener.local_addr().expect("a test may assume").port();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let shown = Arc::clone(&shown);
@@ -188,7 +204,7 @@ async fn answer_from(shown: Arc<Mutex<Arc<Ledger>>>) -> u16 {
                 let request = String::from_utf8_lossy(&request[..length]).into_owned();
                 let path = request.split(' ').nth(1).unwrap_or_default();
                 let token = path.strip_prefix("/.well-known/acme-challenge/").unwrap_or_default();
-                let ledger = Arc::clone(&shown.lock().unwrap());
+                let ledger = Arc::clone(&shown.lock().expect("a test may assume"));
                 let challenge = ledger.get::<Challenge>(&format!("http-01/{token}"));
                 let answer = match challenge.map(|stored| stored.value) {
                     Some(Challenge::Http01 { key_authorization, .. }) => format!(
