@@ -144,10 +144,27 @@ pub enum Deed {
     Revoke(String),
     /// Request and certificate go; nodes serve it no more.
     Remove(String),
-    /// A certificate of one's own, from files, once.
-    Import(Files),
+    /// A certificate of one's own, once.
+    Import(Pems),
     /// The account at this issuer gets a new key.
     RollAccount(String),
+}
+
+/// A certificate of one's own, as texts in PEM.
+#[derive(Clone, PartialEq)]
+pub struct Pems {
+    /// What it is called.
+    pub id: String,
+    /// The chain, the server's own certificate first.
+    pub chain: String,
+    /// Its private key.
+    pub key: String,
+}
+
+impl std::fmt::Debug for Pems {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pems").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// A deed, and who is told what came of it. The answer is for people.

@@ -16,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
+use crate::identity::{hex, sha256};
 use crate::records::Certificate;
 use names::{Policy, Refusal};
 
@@ -126,12 +127,7 @@ pub fn examine(chain: &str, key: &str, wanted: &Wanted<'_>) -> Result<Certificat
 /// SHA-256 of a certificate in DER, in hexadecimal.
 #[must_use]
 pub fn fingerprint(der: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
-    digest.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}"); // a String takes everything
-        hex
-    })
+    hex(&sha256(der))
 }
 
 /// The server's own certificate out of a chain in PEM.

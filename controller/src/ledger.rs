@@ -154,12 +154,19 @@ impl Ledger {
     /// All records of a kind, by key.
     #[must_use]
     pub fn all<K: Kind>(&self) -> Vec<Stored<K>> {
+        self.find(|_| true)
+    }
+
+    /// The records of a kind that are as `is_wanted` says, by key; the others are not copied.
+    /// Nothing is changed while it looks: it should be quick.
+    #[must_use]
+    pub fn find<K: Kind>(&self, mut is_wanted: impl FnMut(&K) -> bool) -> Vec<Stored<K>> {
         self.read(|state| {
             let range = state.records.range(K::PREFIX.to_owned()..);
             range
                 .take_while(|(key, _)| key.starts_with(K::PREFIX))
                 .filter_map(|(_, stored)| {
-                    let value = K::of(&stored.value)?.clone();
+                    let value = K::of(&stored.value).filter(|value| is_wanted(value))?.clone();
                     Some(Stored { value, revision: stored.revision })
                 })
                 .collect()

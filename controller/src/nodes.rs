@@ -239,12 +239,12 @@ impl Nodes {
 
     /// Nodes that have joined, live, and known to all that live.
     fn ready_to_serve(&self) -> Vec<Stored<Node>> {
-        let mut joining = self.ledger.all::<Node>();
+        let is_joining = |node: &Node| node.standing == NodeStanding::Joining;
+        let mut joining = self.ledger.find::<Node>(is_joining);
+        let live = if joining.is_empty() { Vec::new() } else { self.live() };
         joining.retain(|node| {
             let holds = || self.holds(&node.value.key(), node.revision);
-            node.value.standing == NodeStanding::Joining
-                && self.live().contains(&node.value.id)
-                && holds().iter().all(|(_, holds)| *holds == Holds::Yes)
+            live.contains(&node.value.id) && holds().iter().all(|(_, holds)| *holds == Holds::Yes)
         });
         joining
     }

@@ -25,7 +25,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
-use crate::acme::{self, Deed};
+use crate::acme::{self, Deed, Pems};
 use crate::config::Config;
 use crate::ledger::{Ledger, LedgerError};
 use crate::nodes::Nodes;
@@ -150,7 +150,9 @@ impl Service for Operator {
         &self,
         request: Request<m::Import>,
     ) -> Result<Response<m::Done>, Status> {
-        self.import(request.into_inner()).await
+        let m::Import { id, chain, key } = request.into_inner();
+        let word = format!("{id} is imported");
+        self.ask(Deed::Import(Pems { id, chain, key }), word).await
     }
 
     async fn renew_certificate(

@@ -24,14 +24,6 @@ impl Drop for Running {
 }
 
 impl Place {
-    /// What is in the folder of the store, but for the certificate of the internal issuer.
-    fn stores(&self) -> Vec<String> {
-        let folder = fs::read_dir(self.path("state")).expect("there");
-        let names =
-            folder.map(|file| file.expect("there").file_name().into_string().expect("text"));
-        names.filter(|name| name != "internal.pem").collect()
-    }
-
     fn new() -> Self {
         let place = Self(tempfile::tempdir().expect("a directory"));
         let root = place.0.path().display();
@@ -74,6 +66,14 @@ impl Place {
     fn fails(&self, words: &[&str]) -> (i32, String) {
         let Output { status, stderr, .. } = self.run(words);
         (status.code().expect("it ends by itself"), String::from_utf8(stderr).expect("text"))
+    }
+
+    /// What is in the folder of the store, but for the certificate of the internal issuer.
+    fn stores(&self) -> Vec<String> {
+        let folder = fs::read_dir(self.path("state")).expect("there");
+        let names =
+            folder.map(|file| file.expect("there").file_name().into_string().expect("text"));
+        names.filter(|name| name != "internal.pem").collect()
     }
 
     fn serve(&self) -> Running {
@@ -175,4 +175,36 @@ fn a_backup_of_a_running_controller_becomes_a_later_store_under_its_key_alone() 
     let _running = place.serve();
     assert!(place.json(&["status"])["epoch"].as_u64().expect("a number") > before);
     assert_eq!(place.json(&["certificates", "list"])["certificates"][0]["id"], "a.example");
+}
+
+#[test]
+fn certificates_of_ones_own_are_looked_at_before_they_are_served() {
+    let place = Place::new();
+    place.ok(&["init"]);
+    let _running = place.serve();
+    let own = rcgen::generate_simple_self_signed(["own.example".to_owned()]).expect("made");
+    let other = rcgen::KeyPair::generate().expect("a key");
+    let write = |name: &str, text: &str| {
+        fs::write(place.path(name), text).expect("written");
+        place.path(name).to_str().expect("text").to_owned()
+    };
+    let certificate = write("own.pem", &own.cert.pem());
+    let key = write("own.key", &own.signing_key.serialize_pem());
+    let other = write("other.key", &other.serialize_pem());
+
+    let import = |key: &str| {
+        place.run(&["certificates", "import", "own", "--certificate", &certificate, "--key", key])
+    };
+    let refused = String::from_utf8(import(&other).stderr).expect("text");
+    assert!(refused.contains("the key is not that of the certificate"), "{refused}");
+    let none = place.json(&["certificates", "list"]);
+    assert_eq!(none["certificates"].as_array().map(Vec::len), Some(0));
+
+    assert!(import(&key).status.success());
+    let entry = place.json(&["certificates", "list"])["certificates"][0].clone();
+    assert_eq!([&entry["id"], &entry["source"], &entry["state"]], ["own", "imported", "served"]);
+    let (_, words) = place.fails(&["certificates", "renew", "own"]);
+    assert!(words.contains("imported certificates are not renewed here"), "{words}");
+    place.ok(&["certificates", "remove", "own"]);
+    assert!(place.fails(&["certificates", "remove", "own"]).1.contains("there is no certificate"));
 }

@@ -3,16 +3,14 @@
 use instant_acme::{RevocationReason, RevocationRequest};
 
 use super::order::{Phase, State};
-use super::{Context, Deed, Trouble, now};
-use crate::certificate::import::{self, Files};
+use super::{Context, Deed, Pems, Trouble, now};
+use crate::certificate::import::SOURCE;
 use crate::certificate::{self, Wanted};
 use crate::config::Issuer;
 use crate::internal;
 use crate::ledger::Change;
+use crate::limits;
 use crate::records::{self, Account, Certificate, Request};
-
-/// Names of a certificate at most: what public authorities allow.
-const MAX_NAMES: usize = 100;
 
 /// Does it, or begins it.
 pub(super) async fn serve(context: &Context, deed: Deed) -> Result<(), String> {
@@ -21,7 +19,7 @@ pub(super) async fn serve(context: &Context, deed: Deed) -> Result<(), String> {
         Deed::Renew(id) => renew(context, &id).await,
         Deed::Revoke(id) => revoke(context, &id).await,
         Deed::Remove(id) => remove(context, &id).await,
-        Deed::Import(files) => import_one(context, &files).await,
+        Deed::Import(pems) => import_one(context, &pems).await,
         Deed::RollAccount(name) => {
             let timeout = context.settings.times.request;
             let issuer = issuer(context, &name)?;
@@ -32,8 +30,9 @@ pub(super) async fn serve(context: &Context, deed: Deed) -> Result<(), String> {
 }
 
 async fn request_one(context: &Context, request: Request) -> Result<(), String> {
-    if request.names.is_empty() || request.names.len() > MAX_NAMES {
-        return Err(format!("a certificate is for 1 to {MAX_NAMES} names"));
+    let most = limits::MAX_CERTIFICATE_NAMES;
+    if request.names.is_empty() || request.names.len() > most {
+        return Err(format!("a certificate is for 1 to {most} names"));
     }
     let is_internal = request.issuer == internal::NAME;
     if !is_internal {
@@ -98,13 +97,13 @@ async fn remove(context: &Context, id: &str) -> Result<(), String> {
     commit(context, change).await // an order in progress is given up in the next round
 }
 
-async fn import_one(context: &Context, files: &Files) -> Result<(), String> {
-    let policy = &context.settings.policy;
-    let wanted = Wanted { id: &files.id, names: None, policy, source: import::SOURCE, now: now() };
-    let certificate = import::read(files, &wanted).map_err(|error| error.to_string())?;
-    if context.ledger.get::<Request>(&certificate.id).is_some() {
-        return Err(format!("{} is ordered already: remove it, or import as another", files.id));
+async fn import_one(context: &Context, Pems { id, chain, key }: &Pems) -> Result<(), String> {
+    if context.ledger.get::<Request>(id).is_some() {
+        return Err(format!("{id} is ordered already: remove it, or import as another"));
     }
+    let policy = &context.settings.policy;
+    let wanted = Wanted { id, names: None, policy, source: SOURCE, now: now() };
+    let certificate = certificate::examine(chain, key, &wanted).map_err(|it| it.to_string())?;
     commit(context, Change::new().put(certificate)).await
 }
 

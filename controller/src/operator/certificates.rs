@@ -6,13 +6,9 @@ use rustls::pki_types::DnsName;
 use tokio::sync::oneshot;
 use tonic::{Response, Status};
 
-use super::{Operator, done, m, now, refused};
+use super::{Operator, done, m, now};
 use crate::acme::{Ask, Deed};
-use crate::certificate::import::SOURCE;
-use crate::certificate::names::Policy;
-use crate::certificate::{self, Wanted};
 use crate::config::ChallengeKind;
-use crate::ledger::Change;
 use crate::limits;
 use crate::nodes::Holds;
 use crate::records::{Certificate, KeyType, Kind as _, Order, Request};
@@ -65,28 +61,11 @@ impl Operator {
     ) -> Result<Response<m::Done>, Status> {
         let request = self.check_request(asked)?;
         let (id, issuer) = (request.id.clone(), request.issuer.clone());
-        let before = self.ledger.get::<Request>(&id);
-        let change = match &before {
-            Some(before) => Change::new().if_unchanged(before),
-            None => Change::new().if_absent(&request),
-        };
-        self.ledger.commit(change.put(request)).await.map_err(refused)?;
-        done(match before {
+        let word = match self.ledger.get::<Request>(&id) {
             Some(_) => format!("{id}: the request is changed; {issuer} issues it"),
             None => format!("{id}: {issuer} issues it"),
-        })
-    }
-
-    /// Takes a certificate of the operator's own, if it can be served.
-    pub(super) async fn import(&self, import: m::Import) -> Result<Response<m::Done>, Status> {
-        let m::Import { id, chain, key } = import;
-        let wanted =
-            Wanted { id: &id, names: None, source: SOURCE, now: now(), policy: &Policy::default() };
-        let certificate = certificate::examine(&chain, &key, &wanted)
-            .map_err(|unfit| Status::invalid_argument(unfit.to_string()))?;
-        let names = certificate.names.join(", ");
-        self.ledger.commit(Change::new().put(certificate)).await.map_err(refused)?;
-        done(format!("{id} is imported: {names}"))
+        };
+        self.ask(Deed::Request(request), word).await
     }
 
     /// Has the task of orders do something.
@@ -146,20 +125,13 @@ impl Operator {
         &self,
         id: &str,
     ) -> Result<Response<m::Done>, Status> {
-        let certificate = self.ledger.get::<Certificate>(id);
-        let request = self.ledger.get::<Request>(id);
-        if certificate.is_none() && request.is_none() {
+        let is_there = self.ledger.get::<Certificate>(id).is_some()
+            || self.ledger.get::<Request>(id).is_some();
+        if !is_there {
             return Err(no_certificate(id));
         }
-        let mut change = Change::new();
-        if let Some(it) = &certificate {
-            change = change.if_unchanged(it).delete(&it.value);
-        }
-        if let Some(it) = &request {
-            change = change.if_unchanged(it).delete(&it.value);
-        }
-        self.ledger.commit(change).await.map_err(refused)?;
-        done(format!("{id}: no node serves it any more, and it is not renewed"))
+        let word = format!("{id}: no node serves it any more, and it is not renewed");
+        self.ask(Deed::Remove(id.to_owned()), word).await
     }
 }
 

@@ -57,9 +57,8 @@ impl Publisher {
     fn invitation(&self, token: &[u8]) -> Option<Stored<Invitation>> {
         let hash = hex(&sha256(token));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let mut invitations = self.ledger.all::<Invitation>().into_iter();
-        invitations.find(|invitation| {
-            invitation.value.token_sha256 == hash && invitation.value.expires > now
-        })
+        let is_shown =
+            |invitation: &Invitation| invitation.token_sha256 == hash && invitation.expires > now;
+        self.ledger.find(is_shown).pop()
     }
 }
