@@ -2,7 +2,6 @@
 
 mod ask;
 mod certificates;
-mod log;
 mod nodes;
 mod offline;
 mod show;
@@ -161,7 +160,7 @@ fn with_config(path: &Path, command: Command) -> Outcome {
 }
 
 async fn serve(config: Config) -> Outcome {
-    log::init(config.log);
+    config.log.begin(&["controller", "landfast_controller"]);
     let (file, version) = (config.file.display().to_string(), env!("CARGO_PKG_VERSION"));
     tracing::info!(version, config = file, "starting");
     // From here on everything goes to the log, in the form that was asked for.

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use settings::{ConfigError, Problem};
+pub use settings::{ConfigError, Log, LogFormat, Problem};
 
 /// All that a controller needs to know, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,24 +128,6 @@ pub struct Rotation {
     /// The longest `quic.connection_id_lifetime_seconds` of any node: an old config is kept for
     /// twice as long.
     pub connection_id_lifetime: Duration,
-}
-
-/// What is logged, and how. It goes to standard error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// One line of text or of JSON for each event.
-    pub format: LogFormat,
-    /// The least severe level that is written.
-    pub level: tracing::Level,
-}
-
-/// The form of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines: one object a line.
-    Json,
 }
 
 /// Reads and checks the file at `path`.

@@ -2,7 +2,6 @@
 
 mod ask;
 mod check;
-mod log;
 
 use std::error::Error;
 use std::io::Write as _;
@@ -214,7 +213,7 @@ pub(crate) fn run() -> ExitCode {
 fn serve(path: &Path) -> Outcome {
     let host = Host::read().map_err(|error| ended(FAILED, &error))?;
     let config = load(path, &host)?;
-    log::init(config.log);
+    config.log.begin(&["edge_user", "landfast_edge"]);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         config = %path.display(),

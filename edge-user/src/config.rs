@@ -15,7 +15,7 @@ use std::time::Duration;
 pub use crate::nodes::Liveness;
 pub(crate) use check::unfit;
 use settings::read_bounded;
-pub use settings::{ConfigError, Problem};
+pub use settings::{ConfigError, Log, LogFormat, Problem};
 
 use crate::limits;
 
@@ -165,24 +165,6 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// Unix socket of the admin commands, mode 0600.
     pub socket: PathBuf,
-}
-
-/// What is logged, and how. It goes to standard error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// One line of text or of JSON for each event.
-    pub format: LogFormat,
-    /// The least severe level that is written.
-    pub level: tracing::Level,
-}
-
-/// The form of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines: one object a line.
-    Json,
 }
 
 /// Bounds of the engine.

@@ -5,16 +5,19 @@
 //! |---|---|
 //! | [`problem`] | what is wrong with a file, and how it is shown |
 //! | [`check`] | numbers, words, paths and times of a file, or the problem with them |
+//! | [`log`] | what is logged, and how |
 //!
 //! Both programs have their settings in a `config` of their own.
 
 pub mod check;
+pub mod log;
 pub mod problem;
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read};
 
 pub use check::{Check, Checked, Number, Text};
+pub use log::{Log, LogFormat, LogTable};
 pub use problem::{ConfigError, Problem};
 
 /// Bytes of a configuration file at most: 4,096 nodes take about 600 kB.

@@ -9,9 +9,7 @@ use rustls::pki_types::DnsName;
 use settings::{Check, Checked, Problem, Text};
 
 use super::file::{self, File};
-use super::{
-    ChallengeKind, Config, ExternalAccount, Issuer, Log, LogFormat, NodeTimes, Rotation, StoreFiles,
-};
+use super::{ChallengeKind, Config, ExternalAccount, Issuer, NodeTimes, Rotation, StoreFiles};
 use crate::limits;
 
 /// Names that mean something else where an issuer's could stand.
@@ -31,7 +29,7 @@ pub(super) fn check(file: &File) -> Result<Config, Vec<Problem>> {
     let issuers: Vec<_> =
         file.issuers.iter().map(|(name, issuer)| self::issuer(&mut check, name, issuer)).collect();
     let rotation = rotation(&mut check, &file.rotation);
-    let log = log(&mut check, &file.log);
+    let log = file.log.check(&mut check);
     let whole = || {
         Some(Config {
             file: PathBuf::new(), // known to whoever read it
@@ -265,19 +263,4 @@ fn rotation(check: &mut Check, rotation: &file::Rotation) -> Checked<Rotation> {
         encapsulation: encapsulation?,
         connection_id_lifetime: connection_id_lifetime?,
     })
-}
-
-fn log(check: &mut Check, log: &file::Log) -> Checked<Log> {
-    use tracing::Level;
-    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-    let levels = [
-        ("error", Level::ERROR),
-        ("warn", Level::WARN),
-        ("info", Level::INFO),
-        ("debug", Level::DEBUG),
-        ("trace", Level::TRACE),
-    ];
-    let format = check.word(&log.format, "format", &formats, LogFormat::Text);
-    let level = check.word(&log.level, "level", &levels, Level::INFO);
-    Some(Log { format: format?, level: level? })
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use settings::{Number, Text};
+use settings::{LogTable, Number, Text};
 use toml::Spanned;
 
 #[derive(Deserialize)]
@@ -24,7 +24,7 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) rotation: Rotation,
     #[serde(default)]
-    pub(super) log: Log,
+    pub(super) log: LogTable,
 }
 
 #[derive(Deserialize, Default)]
@@ -75,11 +75,4 @@ pub(super) struct Rotation {
     pub(super) connection_ids_seconds: Option<Number>,
     pub(super) encapsulation_seconds: Option<Number>,
     pub(super) connection_id_lifetime_seconds: Option<Number>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Log {
-    pub(super) format: Option<Text>,
-    pub(super) level: Option<Text>,
 }

@@ -8,24 +8,33 @@ mod nodes;
 pub(crate) use addresses::unfit;
 
 use std::net::SocketAddr;
-use std::ops::{Range, RangeInclusive};
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::file::{self, File, Number, Text};
-use super::{
-    Admin, Config, Host, Listen, Log, LogFormat, QuicConfig, SteeringConfig, SteeringMode,
-};
+use settings::problem::suggestion;
+use settings::{Checked, Problem, Text};
+
+use super::file::{self, File};
+use super::{Admin, Config, Host, Listen, QuicConfig, SteeringConfig, SteeringMode};
 use crate::limits;
-use settings::problem::{Problem, suggestion};
 
-/// A value, or nothing where it was refused and a [`Problem`] noted.
-type Checked<T> = Option<T>;
-
-/// The mistakes found so far.
+/// The mistakes found so far: what any file's values have to be, and beside it what ours have to.
 #[derive(Default)]
-struct Check {
-    problems: Vec<Problem>,
+struct Check(settings::Check);
+
+impl Deref for Check {
+    type Target = settings::Check;
+
+    fn deref(&self) -> &settings::Check {
+        &self.0
+    }
+}
+
+impl DerefMut for Check {
+    fn deref_mut(&mut self) -> &mut settings::Check {
+        &mut self.0
+    }
 }
 
 /// Checks `file` against `host`.
@@ -38,15 +47,14 @@ pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
     let nodes = check.nodes(&file.nodes, ours, &file.listen.anycast);
     let tls = check.tls(&file.tls);
     let admin = check.admin(&file.admin);
-    let log = check.log(&file.log);
+    let log = file.log.check(&mut check);
     let quic = check.quic(&file.quic);
     let admission = check.admission(&file.admission);
     let drain = check.seconds(
         &file.drain_seconds,
         "drain_seconds",
+        Duration::ZERO..=limits::MAX_DRAIN,
         limits::DEFAULT_DRAIN,
-        0,
-        limits::MAX_DRAIN,
     );
     let fleet_file = check.path(&file.fleet_file, "fleet_file");
     let state_directory =
@@ -72,17 +80,10 @@ pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
             admission: admission?,
         })
     };
-    match whole() {
-        Some(config) if check.problems.is_empty() => Ok(config),
-        _ => Err(check.problems),
-    }
+    check.0.finish(whole())
 }
 
 impl Check {
-    fn refuse(&mut self, problem: Problem) {
-        self.problems.push(problem);
-    }
-
     fn listen(
         &mut self,
         listen: &file::Listen,
@@ -245,21 +246,6 @@ impl Check {
         None
     }
 
-    fn log(&mut self, log: &file::Log) -> Checked<Log> {
-        use tracing::Level;
-        let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-        let levels = [
-            ("error", Level::ERROR),
-            ("warn", Level::WARN),
-            ("info", Level::INFO),
-            ("debug", Level::DEBUG),
-            ("trace", Level::TRACE),
-        ];
-        let format = self.word(&log.format, "format", &formats, LogFormat::Text);
-        let level = self.word(&log.level, "level", &levels, Level::INFO);
-        Some(Log { format: format?, level: level? })
-    }
-
     fn quic(&mut self, quic: &file::Quic) -> Checked<QuicConfig> {
         let max_connections = self.number_or(
             &quic.max_connections,
@@ -276,16 +262,14 @@ impl Check {
         let idle_timeout = self.seconds(
             &quic.idle_timeout_seconds,
             "idle_timeout_seconds",
+            Duration::from_secs(1)..=limits::MAX_IDLE_TIMEOUT,
             limits::DEFAULT_IDLE_TIMEOUT,
-            1,
-            limits::MAX_IDLE_TIMEOUT,
         );
         let connection_id_lifetime = self.seconds(
             &quic.connection_id_lifetime_seconds,
             "connection_id_lifetime_seconds",
+            Duration::from_secs(1)..=limits::CONNECTION_ID_ROTATION,
             limits::DEFAULT_CONNECTION_ID_LIFETIME,
-            1,
-            limits::CONNECTION_ID_ROTATION,
         );
         Some(QuicConfig {
             max_connections: max_connections?,
@@ -293,94 +277,5 @@ impl Check {
             idle_timeout: idle_timeout?,
             connection_id_lifetime: connection_id_lifetime?,
         })
-    }
-
-    fn number<T>(&mut self, number: &Number, name: &str, range: RangeInclusive<T>) -> Checked<T>
-    where
-        T: Copy + TryFrom<i64> + PartialOrd + std::fmt::Display,
-    {
-        let checked = T::try_from(*number.get_ref()).ok().filter(|value| range.contains(value));
-        if checked.is_none() {
-            let (low, high) = (range.start(), range.end());
-            self.refuse(
-                Problem::new(format!(
-                    "`{name}` is {}: it must be {low} to {high}",
-                    number.get_ref()
-                ))
-                .at(number.span(), "out of range"),
-            );
-        }
-        checked
-    }
-
-    fn number_or<T>(
-        &mut self,
-        number: &Option<Number>,
-        name: &str,
-        range: RangeInclusive<T>,
-        default: T,
-    ) -> Checked<T>
-    where
-        T: Copy + TryFrom<i64> + PartialOrd + std::fmt::Display,
-    {
-        number.as_ref().map_or(Some(default), |number| self.number(number, name, range))
-    }
-
-    fn seconds(
-        &mut self,
-        number: &Option<Number>,
-        name: &str,
-        default: Duration,
-        least: u64,
-        most: Duration,
-    ) -> Checked<Duration> {
-        let range = least..=most.as_secs();
-        self.number_or(number, name, range, default.as_secs()).map(Duration::from_secs)
-    }
-
-    fn word<T: Copy>(
-        &mut self,
-        word: &Option<Text>,
-        name: &str,
-        known: &[(&str, T)],
-        default: T,
-    ) -> Checked<T> {
-        let Some(word) = word else { return Some(default) };
-        let found = known.iter().find(|(known, _)| known == word.get_ref());
-        if found.is_none() {
-            let known: Vec<_> = known.iter().map(|(word, _)| *word).collect();
-            self.refuse(
-                Problem::new(format!("`{name}` cannot be `{}`", word.get_ref()))
-                    .at(word.span(), "not known")
-                    .help(suggestion(word.get_ref(), &known)),
-            );
-        }
-        found.map(|(_, value)| *value)
-    }
-
-    fn path(&mut self, path: &Text, name: &str) -> Checked<PathBuf> {
-        if !path.get_ref().starts_with('/') {
-            self.refuse(
-                Problem::new(format!("`{name}` is not an absolute path"))
-                    .at(path.span(), "relative")
-                    .help("write it from / on: the process may be started in any directory"),
-            );
-            return None;
-        }
-        Some(PathBuf::from(path.get_ref()))
-    }
-
-    fn path_or(
-        &mut self,
-        path: &Option<Text>,
-        name: &str,
-        default: &std::path::Path,
-    ) -> Checked<PathBuf> {
-        path.as_ref().map_or_else(|| Some(default.to_owned()), |path| self.path(path, name))
-    }
-
-    /// Notes that something stands twice.
-    fn twice(&mut self, what: String, first: Range<usize>, second: Range<usize>, help: &str) {
-        self.refuse(Problem::new(what).at(first, "first here").at(second, "again here").help(help));
     }
 }

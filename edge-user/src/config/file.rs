@@ -2,12 +2,8 @@
 //! the kind of each value and that no setting is unknown.
 
 use serde::Deserialize;
+use settings::{LogTable, Number, Text};
 use toml::Spanned;
-
-/// Text of the file with its place.
-pub(super) type Text = Spanned<String>;
-/// A whole number of the file with its place.
-pub(super) type Number = Spanned<i64>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,7 +19,7 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) admin: Admin,
     #[serde(default)]
-    pub(super) log: Log,
+    pub(super) log: LogTable,
     #[serde(default)]
     pub(super) quic: Quic,
     #[serde(default)]
@@ -71,13 +67,6 @@ pub(super) struct Steering {
 pub(super) struct Admin {
     pub(super) listen: Option<Text>,
     pub(super) socket: Option<Text>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Log {
-    pub(super) format: Option<Text>,
-    pub(super) level: Option<Text>,
 }
 
 #[derive(Deserialize, Default)]

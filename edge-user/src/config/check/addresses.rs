@@ -2,12 +2,11 @@
 
 use std::net::IpAddr;
 
+use settings::{Problem, Text};
 use toml::Spanned;
 
 use super::{Check, Checked};
-use crate::config::file::Text;
 use crate::limits;
-use settings::problem::Problem;
 
 /// Why an address cannot be one that packets are sent to, in words; `None` where it can.
 pub(crate) fn unfit(address: IpAddr) -> Option<&'static str> {

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use settings::{Number, Problem};
 use toml::{Spanned, Value};
 
 use super::{Check, Checked};
-use crate::config::file::{self, Number};
-use crate::config::{AdmissionConfig, limits};
-use settings::problem::Problem;
+use crate::config::{AdmissionConfig, file, limits};
 
 impl Check {
     pub(super) fn admission(&mut self, file: &file::Admission) -> Checked<AdmissionConfig> {

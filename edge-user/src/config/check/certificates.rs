@@ -1,12 +1,11 @@
 //! `[tls]`, and the TCP ports of `[listen]`.
 
+use settings::{Problem, Text};
 use toml::Spanned;
 
 use super::{Check, Checked};
-use crate::config::file::{self, Text};
-use crate::config::{TlsConfig, TlsFiles, UnknownNames};
+use crate::config::{TlsConfig, TlsFiles, UnknownNames, file};
 use crate::limits;
-use settings::Problem;
 
 impl Check {
     pub(super) fn tls(&mut self, tls: &Spanned<file::Tls>) -> Checked<TlsConfig> {

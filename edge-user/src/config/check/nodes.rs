@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
 
+use settings::{Problem, Text};
 use toml::Spanned;
 
 use super::{Check, Checked};
-use crate::config::file::{self, Text};
-use crate::config::{Liveness, NodeConfig};
+use crate::config::{Liveness, NodeConfig, file};
 use crate::limits;
-use settings::problem::Problem;
 
 /// The highest node ID: the kernel's map of nodes is an array.
 pub(super) const MAX_ID: u16 = edge_wire::maps::MAX_NODES as u16 - 1;
