@@ -5,6 +5,7 @@
 //! copies it to every node. It is read only where nobody but its owner can read it, and no
 //! message, log line or `Debug` of ours shows a byte of a key.
 
+mod catch_up;
 mod change;
 mod file;
 mod write;

@@ -108,7 +108,7 @@ impl Control {
         Ok(Reloaded { changes, warnings })
     }
 
-    /// Goes over to the secrets of the controller, in the two steps of [`Secrets::change_to`]. Says
+    /// Goes over to the secrets of the controller, as [`Secrets::catch_up_with`] leads there. Says
     /// what changed, once it is in force everywhere.
     ///
     /// # Errors
@@ -118,9 +118,10 @@ impl Control {
         secrets: Secrets,
     ) -> Result<Vec<String>, ReloadError> {
         let _turn = self.reloading.lock().await;
-        let change = self.secrets.load().change_to(secrets);
-        let Change { between, after, words, .. } =
+        let change = self.secrets.load().catch_up_with(secrets);
+        let Change { between, after, words, warnings } =
             change.map_err(|refused| ReloadError::Refused("of the controller".into(), refused))?;
+        warnings.iter().for_each(|warning| tracing::warn!("by the controller: {warning}"));
         if !words.is_empty() {
             for step in [between, after] {
                 self.put_in_force(&Arc::new(step.clone())).await?;

@@ -135,7 +135,7 @@ impl Rotating {
 }
 
 /// All of `these`, and of `others` those whose ID none of `these` has.
-fn union<T: Clone>(these: &[T], others: &[T], id: impl Fn(&T) -> u8) -> Vec<T> {
+pub(super) fn union<T: Clone>(these: &[T], others: &[T], id: impl Fn(&T) -> u8) -> Vec<T> {
     let is_new = |other: &&T| these.iter().all(|this| id(this) != id(other));
     these.iter().chain(others.iter().filter(is_new)).cloned().collect()
 }
