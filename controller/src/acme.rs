@@ -86,8 +86,6 @@ impl Fleet for Nodes {
 pub struct Issuers {
     /// Authorities by name; `internal` is not among them.
     pub by_name: BTreeMap<String, Issuer>,
-    /// What each of them allows.
-    pub limits: Limits,
     /// What names may be issued.
     pub policy: Policy,
     /// Where the certificate of the internal issuer is written, for clients to trust.

@@ -12,6 +12,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::acme::Times;
+use crate::acme::probe::Ports;
+use crate::certificate::import::Files;
+use crate::certificate::names::Policy;
+use crate::records::KeyType;
+use crate::renew::Limits;
 pub use settings::{ConfigError, Log, LogFormat, Problem};
 
 /// All that a controller needs to know, checked.
@@ -33,6 +39,10 @@ pub struct Config {
     pub socket: PathBuf,
     /// Who issues certificates, by name. `internal` is always possible and not among them.
     pub issuers: BTreeMap<String, Issuer>,
+    /// What may be issued, within what time, and what is one's own.
+    pub certificates: Certificates,
+    /// Where nodes are asked what an authority will ask them.
+    pub probe_ports: Ports,
     /// When the fleet's secrets change.
     pub rotation: Rotation,
     /// What is logged, and how.
@@ -57,6 +67,19 @@ pub struct NodeTimes {
     pub keepalive: Duration,
 }
 
+/// Certificates, whoever issues them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificates {
+    /// What names may be issued.
+    pub policy: Policy,
+    /// Where the certificate of the internal issuer is written, for clients to trust.
+    pub internal_file: PathBuf,
+    /// Certificates of one's own, read again when their files change.
+    pub imported: Vec<Files>,
+    /// How long everything may take.
+    pub times: Times,
+}
+
 /// An authority that speaks ACME (RFC 8555).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer {
@@ -74,6 +97,10 @@ pub struct Issuer {
     pub dns_hook: Option<PathBuf>,
     /// Nodes answer HTTP-01 for any token, from the account's thumbprint.
     pub stateless: bool,
+    /// The kind of a certificate's key, where its request names none.
+    pub key_type: KeyType,
+    /// What the authority allows, or less.
+    pub limits: Limits,
 }
 
 /// An account that somebody else keeps.

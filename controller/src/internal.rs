@@ -122,7 +122,7 @@ mod tests {
 
     fn issued(names: &[&str], key_type: KeyType) -> Result<Certificate, InternalError> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let policy = Policy { addresses: true, reserved: true, allow: Vec::new() };
+        let policy = Policy { addresses: true, reserved: true, ..Policy::default() };
         let wanted =
             Wanted { id: "a", names: Some(&names), policy: &policy, source: NAME, now: NOW };
         let request =

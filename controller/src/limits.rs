@@ -42,6 +42,19 @@ pub const DEFAULT_KEEPALIVE: Duration = Duration::from_secs(3);
 /// The shortest: 1,000 nodes are then 50,000 reports a second, more is no use.
 pub const MIN_KEEPALIVE: Duration = Duration::from_millis(20);
 
+/// Orders at a time at one issuer: each of them asks nodes and holds a connection.
+pub const MAX_CONCURRENT_ORDERS: usize = 100;
+/// New orders in an hour at one issuer: their times are remembered, and 10,000 certificates of six
+/// days need 110.
+pub const MAX_ORDERS_PER_HOUR: usize = 10_000;
+/// Names in `allow` or `deny`: each name of each certificate is held against all of them.
+pub const MAX_POLICY_NAMES: usize = 1_000;
+/// Certificates whose files are looked at: two stat(2) each, in one go.
+pub const MAX_IMPORTS: usize = 1_000;
+/// Any wait on the way to a certificate, where the file says how long: an hour of those that live
+/// six days.
+pub const MAX_CERTIFICATE_TIME: Duration = Duration::from_secs(3600);
+
 // Rotation.
 
 /// Time from one rotation of a kind to the next, at most: a year, after which nobody remembers how.

@@ -129,6 +129,12 @@ pub enum KeyType {
     Rsa2048,
 }
 
+impl KeyType {
+    /// All of them, by the words of commands and the configuration.
+    pub const NAMES: [(&str, Self); 3] =
+        [("p256", Self::P256), ("p384", Self::P384), ("rsa2048", Self::Rsa2048)];
+}
+
 /// A certificate that is served, with its key.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {

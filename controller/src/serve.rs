@@ -15,8 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::acme::{self, Issuers};
-use crate::certificate::names::Policy;
-use crate::config::Config;
+use crate::config::{Certificates, Config};
 use crate::identity::{Authority, IdentityError};
 use crate::init::{self, InitError};
 use crate::ledger::{Ledger, LedgerError};
@@ -139,15 +138,14 @@ fn say_ready(Position { epoch, term, serial }: Position, address: SocketAddr) {
 fn issuers(config: &Config) -> io::Result<Issuers> {
     let mut seed = [0; 8];
     aws_lc_rs::rand::fill(&mut seed).map_err(|_| io::Error::other("no random bytes"))?;
+    let Certificates { policy, internal_file, imported, times } = config.certificates.clone();
     Ok(Issuers {
         by_name: config.issuers.clone(),
-        limits: acme::DEFAULT_LIMITS,
-        // Reserved names are for issuers of one's own; a public authority refuses them itself.
-        policy: Policy { reserved: true, ..Policy::default() },
-        internal_file: Some(config.store.path.with_file_name("internal.pem")),
-        imported: Vec::new(),
-        ports: acme::probe::Ports::default(),
-        times: acme::Times::default(),
+        policy,
+        internal_file: Some(internal_file),
+        imported,
+        ports: config.probe_ports,
+        times,
         seed: u64::from_ne_bytes(seed),
     })
 }

@@ -1,23 +1,21 @@
 //! Carries one order from where it stands to its end. Each step does one thing outside, which may
 //! have been done before, and then commits what came of it.
 
+mod authority;
+
 use std::time::Duration;
 
-use instant_acme::{
-    Account, AuthorizationStatus, ChallengeStatus, ChallengeType, Identifier, NewOrder, Order,
-    OrderStatus,
-};
 use tokio::time::{Instant, sleep};
 
-use super::challenge::{Answer, new_key, signing_request};
-use super::client::Said;
+use authority::Authority;
+
+use super::challenge::{Answer, new_key};
 use super::gate::Gate;
 use super::hook::{self, Deed};
 use super::order::{Event, Failure, Phase, State};
 use super::words::Kind;
 use super::{Context, Trouble, barrier::Has, now};
-use crate::certificate::{Wanted, examine};
-use crate::config::{ChallengeKind, Issuer};
+use crate::config::Issuer;
 use crate::ledger::{Change, Stored};
 use crate::records::{self, Certificate, Kind as _, Node, NodeStanding, Request};
 use crate::renew;
@@ -25,8 +23,6 @@ use crate::renew;
 /// How often the same step is tried at once after `badNonce` (RFC 8555 section 6.5), on top of what
 /// the library does.
 const NONCE_ATTEMPTS: u32 = 8;
-/// The first wait between two looks at an order, and the longest.
-const LOOK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(3));
 
 /// How an order ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,19 +44,14 @@ struct Carrier<'a> {
     context: &'a Context,
     request: &'a Request,
     issuer: &'a Issuer,
-    session: Option<Session>,
+    authority: Authority<'a>,
     gate: Gate,
-}
-
-struct Session {
-    account: Account,
-    said: Said,
-    order: Option<Order>,
 }
 
 /// Carries the order for a request to its end, beginning one where there is none.
 pub(super) async fn carry(context: &Context, request: &Request, issuer: &Issuer) -> End {
-    let mut carrier = Carrier { context, request, issuer, session: None, gate: Gate::default() };
+    let authority = Authority::new(context, &request.issuer, issuer);
+    let mut carrier = Carrier { context, request, issuer, authority, gate: Gate::default() };
     let mut nonces = 0;
     loop {
         let stored = context.ledger.get::<records::Order>(&request.id);
@@ -90,7 +81,7 @@ pub(super) async fn carry(context: &Context, request: &Request, issuer: &Issuer)
             }
             Err(trouble) if trouble.kind == Kind::BadNonce && nonces < NONCE_ATTEMPTS => {
                 nonces += 1;
-                carrier.session = None;
+                carrier.authority.forget();
                 continue;
             }
             Err(trouble) => trouble,
@@ -105,12 +96,17 @@ impl Carrier<'_> {
         let next = |event| Step::Next(event, Change::new());
         Ok(match &state.phase {
             Phase::Waiting { .. } => {
+                // What the configuration forbids by now costs the authority no order.
+                for name in &self.request.names {
+                    let checked = self.context.settings.policy.check(name);
+                    checked.map_err(|refusal| Trouble::refused(refusal.to_string()))?;
+                }
                 let key = new_key(self.request.key_type).map_err(Trouble::ours)?.serialize_pem();
                 let (issuer, names) = (self.request.issuer.clone(), self.request.names.clone());
                 next(Event::Begun { issuer, names, key })
             }
-            Phase::Intended => next(Event::Ordered(self.order_anew(state).await?)),
-            Phase::Ordered => self.answer(state).await?,
+            Phase::Intended => next(Event::Ordered(self.authority.order_anew(state).await?)),
+            Phase::Ordered => self.authority.answer(state).await?,
             Phase::Answering => {
                 self.set_records(state).await?;
                 let (event, change) = self.gate.pass(self.context, &self.request.id, state).await?;
@@ -120,15 +116,15 @@ impl Carrier<'_> {
                 if !state.drained.is_empty() {
                     sleep(self.context.settings.times.drain_settles).await;
                 }
-                self.tell(state).await?;
+                self.authority.tell(state).await?;
                 next(Event::Told)
             }
             Phase::Told => {
-                self.finalise(state).await?;
+                self.authority.finalise(state).await?;
                 next(Event::Finalised)
             }
             Phase::Finalised => {
-                let certificate = self.download(state).await?;
+                let certificate = self.authority.download(&self.request.id, state).await?;
                 Step::Next(Event::Downloaded, Change::new().put(certificate))
             }
             Phase::Stored => {
@@ -191,84 +187,6 @@ impl Carrier<'_> {
         }
     }
 
-    async fn session(&mut self) -> Result<&mut Session, Trouble> {
-        let opened = match self.session.take() {
-            Some(session) => session,
-            None => {
-                let context = self.context;
-                let timeout = context.settings.times.request;
-                let (account, said) = context
-                    .accounts
-                    .open(&context.ledger, &self.request.issuer, self.issuer, timeout)
-                    .await?;
-                Session { account, said, order: None }
-            }
-        };
-        Ok(self.session.insert(opened))
-    }
-
-    /// A new order at the authority; its URL.
-    async fn order_anew(&mut self, state: &State) -> Result<String, Trouble> {
-        let identifiers: Vec<Identifier> = state
-            .names
-            .iter()
-            .map(|name| match name.parse() {
-                Ok(address) => Identifier::Ip(address),
-                Err(_) => Identifier::Dns(name.clone()),
-            })
-            .collect();
-        let session = self.session().await?;
-        let order = session.account.new_order(&NewOrder::new(&identifiers)).await;
-        let order = order.map_err(|error| Trouble::of(&error, &session.said))?;
-        let url = order.url().to_owned();
-        session.order = Some(order);
-        Ok(url)
-    }
-
-    /// The order as the authority has it now.
-    async fn order(&mut self, state: &State) -> Result<(&mut Order, Said), Trouble> {
-        let session = self.session().await?;
-        let said = session.said.clone();
-        let order = match session.order.take() {
-            Some(order) => order,
-            None => {
-                let url = state.url.clone().unwrap_or_default();
-                session.account.order(url).await.map_err(|error| Trouble::of(&error, &said))?
-            }
-        };
-        Ok((session.order.insert(order), said))
-    }
-
-    /// Answers to what the authority asks, as records.
-    async fn answer(&mut self, state: &State) -> Result<Step, Trouble> {
-        let (kind, stateless) = (self.issuer.challenge, self.context.is_stateless(&state.issuer));
-        let (order, said) = self.order(state).await?;
-        let mut answers = Vec::new();
-        let mut authorizations = order.authorizations();
-        while let Some(authorization) = authorizations.next().await {
-            let mut authorization = authorization.map_err(|error| Trouble::of(&error, &said))?;
-            match authorization.status {
-                AuthorizationStatus::Valid => continue,
-                AuthorizationStatus::Pending => {}
-                other => return Err(Trouble::refused(format!("an authorization is {other:?}"))),
-            }
-            let name = authorization.identifier().identifier.authorized(false).to_string();
-            let challenge = authorization.challenge(acme_kind(kind)).ok_or_else(|| {
-                Trouble::refused(format!(
-                    "the authority has no {kind} for {name}: wildcards need dns-01"
-                ))
-            })?;
-            let authorization = challenge.key_authorization();
-            let answer = Answer::new(kind, &name, &challenge.token, &authorization);
-            answers.push(answer.map_err(Trouble::ours)?);
-        }
-        let change = match stateless {
-            true => Change::new(),
-            false => answers.iter().filter_map(Answer::record).fold(Change::new(), Change::put),
-        };
-        Ok(Step::Next(Event::Asked(answers), change))
-    }
-
     /// Runs the hook for what is answered in DNS.
     async fn set_records(&self, state: &State) -> Result<(), Trouble> {
         for answer in &state.answers {
@@ -278,98 +196,6 @@ impl Carrier<'_> {
             hook::run(hook, Deed::Present, name, value).await?;
         }
         Ok(())
-    }
-
-    /// Tells the authority that it may knock, where it has not been told before.
-    async fn tell(&mut self, state: &State) -> Result<(), Trouble> {
-        let kind = self.issuer.challenge;
-        let (order, said) = self.order(state).await?;
-        let mut authorizations = order.authorizations();
-        while let Some(authorization) = authorizations.next().await {
-            let mut authorization = authorization.map_err(|error| Trouble::of(&error, &said))?;
-            if authorization.status != AuthorizationStatus::Pending {
-                continue;
-            }
-            let Some(mut challenge) = authorization.challenge(acme_kind(kind)) else { continue };
-            if challenge.status == ChallengeStatus::Pending {
-                challenge.set_ready().await.map_err(|error| Trouble::of(&error, &said))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks until the order leaves `from`, for a bounded time.
-    async fn settle(&mut self, state: &State, from: OrderStatus) -> Result<OrderStatus, Trouble> {
-        let end = Instant::now() + self.context.settings.times.settle;
-        let mut wait = LOOK.0;
-        let (order, said) = self.order(state).await?;
-        loop {
-            let now = order.refresh().await.map_err(|error| Trouble::of(&error, &said))?;
-            if now.status != from {
-                return Ok(now.status);
-            }
-            if Instant::now() + wait > end {
-                return Err(Trouble::slow(format!("the order stays {from:?}")));
-            }
-            sleep(wait).await;
-            wait = (wait * 3 / 2).min(LOOK.1);
-        }
-    }
-
-    /// Sends the signing request once the authority is convinced.
-    async fn finalise(&mut self, state: &State) -> Result<(), Trouble> {
-        match self.settle(state, OrderStatus::Pending).await? {
-            OrderStatus::Ready => {
-                let request = signing_request(&state.names, &state.key).map_err(Trouble::ours)?;
-                let (order, said) = self.order(state).await?;
-                order.finalize_csr(&request).await.map_err(|error| Trouble::of(&error, &said))
-            }
-            // It was sent before a crash.
-            OrderStatus::Processing | OrderStatus::Valid => Ok(()),
-            OrderStatus::Invalid | OrderStatus::Pending => Err(self.refusal(state).await),
-        }
-    }
-
-    /// Why an order is invalid: its challenges say.
-    async fn refusal(&mut self, state: &State) -> Trouble {
-        if let Some(session) = &mut self.session {
-            session.order = None; // authorizations are fetched once an order
-        }
-        let Ok((order, said)) = self.order(state).await else {
-            return Trouble::refused("the authority says no");
-        };
-        if let Some(problem) = order.state().error.clone() {
-            return Trouble::of(&problem.into(), &said);
-        }
-        let mut authorizations = order.authorizations();
-        while let Some(Ok(authorization)) = authorizations.next().await {
-            let name = authorization.identifier().to_string();
-            if let Some(problem) = authorization.challenges.iter().find_map(|c| c.error.clone()) {
-                let trouble = Trouble::of(&problem.into(), &said);
-                return Trouble { why: format!("{name}: {}", trouble.why), ..trouble };
-            }
-        }
-        Trouble::refused("the authority says no, and not why")
-    }
-
-    /// The certificate, where it is what was wanted.
-    async fn download(&mut self, state: &State) -> Result<Certificate, Trouble> {
-        match self.settle(state, OrderStatus::Processing).await? {
-            OrderStatus::Valid => {}
-            _ => return Err(self.refusal(state).await),
-        }
-        let (order, said) = self.order(state).await?;
-        let chain = order.certificate().await.map_err(|error| Trouble::of(&error, &said))?;
-        let chain = chain.ok_or_else(|| Trouble::slow("the authority has no certificate yet"))?;
-        let wanted = Wanted {
-            id: &self.request.id,
-            names: Some(&state.names),
-            policy: &self.context.settings.policy,
-            source: &state.issuer,
-            now: now(),
-        };
-        examine(&chain, &state.key, &wanted)
-            .map_err(|unfit| Trouble::refused(format!("what was issued is not served: {unfit}")))
     }
 
     /// Waits until every live node serves the certificate, for a bounded time: one that does not
@@ -428,12 +254,4 @@ pub(super) fn leave(context: &Context, state: &State) -> Change {
             _ => change,
         }
     })
-}
-
-const fn acme_kind(kind: ChallengeKind) -> ChallengeType {
-    match kind {
-        ChallengeKind::Http01 => ChallengeType::Http01,
-        ChallengeKind::TlsAlpn01 => ChallengeType::TlsAlpn01,
-        ChallengeKind::Dns01 => ChallengeType::Dns01,
-    }
 }

@@ -21,10 +21,10 @@ use crate::renew::{self, Attempts, Busy, Known, Limits, Plan};
 
 /// Between two rounds at least: a change of the ledger begins one, and orders change it themselves.
 const BETWEEN: Duration = Duration::from_millis(50);
-/// Orders whose time is remembered, for each issuer: more than any allows in an hour.
-const MAX_REMEMBERED: usize = 10_000;
+/// Orders whose time is remembered, for each issuer: what it allows in an hour, or the internal one.
+const MAX_REMEMBERED: usize = 20_000;
 /// The internal issuer is this machine: it may always, but not in a loop.
-const INTERNAL_LIMITS: Limits = Limits { concurrent: 64, an_hour: 20_000 };
+const INTERNAL_LIMITS: Limits = Limits { concurrent: 64, an_hour: MAX_REMEMBERED };
 
 /// What is going on.
 pub(super) struct Rounds {
@@ -143,8 +143,8 @@ impl Rounds {
         let settings = &self.context.settings;
         let limits: BTreeMap<String, Limits> = settings
             .by_name
-            .keys()
-            .map(|name| (name.clone(), settings.limits))
+            .iter()
+            .map(|(name, issuer)| (name.clone(), issuer.limits))
             .chain([(internal::NAME.to_owned(), INTERNAL_LIMITS)])
             .collect();
         let busy = limits.keys().map(|issuer| {
@@ -170,7 +170,7 @@ impl Rounds {
             return; // `status` shows it, until the configuration knows the issuer again
         };
         let at_work = self.running.values().filter(|at| **at == request.issuer).count();
-        if at_work >= self.context.settings.limits.concurrent {
+        if at_work >= issuer.limits.concurrent {
             return;
         }
         if anew {
@@ -241,6 +241,9 @@ impl Rounds {
         let wanted = Wanted { id: "", names: None, policy, source: "", now: now() };
         for watched in &mut self.imported {
             let id = watched.files().id.clone();
+            if self.context.ledger.get::<Request>(&id).is_some() {
+                continue; // it is ordered: both would take each other's place for ever
+            }
             match watched.look(&wanted) {
                 None => {}
                 Some(Ok(certificate)) => {

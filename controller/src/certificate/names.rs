@@ -26,6 +26,9 @@ pub enum Refusal {
     /// Not among those that are allowed.
     #[error("{0} is not among `allow` of [certificates]")]
     NotAllowed(String),
+    /// Among those that are not.
+    #[error("{0} must not be issued: {1} is among `deny` of [certificates]")]
+    Denied(String, String),
 }
 
 /// What names may be issued, by the operator's choice.
@@ -33,6 +36,8 @@ pub enum Refusal {
 pub struct Policy {
     /// These, and what is below them: `example.com` allows `a.b.example.com`. Empty: all.
     pub allow: Vec<String>,
+    /// Neither these nor what is below them, nor a wildcard that covers one; goes before `allow`.
+    pub deny: Vec<String>,
     /// Whether addresses may be.
     pub addresses: bool,
     /// Whether names of one label and reserved ones may be: with an issuer of one's own.
@@ -54,18 +59,25 @@ impl Policy {
             };
         }
         let bare = name.strip_prefix("*.").unwrap_or(name);
+        let is_wildcard = bare.len() < name.len();
         syntax(bare).map_err(|why| Refusal::Form(name.to_owned(), why))?;
-        if bare.len() < name.len() && !bare.contains('.') {
+        if is_wildcard && !bare.contains('.') {
             let why = "a wildcard stands above at least two labels";
             return Err(Refusal::Form(name.to_owned(), why));
         }
-        let lower = bare.to_ascii_lowercase();
-        let reserved = !lower.contains('.') || RESERVED.iter().any(|under| is_under(&lower, under));
+        let reserved = !bare.contains('.') || RESERVED.iter().any(|under| is_under(bare, under));
         if reserved && !self.reserved {
             return Err(Refusal::Reserved(name.to_owned()));
         }
-        let allowed = |under: &String| is_under(&lower, &under.to_ascii_lowercase());
-        if self.allow.is_empty() || self.allow.iter().any(allowed) {
+        let denied = self.deny.iter().find(|denied| {
+            let parent = denied.split_once('.').map(|(_, parent)| parent);
+            let is_covered = parent.is_some_and(|parent| parent.eq_ignore_ascii_case(bare));
+            is_under(bare, denied) || (is_wildcard && is_covered)
+        });
+        if let Some(denied) = denied {
+            return Err(Refusal::Denied(name.to_owned(), denied.clone()));
+        }
+        if self.allow.is_empty() || self.allow.iter().any(|allowed| is_under(bare, allowed)) {
             return Ok(());
         }
         Err(Refusal::NotAllowed(name.to_owned()))
@@ -93,12 +105,19 @@ pub fn address(bytes: &[u8]) -> Option<IpAddr> {
     Some(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into())
 }
 
-fn is_under(name: &str, under: &str) -> bool {
-    name == under || name.strip_suffix(under).is_some_and(|rest| rest.ends_with('.'))
+/// Whether a name is another, or below it; case is nothing.
+#[must_use]
+pub fn is_under(name: &str, under: &str) -> bool {
+    let Some(above) = name.len().checked_sub(under.len()) else { return false };
+    let (above, tail) = name.as_bytes().split_at(above);
+    tail.eq_ignore_ascii_case(under.as_bytes()) && above.last().is_none_or(|byte| *byte == b'.')
 }
 
 /// RFC 5890 section 2.3.1: letters, digits, hyphens.
-fn syntax(name: &str) -> Result<(), &'static str> {
+///
+/// # Errors
+/// With what is wrong.
+pub fn syntax(name: &str) -> Result<(), &'static str> {
     if name.is_empty() || name.len() > MAX_NAME {
         return Err("it is empty or longer than 253 octets");
     }
@@ -165,6 +184,22 @@ mod tests {
             assert_eq!(policy.check(good), Ok(()), "{good}");
         }
         assert!(policy.check("*.test").is_err());
+    }
+
+    #[test]
+    fn what_is_denied_is_not_issued_nor_covered_by_a_wildcard() {
+        let policy = Policy {
+            allow: vec!["example.com".into()],
+            deny: vec!["Vault.example.com".into()],
+            ..Policy::default()
+        };
+        for bad in ["vault.example.com", "a.VAULT.example.com", "*.vault.example.com"] {
+            assert!(matches!(policy.check(bad), Err(Refusal::Denied(..))), "{bad}");
+        }
+        assert!(matches!(policy.check("*.example.com"), Err(Refusal::Denied(..))));
+        for good in ["example.com", "myvault.example.com", "*.a.example.com"] {
+            assert_eq!(policy.check(good), Ok(()), "{good}");
+        }
     }
 
     proptest! {

@@ -26,8 +26,9 @@ pub(super) enum Command {
         /// What it is called; its first name unless said otherwise.
         #[arg(long, value_name = "NAME", default_value = "")]
         id: String,
-        /// The kind of its key.
-        #[arg(long, default_value = "p256", value_parser = ["p256", "p384", "rsa2048"])]
+        /// The kind of its key: p256, p384 or rsa2048; `key_type` of its issuer unless said here.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        #[arg(value_parser = ["", "p256", "p384", "rsa2048"], hide_possible_values = true)]
         key_type: String,
         #[command(flatten)]
         form: Form,

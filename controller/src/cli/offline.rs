@@ -1,8 +1,11 @@
 //! What is done while no controller runs: a new one, one out of a backup, and looking at files.
 
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use controller::certificate::Wanted;
+use controller::certificate::import;
 use controller::config::{self, Config};
 use controller::init::{self, InitError};
 use controller::store::KeyFile;
@@ -116,6 +119,14 @@ fn files(config: &Config) -> Vec<String> {
             if let Err(error) = std::fs::File::open(path) {
                 problems.push(format!("{setting} of issuer {name}: {}: {error}", path.display()));
             }
+        }
+    }
+    for files in &config.certificates.imported {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let policy = &config.certificates.policy;
+        let wanted = Wanted { id: &files.id, names: None, policy, source: import::SOURCE, now };
+        if let Err(error) = import::read(files, &wanted) {
+            problems.push(format!("import {}: {error}", files.id));
         }
     }
     problems

@@ -1,19 +1,20 @@
 //! From what the file says to what may be relied on. Every mistake is noted, none ends the check.
 
+mod certificates;
+mod issuer;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustls::pki_types::DnsName;
 use settings::{Check, Checked, Problem, Text};
 
 use super::file::{self, File};
-use super::{ChallengeKind, Config, ExternalAccount, Issuer, NodeTimes, Rotation, StoreFiles};
+use super::{Config, NodeTimes, Rotation, StoreFiles};
+use crate::acme::probe::Ports;
 use crate::limits;
-
-/// Names that mean something else where an issuer's could stand.
-const RESERVED: [&str; 2] = ["internal", "imported"];
 
 /// Checks `file`.
 pub(super) fn check(file: &File) -> Result<Config, Vec<Problem>> {
@@ -26,8 +27,11 @@ pub(super) fn check(file: &File) -> Result<Config, Vec<Problem>> {
         check.address_or(&metrics.listen, "metrics.listen", limits::DEFAULT_METRICS_LISTEN)
     });
     let socket = check.path_or(&file.admin.socket, "socket", limits::DEFAULT_SOCKET.as_ref());
+    let ports = ports(&mut check, &file.nodes);
     let issuers: Vec<_> =
-        file.issuers.iter().map(|(name, issuer)| self::issuer(&mut check, name, issuer)).collect();
+        file.issuers.iter().map(|(name, it)| issuer::issuer(&mut check, name, it)).collect();
+    let beside = store.as_ref().map_or(Path::new(limits::DEFAULT_STORE), |store| &store.path);
+    let certificates = certificates::certificates(&mut check, file, beside);
     let rotation = rotation(&mut check, &file.rotation);
     let log = file.log.check(&mut check);
     let whole = || {
@@ -39,6 +43,8 @@ pub(super) fn check(file: &File) -> Result<Config, Vec<Problem>> {
             nodes: nodes?,
             metrics: metrics.map_or(Some(None), |listen| listen.map(Some))?,
             socket: socket?,
+            probe_ports: ports?,
+            certificates: certificates?,
             issuers: issuers.into_iter().collect::<Option<BTreeMap<_, _>>>()?,
             rotation: rotation?,
             log: log?,
@@ -117,113 +123,17 @@ fn nodes(check: &mut Check, nodes: &file::Nodes) -> Checked<NodeTimes> {
     Some(NodeTimes { lease, keepalive })
 }
 
-fn issuer(check: &mut Check, name: &Text, issuer: &file::Issuer) -> Checked<(String, Issuer)> {
-    let name = issuer_name(check, name);
-    let directory = directory(check, &issuer.directory);
-    let contact: Vec<_> =
-        issuer.contact.iter().map(|contact| self::contact(check, contact)).collect();
-    let root = optional_path(check, &issuer.root, "root");
-    let external_account = external_account(check, issuer);
-    let kinds = [ChallengeKind::Http01, ChallengeKind::TlsAlpn01, ChallengeKind::Dns01];
-    let kinds = kinds.map(|kind| (kind.name(), kind));
-    let challenge = check.word(&issuer.challenge, "challenge", &kinds, ChallengeKind::Http01);
-    let dns_hook = optional_path(check, &issuer.dns_hook, "dns_hook");
-    let (challenge, dns_hook) = (challenge?, dns_hook?);
-    if challenge == ChallengeKind::Dns01 && dns_hook.is_none() {
-        let place = issuer.challenge.as_ref().map_or(issuer.directory.span(), Text::span);
-        check.refuse(
-            Problem::new("dns-01 needs a command that sets the record")
-                .at(place, "no `dns_hook`")
-                .help("dns_hook = \"/etc/landfast/dns-hook\"; docs/controller.md says how it is called"),
-        );
-        return None;
-    }
-    let stateless = issuer.stateless.as_ref().is_some_and(|stateless| *stateless.get_ref());
-    if let Some(place) = issuer.stateless.as_ref().filter(|_| stateless)
-        && challenge != ChallengeKind::Http01
-    {
-        check.refuse(
-            Problem::new("`stateless` is of http-01 alone")
-                .at(place.span(), format!("with {challenge}"))
-                .help("leave it out: only there an answer needs no token"),
-        );
-        return None;
-    }
-    let contact = contact.into_iter().collect::<Option<_>>()?;
-    let issuer = Issuer {
-        directory: directory?,
-        contact,
-        root: root?,
-        external_account: external_account?,
-        challenge,
-        dns_hook,
-        stateless,
-    };
-    Some((name?, issuer))
+fn ports(check: &mut Check, nodes: &file::Nodes) -> Checked<Ports> {
+    let Ports { http, tls } = Ports::default();
+    let http = check.number_or(&nodes.http_port, "http_port", 1..=u16::MAX, http);
+    let tls = check.number_or(&nodes.tls_port, "tls_port", 1..=u16::MAX, tls);
+    Some(Ports { http: http?, tls: tls? })
 }
 
-fn issuer_name(check: &mut Check, name: &Text) -> Checked<String> {
-    let text = name.get_ref();
+/// What issuers and certificates may be called.
+fn is_plain_name(text: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-    let reason = if RESERVED.contains(&text.as_str()) {
-        format!("`{text}` is not free as an issuer's name")
-    } else if text.is_empty() || text.len() > limits::MAX_ID_BYTES || !text.chars().all(is_plain) {
-        format!("an issuer cannot be called `{text}`")
-    } else {
-        return Some(text.clone());
-    };
-    check.refuse(
-        Problem::new(reason)
-            .at(name.span(), "this name")
-            .help("letters, digits, `-` and `_`; `internal` is there without a table"),
-    );
-    None
-}
-
-fn directory(check: &mut Check, directory: &Text) -> Checked<String> {
-    let text = directory.get_ref();
-    if text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty()) {
-        return Some(text.clone());
-    }
-    check.refuse(
-        // RFC 8555 section 6.1.
-        Problem::new("`directory` is no https URL").at(directory.span(), "not https").help(
-            "as in \"https://acme.example/directory\"; `root` names what to trust in a laboratory",
-        ),
-    );
-    None
-}
-
-fn contact(check: &mut Check, contact: &Text) -> Checked<String> {
-    let text = contact.get_ref();
-    if text.strip_prefix("mailto:").is_some_and(|address| address.contains('@')) {
-        return Some(text.clone());
-    }
-    check.refuse(
-        Problem::new(format!("`{text}` is no contact"))
-            .at(contact.span(), "not a mailto URL")
-            .help("as in \"mailto:tls@example.com\" (RFC 8555 section 7.3)"),
-    );
-    None
-}
-
-/// Both of its settings, or neither.
-fn external_account(check: &mut Check, issuer: &file::Issuer) -> Checked<Option<ExternalAccount>> {
-    match (&issuer.eab_key_id, &issuer.eab_key_file) {
-        (None, None) => Some(None),
-        (Some(key_id), Some(key_file)) => {
-            let key_file = check.path(key_file, "eab_key_file")?;
-            Some(Some(ExternalAccount { key_id: key_id.get_ref().clone(), key_file }))
-        }
-        (Some(alone), None) | (None, Some(alone)) => {
-            check.refuse(
-                Problem::new("half of an external account")
-                    .at(alone.span(), "this one alone")
-                    .help("give both `eab_key_id` and `eab_key_file`, or neither"),
-            );
-            None
-        }
-    }
+    !text.is_empty() && text.len() <= limits::MAX_ID_BYTES && text.chars().all(is_plain)
 }
 
 fn optional_path(check: &mut Check, path: &Option<Text>, name: &str) -> Checked<Option<PathBuf>> {

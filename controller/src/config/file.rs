@@ -22,6 +22,10 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) issuers: BTreeMap<Text, Issuer>,
     #[serde(default)]
+    pub(super) certificates: Certificates,
+    #[serde(default)]
+    pub(super) imports: BTreeMap<Text, Import>,
+    #[serde(default)]
     pub(super) rotation: Rotation,
     #[serde(default)]
     pub(super) log: LogTable,
@@ -39,6 +43,8 @@ pub(super) struct Store {
 pub(super) struct Nodes {
     pub(super) lease_milliseconds: Option<Number>,
     pub(super) keepalive_milliseconds: Option<Number>,
+    pub(super) http_port: Option<Number>,
+    pub(super) tls_port: Option<Number>,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +71,33 @@ pub(super) struct Issuer {
     pub(super) challenge: Option<Text>,
     pub(super) dns_hook: Option<Text>,
     pub(super) stateless: Option<Spanned<bool>>,
+    pub(super) key_type: Option<Text>,
+    pub(super) concurrent_orders: Option<Number>,
+    pub(super) orders_per_hour: Option<Number>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Certificates {
+    #[serde(default)]
+    pub(super) allow: Vec<Text>,
+    #[serde(default)]
+    pub(super) deny: Vec<Text>,
+    pub(super) addresses: Option<bool>,
+    pub(super) reserved: Option<bool>,
+    pub(super) internal_file: Option<Text>,
+    pub(super) barrier_seconds: Option<Number>,
+    pub(super) drain_seconds: Option<Number>,
+    pub(super) request_seconds: Option<Number>,
+    pub(super) settle_seconds: Option<Number>,
+    pub(super) import_look_seconds: Option<Number>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Import {
+    pub(super) certificate: Text,
+    pub(super) key: Text,
 }
 
 #[derive(Deserialize, Default)]

@@ -10,6 +10,9 @@ names = ["controller.example.com", "2001:db8::53"]
 directory = "https://acme.example/directory"
 contact = ["mailto:tls@example.com"]
 stateless = true
+key_type = "p384"
+concurrent_orders = 3
+orders_per_hour = 40
 [issuers.wildcards]
 directory = "https://acme.example/directory"
 challenge = "dns-01"
@@ -19,6 +22,22 @@ eab_key_file = "/etc/landfast/eab.key"
 [nodes]
 lease_milliseconds = 10000
 keepalive_milliseconds = 3000
+http_port = 8080
+tls_port = 8443
+[certificates]
+allow = ["Example.com"]
+deny = ["vault.example.com"]
+addresses = true
+reserved = false
+internal_file = "/etc/landfast/internal.pem"
+barrier_seconds = 20
+drain_seconds = 0
+request_seconds = 10
+settle_seconds = 60
+import_look_seconds = 5
+[imports."shop.example.com"]
+certificate = "/etc/landfast/shop.pem"
+key = "/etc/landfast/shop.key"
 [log]
 level = "debug"
 "#;
@@ -52,6 +71,43 @@ fn a_good_file_gives_every_setting_or_its_default() {
     assert_eq!(wildcards.challenge, ChallengeKind::Dns01);
     assert_eq!(wildcards.external_account.as_ref().expect("bound").key_id, "kid-1");
     assert_eq!(config.log.level, tracing::Level::DEBUG);
+}
+
+#[test]
+fn the_file_says_all_that_orders_are_told() {
+    let config = parse(GOOD).map_err(|error| render(&error)).expect("good");
+    let public = &config.issuers["public"];
+    assert_eq!(public.limits, Limits { concurrent: 3, an_hour: 40 });
+    assert_eq!(public.key_type, KeyType::P384);
+    assert_eq!(config.issuers["wildcards"].limits, crate::acme::DEFAULT_LIMITS);
+    assert_eq!(config.probe_ports, Ports { http: 8080, tls: 8443 });
+    let seconds = Duration::from_secs;
+    let Certificates { policy, internal_file, imported, times } = config.certificates;
+    let wanted = Policy {
+        allow: vec!["example.com".into()],
+        deny: vec!["vault.example.com".into()],
+        addresses: true,
+        reserved: false,
+    };
+    assert_eq!(policy, wanted);
+    assert_eq!(internal_file, PathBuf::from("/etc/landfast/internal.pem"));
+    assert_eq!(imported[0].id, "shop.example.com");
+    assert_eq!(imported[0].key, PathBuf::from("/etc/landfast/shop.key"));
+    let wanted = Times {
+        request: seconds(10),
+        settle: seconds(60),
+        barrier: seconds(20),
+        drain_settles: Duration::ZERO,
+        look_at_files: seconds(5),
+    };
+    assert_eq!(times, wanted);
+
+    let plain =
+        parse("names = [\"a.example\"]\n[store]\npath = \"/srv/store.redb\"").expect("good");
+    assert_eq!(plain.probe_ports, Ports { http: 80, tls: 443 });
+    assert_eq!(plain.certificates.times, Times::default());
+    assert_eq!(plain.certificates.internal_file, PathBuf::from("/srv/internal.pem"));
+    assert!(plain.certificates.policy.allow.is_empty() && plain.certificates.policy.reserved);
 }
 
 #[test]
@@ -112,6 +168,24 @@ fn each_mistake_is_shown_where_it_stands_with_the_cure() {
         ),
         ("\"/etc/landfast/eab.key\"", "\"eab.key\"", "not an absolute path", "from / on"),
         ("[log]", "listn = 3\n[log]", "no setting `listn`", "one of"),
+        ("concurrent_orders = 3", "concurrent_orders = 0", "it must be 1 to 100", "out of range"),
+        ("\"p384\"", "\"p348\"", "cannot be `p348`", "did you mean `p384`"),
+        ("\"Example.com\"", "\"*.example.com\"", "no DNS name", "and all that is below it"),
+        (
+            "[\"vault.example.com\"]",
+            "[\"example.com\"]",
+            "`Example.com` is allowed in vain",
+            "take one away",
+        ),
+        ("barrier_seconds = 20", "barrier_seconds = 0", "it must be 1 to 3600", "out of range"),
+        ("tls_port = 8443", "tls_port = 70000", "it must be 1 to 65535", "out of range"),
+        (
+            "[imports.\"shop.example.com\"]",
+            "[imports.\"a/b\"]",
+            "be called `a/b`",
+            "letters, digits",
+        ),
+        ("\"/etc/landfast/shop.key\"", "\"shop.key\"", "not an absolute path", "from / on"),
         ("names = ", "listen = \"here\"\nnames = ", "no address with a port", "0.0.0.0:4840"),
     ];
     for (from, to, reason, help) in cases {

@@ -1,14 +1,15 @@
 //! Commands about certificates.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use rustls::pki_types::DnsName;
 use tokio::sync::oneshot;
 use tonic::{Response, Status};
 
 use super::{Operator, done, m, now};
 use crate::acme::{Ask, Deed};
 use crate::config::ChallengeKind;
+use crate::internal;
 use crate::limits;
 use crate::nodes::Holds;
 use crate::records::{Certificate, KeyType, Kind as _, Order, Request};
@@ -90,35 +91,52 @@ impl Operator {
         };
         let names: Vec<_> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
         for name in &names {
-            let host = name.strip_prefix("*.").unwrap_or(name);
-            if DnsName::try_from(host).is_err() || !host.contains('.') || host.ends_with('.') {
-                return wrong(format!("`{name}` is no DNS name that a certificate can have"));
+            if let Err(refusal) = self.config.certificates.policy.check(name) {
+                return wrong(refusal.to_string());
             }
         }
         let id = if id.is_empty() { first.to_ascii_lowercase() } else { id };
         if id.len() > limits::MAX_ID_BYTES || id.contains(|c: char| c == '/' || c.is_control()) {
             return wrong("the name of a certificate is too long, or has a `/` in it".to_owned());
         }
-        if issuer != "internal" {
-            let Some(known) = self.config.issuers.get(&issuer) else {
-                let known: Vec<_> = self.config.issuers.keys().map(String::as_str).collect();
-                let known = [&["internal"], &known[..]].concat().join(", ");
-                return wrong(format!("there is no issuer `{issuer}`; one of: {known}"));
-            };
-            let wildcard = names.iter().find(|name| name.starts_with("*."));
-            if let Some(name) = wildcard.filter(|_| known.challenge != ChallengeKind::Dns01) {
-                return wrong(format!(
-                    "`{name}` needs an issuer with challenge = \"dns-01\" (RFC 8555 section 7.1.3)"
-                ));
-            }
-        }
-        let key_type = match key_type.as_str() {
-            "" | "p256" => KeyType::P256,
-            "p384" => KeyType::P384,
-            "rsa2048" => KeyType::Rsa2048,
-            other => return wrong(format!("`{other}` is none of: p256, p384, rsa2048")),
+        let key_type = match (key_type.as_str(), self.config.issuers.get(&issuer)) {
+            ("", known) => known.map_or(KeyType::default(), |known| known.key_type),
+            (word, _) => match KeyType::NAMES.iter().find(|(name, _)| *name == word) {
+                Some((_, key_type)) => *key_type,
+                None => return wrong(format!("`{word}` is none of: p256, p384, rsa2048")),
+            },
         };
+        if issuer != internal::NAME {
+            self.check_issuer(&issuer, &names)?;
+        }
         Ok(Request { id, names, issuer, key_type })
+    }
+
+    /// That the issuer is there and has a challenge for each name.
+    fn check_issuer(&self, issuer: &str, names: &[String]) -> Result<(), Status> {
+        let wrong = |reason: String| Err(Status::invalid_argument(reason));
+        let Some(known) = self.config.issuers.get(issuer) else {
+            let known: Vec<_> = self.config.issuers.keys().map(String::as_str).collect();
+            let known = [&[internal::NAME], &known[..]].concat().join(", ");
+            return wrong(format!("there is no issuer `{issuer}`; one of: {known}"));
+        };
+        for name in names {
+            let is_address = name.parse::<IpAddr>().is_ok();
+            let wanted = match known.challenge {
+                ChallengeKind::Dns01 if is_address => ChallengeKind::Http01,
+                // RFC 8738 section 6 asks for by another name than the address.
+                ChallengeKind::TlsAlpn01 if is_address => ChallengeKind::Http01,
+                kind if kind != ChallengeKind::Dns01 && name.starts_with("*.") => {
+                    ChallengeKind::Dns01
+                }
+                _ => continue,
+            };
+            return wrong(format!(
+                "`{name}` needs an issuer with challenge = \"{wanted}\" (RFC 8555 section 7.1.3, \
+                 RFC 8738 section 4)"
+            ));
+        }
+        Ok(())
     }
 
     pub(super) async fn remove_certificate_of(

@@ -1,0 +1,228 @@
+//! What one order asks of its authority. Each question may have been asked before, by a controller
+//! that died.
+
+use std::time::Duration;
+
+use instant_acme::{
+    Account, AuthorizationStatus, ChallengeStatus, ChallengeType, Identifier, NewOrder, Order,
+    OrderStatus,
+};
+use tokio::time::{Instant, sleep};
+
+use super::Step;
+use crate::acme::challenge::{Answer, signing_request};
+use crate::acme::client::Said;
+use crate::acme::order::{Event, State};
+use crate::acme::{Context, Trouble, now};
+use crate::certificate::{Wanted, examine};
+use crate::config::{ChallengeKind, Issuer};
+use crate::ledger::Change;
+use crate::records::Certificate;
+
+/// The first wait between two looks at an order, and the longest.
+const LOOK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(3));
+
+/// The authority of one order.
+pub(super) struct Authority<'a> {
+    context: &'a Context,
+    name: &'a str,
+    issuer: &'a Issuer,
+    session: Option<Session>,
+}
+
+struct Session {
+    account: Account,
+    said: Said,
+    order: Option<Order>,
+}
+
+impl<'a> Authority<'a> {
+    pub(super) const fn new(context: &'a Context, name: &'a str, issuer: &'a Issuer) -> Self {
+        Self { context, name, issuer, session: None }
+    }
+
+    /// Forgets what it was told, to ask again.
+    pub(super) fn forget(&mut self) {
+        self.session = None;
+    }
+
+    async fn session(&mut self) -> Result<&mut Session, Trouble> {
+        let opened = match self.session.take() {
+            Some(session) => session,
+            None => {
+                let context = self.context;
+                let timeout = context.settings.times.request;
+                let (account, said) =
+                    context.accounts.open(&context.ledger, self.name, self.issuer, timeout).await?;
+                Session { account, said, order: None }
+            }
+        };
+        Ok(self.session.insert(opened))
+    }
+
+    /// A new order at the authority; its URL.
+    pub(super) async fn order_anew(&mut self, state: &State) -> Result<String, Trouble> {
+        let identifiers: Vec<Identifier> = state
+            .names
+            .iter()
+            .map(|name| match name.parse() {
+                Ok(address) => Identifier::Ip(address),
+                Err(_) => Identifier::Dns(name.clone()),
+            })
+            .collect();
+        let session = self.session().await?;
+        let order = session.account.new_order(&NewOrder::new(&identifiers)).await;
+        let order = order.map_err(|error| Trouble::of(&error, &session.said))?;
+        let url = order.url().to_owned();
+        session.order = Some(order);
+        Ok(url)
+    }
+
+    /// The order as the authority has it now.
+    async fn order(&mut self, state: &State) -> Result<(&mut Order, Said), Trouble> {
+        let session = self.session().await?;
+        let said = session.said.clone();
+        let order = match session.order.take() {
+            Some(order) => order,
+            None => {
+                let url = state.url.clone().unwrap_or_default();
+                session.account.order(url).await.map_err(|error| Trouble::of(&error, &said))?
+            }
+        };
+        Ok((session.order.insert(order), said))
+    }
+
+    /// Answers to what the authority asks, as records.
+    pub(super) async fn answer(&mut self, state: &State) -> Result<Step, Trouble> {
+        let (kind, stateless) = (self.issuer.challenge, self.context.is_stateless(&state.issuer));
+        let (order, said) = self.order(state).await?;
+        let mut answers = Vec::new();
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization.map_err(|error| Trouble::of(&error, &said))?;
+            match authorization.status {
+                AuthorizationStatus::Valid => continue,
+                AuthorizationStatus::Pending => {}
+                other => return Err(Trouble::refused(format!("an authorization is {other:?}"))),
+            }
+            let name = authorization.identifier().identifier.authorized(false).to_string();
+            let challenge = authorization.challenge(acme_kind(kind)).ok_or_else(|| {
+                Trouble::refused(format!(
+                    "the authority has no {kind} for {name}: wildcards need dns-01"
+                ))
+            })?;
+            let authorization = challenge.key_authorization();
+            let answer = Answer::new(kind, &name, &challenge.token, &authorization);
+            answers.push(answer.map_err(Trouble::ours)?);
+        }
+        let change = match stateless {
+            true => Change::new(),
+            false => answers.iter().filter_map(Answer::record).fold(Change::new(), Change::put),
+        };
+        Ok(Step::Next(Event::Asked(answers), change))
+    }
+
+    /// Tells the authority that it may knock, where it has not been told before.
+    pub(super) async fn tell(&mut self, state: &State) -> Result<(), Trouble> {
+        let kind = self.issuer.challenge;
+        let (order, said) = self.order(state).await?;
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization.map_err(|error| Trouble::of(&error, &said))?;
+            if authorization.status != AuthorizationStatus::Pending {
+                continue;
+            }
+            let Some(mut challenge) = authorization.challenge(acme_kind(kind)) else { continue };
+            if challenge.status == ChallengeStatus::Pending {
+                challenge.set_ready().await.map_err(|error| Trouble::of(&error, &said))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks until the order leaves `from`, for a bounded time.
+    async fn settle(&mut self, state: &State, from: OrderStatus) -> Result<OrderStatus, Trouble> {
+        let end = Instant::now() + self.context.settings.times.settle;
+        let mut wait = LOOK.0;
+        let (order, said) = self.order(state).await?;
+        loop {
+            let now = order.refresh().await.map_err(|error| Trouble::of(&error, &said))?;
+            if now.status != from {
+                return Ok(now.status);
+            }
+            if Instant::now() + wait > end {
+                return Err(Trouble::slow(format!("the order stays {from:?}")));
+            }
+            sleep(wait).await;
+            wait = (wait * 3 / 2).min(LOOK.1);
+        }
+    }
+
+    /// Sends the signing request once the authority is convinced.
+    pub(super) async fn finalise(&mut self, state: &State) -> Result<(), Trouble> {
+        match self.settle(state, OrderStatus::Pending).await? {
+            OrderStatus::Ready => {
+                let request = signing_request(&state.names, &state.key).map_err(Trouble::ours)?;
+                let (order, said) = self.order(state).await?;
+                order.finalize_csr(&request).await.map_err(|error| Trouble::of(&error, &said))
+            }
+            // It was sent before a crash.
+            OrderStatus::Processing | OrderStatus::Valid => Ok(()),
+            OrderStatus::Invalid | OrderStatus::Pending => Err(self.refusal(state).await),
+        }
+    }
+
+    /// Why an order is invalid: its challenges say.
+    async fn refusal(&mut self, state: &State) -> Trouble {
+        if let Some(session) = &mut self.session {
+            session.order = None; // authorizations are fetched once an order
+        }
+        let Ok((order, said)) = self.order(state).await else {
+            return Trouble::refused("the authority says no");
+        };
+        if let Some(problem) = order.state().error.clone() {
+            return Trouble::of(&problem.into(), &said);
+        }
+        let mut authorizations = order.authorizations();
+        while let Some(Ok(authorization)) = authorizations.next().await {
+            let name = authorization.identifier().to_string();
+            if let Some(problem) = authorization.challenges.iter().find_map(|c| c.error.clone()) {
+                let trouble = Trouble::of(&problem.into(), &said);
+                return Trouble { why: format!("{name}: {}", trouble.why), ..trouble };
+            }
+        }
+        Trouble::refused("the authority says no, and not why")
+    }
+
+    /// The certificate, where it is what was wanted.
+    pub(super) async fn download(
+        &mut self,
+        id: &str,
+        state: &State,
+    ) -> Result<Certificate, Trouble> {
+        match self.settle(state, OrderStatus::Processing).await? {
+            OrderStatus::Valid => {}
+            _ => return Err(self.refusal(state).await),
+        }
+        let (order, said) = self.order(state).await?;
+        let chain = order.certificate().await.map_err(|error| Trouble::of(&error, &said))?;
+        let chain = chain.ok_or_else(|| Trouble::slow("the authority has no certificate yet"))?;
+        let wanted = Wanted {
+            id,
+            names: Some(&state.names),
+            policy: &self.context.settings.policy,
+            source: &state.issuer,
+            now: now(),
+        };
+        examine(&chain, &state.key, &wanted)
+            .map_err(|unfit| Trouble::refused(format!("what was issued is not served: {unfit}")))
+    }
+}
+
+const fn acme_kind(kind: ChallengeKind) -> ChallengeType {
+    match kind {
+        ChallengeKind::Http01 => ChallengeType::Http01,
+        ChallengeKind::TlsAlpn01 => ChallengeType::TlsAlpn01,
+        ChallengeKind::Dns01 => ChallengeType::Dns01,
+    }
+}
