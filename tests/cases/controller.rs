@@ -5,3 +5,4 @@ mod alerts;
 mod authority;
 mod nodes;
 mod orders;
+mod process;

@@ -7,7 +7,9 @@
 //! | [`router`] | ECMP over nodes, and how it changes |
 //! | [`pass_program`] | an XDP program that passes everything |
 //! | [`options`] | which nodes run, and how |
+//! | `daemon` | a program that serves: started, killed, waited for |
 //! | [`node`] | the process of an edge, and its files |
+//! | [`controller`] | the process of a controller, and its files |
 //! | [`interposer`] | stands between a client and the nodes |
 //! | [`tap`] | what passes the router, as on the wire |
 //! | [`metrics`] | what a node counts |
@@ -18,13 +20,15 @@
 //! | [`bgp`] | nodes that announce themselves by BGP with BFD |
 //! | [`bird`] | the routing daemon that does it |
 //! | [`raw_ip`] | packets as a test wrote them |
-//! | [`programs`] | where edge and clients are |
+//! | [`programs`] | where edge, controller and clients are |
 
 pub mod aioquic;
 pub mod bgp;
 pub mod bird;
 pub mod client;
+pub mod controller;
 pub mod crossings;
+mod daemon;
 pub mod interposer;
 pub mod metrics;
 pub mod namespace;
@@ -48,6 +52,7 @@ use anyhow::{Context as _, Result, ensure};
 
 pub use bgp::Bgp;
 pub use client::Client;
+pub use controller::{Controller, ControllerOptions};
 pub use crossings::Crossings;
 pub use metrics::Metrics;
 pub use node::Node;

@@ -7,13 +7,16 @@
 mod cargo_test;
 mod kernels;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
 use crate::{process, setup};
 use cargo_test::Counts;
+
+/// The programs that tests start, and the variables that name them.
+type Programs = [(&'static str, PathBuf)];
 
 /// The rings of tests.
 ///
@@ -73,13 +76,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut rings = wanted(options);
     rings.retain(|ring| process::is_root() || !ring.needs_root());
     setup::satisfy(needs(&rings))?;
-    // Before the tests, because those of the namespaces start it.
-    let edge = process::build("edge-user", "landfast-edge", false)?;
+    // Before the tests, because some start them.
+    let programs = [
+        ("LANDFAST_EDGE", process::build("edge-user", "landfast-edge", false)?),
+        ("LANDFAST_CONTROLLER", process::build("controller", "landfast-controller", false)?),
+    ];
 
     let mut outcomes = Vec::new();
     for ring in rings {
         eprintln!("\n== {}", ring.name());
-        outcomes.extend(outcomes_of(ring, options, &edge)?);
+        outcomes.extend(outcomes_of(ring, options, &programs)?);
     }
     conclude(&outcomes, options)
 }
@@ -123,18 +129,18 @@ fn needs(rings: &[Ring]) -> setup::Needs {
 }
 
 /// Runs every test of a ring, also after one that failed.
-fn outcomes_of(ring: Ring, options: &Options, edge: &Path) -> Result<Vec<Outcome>> {
+fn outcomes_of(ring: Ring, options: &Options, programs: &Programs) -> Result<Vec<Outcome>> {
     if ring == Ring::DebianKernels {
         return kernels::run(options);
     }
     let start = Instant::now();
     let mut counts = Counts::default();
     if ring == Ring::PureAndSimulated {
-        counts += cargo_test::run(&["--lib", "--bins"], &[], options, edge)?;
-        counts += cargo_test::run(&["--test", "fuzz_*"], &[], options, edge)?;
-        counts += cargo_test::run(&["--doc"], &[], options, edge)?;
+        counts += cargo_test::run(&["--lib", "--bins"], &[], options, programs)?;
+        counts += cargo_test::run(&["--test", "fuzz_*"], &[], options, programs)?;
+        counts += cargo_test::run(&["--doc"], &[], options, programs)?;
     }
-    counts += cargo_test::run(&["--test", "cases"], &ring.selection(), options, edge)?;
+    counts += cargo_test::run(&["--test", "cases"], &ring.selection(), options, programs)?;
     Ok(vec![Outcome { ring, name: ring.name().to_owned(), counts, took: start.elapsed() }])
 }
 

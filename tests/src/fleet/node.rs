@@ -1,28 +1,24 @@
 //! A node: its files, and the process of its edge, which can be killed, stopped and started anew.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use anyhow::{Context as _, Result, ensure};
 
+use super::daemon::Daemon;
 use super::metrics::{Metrics, http_get};
 use super::namespace::Namespace;
 use super::programs;
 use super::topology::{ANYCAST, Bed, MORE_ANYCAST, PLACES, PORT, Place};
-use super::{FleetOptions, Steering, eventually};
+use super::{FleetOptions, Steering};
 use crate::credentials::Files;
 
 /// A loaded machine verifies and attaches the programs of four nodes in a few seconds.
 const READY_WITHIN: Duration = Duration::from_secs(20);
-/// Beyond the drain a stop has little left to do.
-const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 const ADMIN: &str = "127.0.0.1:9443";
 
 /// A node of the fleet.
@@ -32,7 +28,7 @@ pub struct Node {
     namespace: Namespace,
     directory: PathBuf,
     pin_directory: PathBuf,
-    process: Mutex<Option<Child>>,
+    daemon: Daemon,
 }
 
 impl Node {
@@ -50,7 +46,7 @@ impl Node {
             place,
             namespace: bed.place(place),
             pin_directory: bed.name().pin_directory(place.name),
-            process: Mutex::new(None),
+            daemon: Daemon::new(place.name, directory.join("log")),
             directory,
         };
         fs::write(node.blocklist(), "")?;
@@ -75,12 +71,8 @@ impl Node {
     ///
     /// # Errors
     /// Where it does not.
-    ///
-    /// # Panics
-    /// Where another thread panicked while it started or ended this node.
     pub fn process_id(&self) -> Result<u32> {
-        let process = self.process.lock().expect("nobody panicked with the lock");
-        Ok(process.as_ref().context("it does not run")?.id())
+        self.daemon.process_id()
     }
 
     /// Where it pins its programs.
@@ -91,10 +83,6 @@ impl Node {
 
     fn config_file(&self) -> PathBuf {
         self.directory.join("edge.toml")
-    }
-
-    fn log_file(&self) -> PathBuf {
-        self.directory.join("log")
     }
 
     /// The file of networks whose packets it drops.
@@ -194,88 +182,42 @@ blocklist = "{blocklist}"
     ///
     /// # Errors
     /// Where it cannot be started, or runs already.
-    ///
-    /// # Panics
-    /// Where another thread panicked while it started or ended this node.
     pub fn start(&self) -> Result<()> {
-        let mut process = self.process.lock().expect("nobody panicked with the lock");
-        ensure!(process.is_none(), "{} runs already", self.place.name);
-        let log = File::options().create(true).append(true).open(self.log_file())?;
         let mut command = Command::new(programs::edge());
         command.arg("serve").arg("--config").arg(self.config_file());
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        *process = Some(self.namespace.enter(|| command.spawn()).context("start landfast-edge")?);
-        Ok(())
+        self.daemon.start(command, |command| self.namespace.enter(|| command.spawn()))
     }
 
     /// Waits until the node would be announced by its router.
     ///
     /// # Errors
     /// Where it ends, or is not ready in time; with what it logged.
-    ///
-    /// # Panics
-    /// Where another thread panicked while it started or ended this node.
     pub fn wait_until_ready(&self) -> Result<()> {
-        let deadline = Instant::now() + READY_WITHIN;
-        while Instant::now() < deadline {
-            if matches!(self.http("/readyz"), Ok((200, _))) {
-                return Ok(());
-            }
-            let mut process = self.process.lock().expect("nobody panicked with the lock");
-            let process = process.as_mut().context("it was not started")?;
-            if let Some(status) = process.try_wait()? {
-                bail!("{} ended with {status}:\n{}", self.place.name, self.log());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        bail!("{} is not ready after {READY_WITHIN:?}:\n{}", self.place.name, self.log())
+        self.daemon.wait_until(READY_WITHIN, || matches!(self.http("/readyz"), Ok((200, _))))
     }
 
     /// Kills the process, as a crash or the kernel would.
     ///
     /// # Errors
     /// Where it does not run.
-    ///
-    /// # Panics
-    /// Where another thread panicked while it started or ended this node.
     pub fn kill(&self) -> Result<()> {
-        let mut process = self.process.lock().expect("nobody panicked with the lock");
-        let mut child = process.take().context("it does not run")?;
-        child.kill()?;
-        child.wait()?;
-        Ok(())
+        self.daemon.kill()
     }
 
     /// Asks the process to stop, as a service manager does, without waiting for it.
     ///
     /// # Errors
     /// Where it does not run.
-    ///
-    /// # Panics
-    /// Where another thread panicked while it started or ended this node.
     pub fn ask_to_stop(&self) -> Result<()> {
-        let process = self.process.lock().expect("nobody panicked with the lock");
-        let child = process.as_ref().context("it does not run")?;
-        Ok(kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM)?)
+        self.daemon.ask_to_stop()
     }
 
     /// Waits for the end of the process.
     ///
     /// # Errors
     /// Where it does not run, or not end in time.
-    ///
-    /// # Panics
-    /// Where another thread panicked while it started or ended this node.
     pub fn wait_until_ended(&self) -> Result<ExitStatus> {
-        let mut process = self.process.lock().expect("nobody panicked with the lock");
-        let child = process.as_mut().context("it does not run")?;
-        let mut status = None;
-        eventually("the process ends", STOPPED_WITHIN, || {
-            status = child.try_wait().ok().flatten();
-            status.is_some()
-        })?;
-        *process = None;
-        status.context("it has ended")
+        self.daemon.wait_until_ended()
     }
 
     /// What `/readyz` answers: status and words.
@@ -320,29 +262,11 @@ blocklist = "{blocklist}"
     /// What the process wrote.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(self.log_file()).unwrap_or_default()
+        self.daemon.log()
     }
 
     fn http(&self, path: &str) -> Result<(u16, String)> {
         let address = ADMIN.parse().expect("an address");
         self.namespace.enter(|| http_get(address, path))
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        if let Ok(process) = self.process.get_mut()
-            && let Some(mut child) = process.take()
-        {
-            // It may have ended by itself; the test has said what it thinks of that.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        if std::thread::panicking() {
-            let log = self.log();
-            let lines: Vec<_> = log.lines().collect();
-            let last = lines[lines.len().saturating_sub(30)..].join("\n");
-            eprintln!("-- log of {}, the end of it:\n{last}", self.place.name);
-        }
     }
 }

@@ -10,24 +10,36 @@ use std::sync::OnceLock;
 /// Where it does not build.
 pub fn edge() -> &'static Path {
     static EDGE: OnceLock<PathBuf> = OnceLock::new();
-    EDGE.get_or_init(|| {
-        if let Some(named) = std::env::var_os("LANDFAST_EDGE") {
-            return named.into();
-        }
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "edge-user", "--bin", "landfast-edge"]);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        let status = build.current_dir(root()).status().expect("cargo runs: it built this test");
-        assert!(status.success(), "landfast-edge does not build");
-        // Binaries stand beside `deps`, where the tests are, or beside another binary.
-        let here = std::env::current_exe().expect("this program has a file");
-        let directory = here.parent().expect("it is in a directory");
-        let directory =
-            if directory.ends_with("deps") { directory.join("..") } else { directory.into() };
-        directory.join("landfast-edge")
-    })
+    EDGE.get_or_init(|| named_or_built("LANDFAST_EDGE", "edge-user", "landfast-edge"))
+}
+
+/// The controller: what `LANDFAST_CONTROLLER` names, else built here.
+///
+/// # Panics
+/// Where it does not build.
+pub fn controller() -> &'static Path {
+    static CONTROLLER: OnceLock<PathBuf> = OnceLock::new();
+    CONTROLLER
+        .get_or_init(|| named_or_built("LANDFAST_CONTROLLER", "controller", "landfast-controller"))
+}
+
+fn named_or_built(variable: &str, package: &str, program: &str) -> PathBuf {
+    if let Some(named) = std::env::var_os(variable) {
+        return named.into();
+    }
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--package", package, "--bin", program]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let status = build.current_dir(root()).status().expect("cargo runs: it built this test");
+    assert!(status.success(), "{program} does not build");
+    // Binaries stand beside `deps`, where the tests are, or beside another binary.
+    let here = std::env::current_exe().expect("this program has a file");
+    let directory = here.parent().expect("it is in a directory");
+    let directory =
+        if directory.ends_with("deps") { directory.join("..") } else { directory.into() };
+    directory.join(program)
 }
 
 /// Python with aioquic and pycurl: what `LANDFAST_PYTHON` names, else that of `.venv`.

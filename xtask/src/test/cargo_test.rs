@@ -3,12 +3,11 @@
 use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;
-use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
 
-use super::Options;
+use super::{Options, Programs};
 use crate::{process, setup};
 
 /// What `--all` says to the tests: that it is there, how many cases of a property (proptest's own
@@ -89,7 +88,7 @@ pub(super) fn run(
     targets: &[&str],
     selection: &[&str],
     options: &Options,
-    edge: &Path,
+    programs: &Programs,
 ) -> Result<Counts> {
     let mut cargo = process::cargo();
     cargo
@@ -97,7 +96,8 @@ pub(super) fn run(
         .args(targets)
         .arg("--")
         .args(&options.filter);
-    cargo.args(selection).env("LANDFAST_EDGE", edge).env("LANDFAST_PYTHON", setup::python());
+    cargo.args(selection).envs(programs.iter().cloned());
+    cargo.env("LANDFAST_PYTHON", setup::python());
     cargo.envs(setup::PROMTOOL.find().map(|promtool| ("LANDFAST_PROMTOOL", promtool)));
     if options.all {
         cargo.envs(UNDER_ALL);
