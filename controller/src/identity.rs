@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use fleet_wire::NODE_URI;
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
@@ -24,9 +25,6 @@ use time::OffsetDateTime;
 
 use crate::limits;
 use crate::records;
-
-/// What a node's certificate calls the node, before its number.
-const NODE_URI: &str = "landfast:node:";
 
 /// Why there is no identity.
 #[derive(Debug, thiserror::Error)]

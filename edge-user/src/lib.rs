@@ -10,6 +10,7 @@
 //! | [`limits`] | every bound, with its why |
 //! | [`admission`] | early drops and budgets: who is let in, and the blocklist |
 //! | [`nodes`] | the liveness of every node |
+//! | [`identity`] | what this node is towards its controller, and the connection to it |
 //! | [`follow`] | what the controller gives this node |
 //! | [`current`] | a value that is replaced as a whole while others hold it |
 //! | [`tls`] | certificates, answers to authorities, and session tickets |
@@ -30,6 +31,7 @@ pub mod config;
 pub mod current;
 pub mod follow;
 pub mod http;
+pub mod identity;
 pub mod limits;
 pub mod netlink;
 pub mod next_hop;

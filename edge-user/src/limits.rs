@@ -374,3 +374,33 @@ pub const MAX_REFUSAL_BYTES: usize = 200;
 /// Between two writes of the last good bundle: a fleet in which much changes costs the disk one
 /// write of all that is held in that time.
 pub const LAST_GOOD_EVERY: Duration = Duration::from_secs(1);
+
+// The connection to the controller.
+
+/// Addresses of a controller: a name or two, or as many hosts as one that fails over has.
+pub const MAX_CONTROLLER_ADDRESSES: usize = 8;
+/// Addresses of a name that are tried: more are those of a service that is no controller.
+pub const MAX_RESOLVED_ADDRESSES: usize = 4;
+/// How long the look-up of a name may take. The resolver asks two servers within this.
+pub const CONTROLLER_RESOLVE_WITHIN: Duration = Duration::from_secs(10);
+/// How long TCP may take to connect: a SYN that is lost is sent again after one second and three
+/// (RFC 6298 section 2.1).
+pub const CONTROLLER_TCP_WITHIN: Duration = Duration::from_secs(4);
+/// How long TLS may take, and HTTP/2 above it: two round trips each, with losses.
+pub const CONTROLLER_HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+/// How long the controller may take to make an identity: a signature and a write to its disk.
+pub const CONTROLLER_RPC_WITHIN: Duration = Duration::from_secs(10);
+/// A connection is asked for a sign of life this often, so that one that a firewall forgot is not
+/// waited on for ever.
+pub const CONTROLLER_PING_EVERY: Duration = Duration::from_secs(10);
+/// How long that sign may take.
+pub const CONTROLLER_PING_WITHIN: Duration = Duration::from_secs(10);
+/// Bytes of the header fields of an answer: a status, and a reason for people.
+pub const MAX_CONTROLLER_HEADER_BYTES: u32 = 16 << 10;
+/// Bytes of an identity, in a message and on disk: three certificates of an authority with RSA keys
+/// are 5 kB.
+pub const MAX_IDENTITY_BYTES: usize = 64 << 10;
+/// Certificates of an identity, the authority's left out: the node's own, and two between.
+pub const MAX_IDENTITY_CHAIN: usize = 3;
+/// Bytes of what a controller says to people that are kept and logged.
+pub const MAX_CONTROLLER_WORDS_BYTES: usize = 512;

@@ -18,6 +18,8 @@ pub mod secrets;
 
 /// The version of the protocol that this code speaks. It speaks to one older and one newer.
 pub const PROTOCOL: u32 = 1;
+/// What a node's certificate calls the node (`subjectAltName`, a URI), before its number.
+pub const NODE_URI: &str = "landfast:node:";
 /// Bytes of a message at most, encoded: above it a peer is broken, or none of ours.
 pub const MAX_MESSAGE_BYTES: usize = 2 << 20;
 /// Bytes of the items in one [`message::Bundle`] at most: room is left below

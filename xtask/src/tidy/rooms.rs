@@ -17,9 +17,13 @@ const ROOMS: &[Room] = &[
     Room { library: "h3", files: &["quic/streams.rs", "http/h3.rs"] },
     Room { library: "caps", files: &["sandbox.rs"] },
     Room { library: "landlock", files: &["sandbox.rs"] },
-    Room { library: "rustls", files: &["tls.rs", "tls/", "quic.rs", "quic/"] },
-    Room { library: "tokio_rustls", files: &["tls/"] },
-    Room { library: "x509_parser", files: &["tls/x509.rs"] },
+    Room {
+        library: "rustls",
+        files: &["tls.rs", "tls/", "quic.rs", "quic/", "identity.rs", "identity/"],
+    },
+    Room { library: "tokio_rustls", files: &["tls/", "identity/"] },
+    Room { library: "tonic", files: &["identity.rs", "identity/", "follow.rs", "follow/"] },
+    Room { library: "x509_parser", files: &["tls/x509.rs", "identity/certificate.rs"] },
 ];
 
 /// Files of code that is given bytes and the time; invariant 2 of ARCHITECTURE.md.
