@@ -6,14 +6,17 @@
 
 mod check;
 mod file;
+mod joined;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use crate::identity::ControllerAddress;
 pub use crate::nodes::Liveness;
 pub(crate) use check::unfit;
+pub use joined::JoinError;
 use settings::read_bounded;
 pub use settings::{ConfigError, Log, LogFormat, Problem};
 
@@ -24,21 +27,24 @@ use crate::limits;
 pub struct Config {
     /// The file that it was read from.
     pub file: PathBuf,
-    /// Our own ID, 0 to 4095. One of `nodes` has it.
+    /// Our own ID, 0 to 4095. One of `nodes` has it. With a controller 0 until [`Config::joined`].
     pub node: u16,
     /// Our site: that of our entry in `nodes`.
     pub site: String,
     /// The fleet, ourselves included, in the order of the file. IDs, names and addresses differ.
+    /// With a controller empty until [`Config::joined`].
     pub nodes: Vec<NodeConfig>,
+    /// Who says what the fleet is, instead of the file.
+    pub controller: Option<ControllerConfig>,
     /// Where clients arrive.
     pub listen: Listen,
     /// How packets find their owner.
     pub steering: SteeringConfig,
     /// Certificates from files, and who gets which.
     pub tls: TlsConfig,
-    /// The secrets of the fleet, the same on every node.
-    pub fleet_file: PathBuf,
-    /// What outlives the process: the generation counter.
+    /// The secrets of the fleet, the same on every node. Just where there is no controller.
+    pub fleet_file: Option<PathBuf>,
+    /// What outlives the process: the generation counter, and what the controller gave.
     pub state_directory: PathBuf,
     /// Metrics, health, and the admin socket.
     pub admin: Admin,
@@ -50,6 +56,13 @@ pub struct Config {
     pub quic: QuicConfig,
     /// Early drops and budgets.
     pub admission: AdmissionConfig,
+}
+
+/// The controller that this node follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControllerConfig {
+    /// Where it listens, 1 to [`limits::MAX_CONTROLLER_ADDRESSES`], tried in this order.
+    pub addresses: Vec<ControllerAddress>,
 }
 
 /// A node of the fleet. At least one of the addresses is there, and neither is anycast.
@@ -121,7 +134,7 @@ impl SteeringMode {
     }
 }
 
-/// Certificates from files, and who gets which.
+/// Certificates from files, and who gets which. Of a controller come others beside them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsConfig {
     /// What clients get that ask for a name nobody knows, and for its own names.
@@ -284,11 +297,12 @@ pub fn parse(path: &Path, text: &str, host: &Host) -> Result<Config, ConfigError
 }
 
 impl Config {
-    /// Our own entry in `nodes`.
+    /// Our own entry in `nodes`. Not to be asked for before [`Config::joined`] where there is a
+    /// controller.
     #[must_use]
     pub fn our_node(&self) -> &NodeConfig {
         let ours = self.nodes.iter().find(|node| node.id == self.node);
-        ours.expect("the check refuses a file whose node is not in nodes")
+        ours.expect("neither a file nor a controller is taken whose list lacks this node")
     }
 }
 

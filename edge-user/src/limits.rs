@@ -22,6 +22,9 @@ pub const MAX_INTERFACE_NAME_BYTES: usize = 15;
 
 /// `listen.port` where the file names none: HTTP/3 of the Web.
 pub const DEFAULT_PORT: u16 = 443;
+/// `listen.http_port` where the file names none and a controller gives certificates: the port on
+/// which authorities ask (RFC 8555 section 8.3).
+pub const HTTP_PORT: u16 = 80;
 /// `steering.encapsulation_port` where the file names none: unassigned at IANA.
 pub const DEFAULT_ENCAPSULATION_PORT: u16 = 7842;
 /// `quic.max_connections` where the file names none, in the whole process. At the 32 KiB that an

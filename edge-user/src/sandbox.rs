@@ -185,8 +185,9 @@ impl Allow for RulesetCreated {
 /// whoever renews one mostly puts a new one in its place. And what a backtrace and aya look up.
 fn readable(config: &Config) -> Vec<PathBuf> {
     let certificates = config.tls.files().flat_map(|files| [&files.certificate, &files.key]);
-    let mut paths: Vec<_> = [&config.file, &config.fleet_file]
+    let mut paths: Vec<_> = [&config.file]
         .into_iter()
+        .chain(&config.fleet_file)
         .chain(certificates)
         .chain(&config.admission.blocklist)
         .flat_map(|file| {
@@ -244,13 +245,14 @@ mod tests {
         let directory = directory("files");
         let mut config = samples::config(1);
         config.file = directory.join("etc/edge.toml");
-        config.fleet_file = directory.join("etc/fleet.toml");
+        let fleet_file = directory.join("etc/fleet.toml");
+        config.fleet_file = Some(fleet_file.clone());
         let certificate = directory.join("etc/certificate.pem");
         let key = directory.join("etc/key.pem");
         config.tls.default = Some(TlsFiles { certificate: certificate.clone(), key });
         config.state_directory = directory.join("state");
         config.admin.socket = directory.join("run/admin.sock");
-        fs::write(&config.fleet_file, "secret").expect("written");
+        fs::write(&fleet_file, "secret").expect("written");
         // The certificate is a link, as renewal makes them.
         fs::write(directory.join("elsewhere/real.pem"), "real").expect("written");
         std::os::unix::fs::symlink("../elsewhere/real.pem", &certificate).expect("made");
@@ -261,7 +263,7 @@ mod tests {
                 eprintln!("this kernel has no Landlock: nothing to show");
                 return;
             }
-            assert_eq!(fs::read(&config.fleet_file).expect("readable"), b"secret");
+            assert_eq!(fs::read(&fleet_file).expect("readable"), b"secret");
             assert_eq!(fs::read(&certificate).expect("readable"), b"real");
             fs::write(root.join("etc/renewed.pem"), "").expect_err("not to be written");
             fs::write(root.join("state/generation"), "1").expect("writable");

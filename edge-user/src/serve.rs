@@ -53,6 +53,9 @@ pub enum InputError {
     /// The fleet file.
     #[error(transparent)]
     Fleet(#[from] FleetError),
+    /// There is no fleet file.
+    #[error("the secrets of the fleet are the controller's")]
+    NoFleetFile,
     /// Certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -67,7 +70,7 @@ impl Inputs {
     /// # Errors
     /// Where one of them cannot be used.
     pub fn load(config: Config) -> Result<Self, InputError> {
-        let secrets = Secrets::load(&config.fleet_file)?;
+        let secrets = Secrets::load(config.fleet_file.as_ref().ok_or(InputError::NoFleetFile)?)?;
         let tls = tls::load(&config.tls, &secrets.tickets)?;
         let rules = Rules::load(&config)?;
         Ok(Self { config: Arc::new(config), secrets: Arc::new(secrets), tls, rules })

@@ -52,8 +52,8 @@ pub enum ReloadError {
 }
 
 impl Control {
-    /// Reads again what may change while the process runs: the fleet file, certificates and keys,
-    /// and the blocklist. What changed is logged; so is why nothing did. Reloads at one time take
+    /// Reads again what may change while the process runs: the fleet file where there is one,
+    /// certificates and keys, and the blocklist. What changed is logged; so is why nothing did. Reloads at one time take
     /// turns.
     ///
     /// # Errors
@@ -80,20 +80,25 @@ impl Control {
 
     async fn reload_files(&self) -> Result<Reloaded, ReloadError> {
         let _turn = self.reloading.lock().await;
-        let path = &self.config().fleet_file;
-        let change = self.secrets.load().change_to(Secrets::load(path)?);
-        let Change { between, after, words: mut changes, mut warnings } =
-            change.map_err(|refused| ReloadError::Refused(path.clone(), refused))?;
+        let (mut changes, mut warnings, mut steps) = (Vec::new(), Vec::new(), Vec::new());
+        // Without one the secrets are the controller's affair.
+        if let Some(path) = &self.config().fleet_file {
+            let change = self.secrets.load().change_to(Secrets::load(path)?);
+            let change = change.map_err(|refused| ReloadError::Refused(path.clone(), refused))?;
+            let Change { between, after, words, warnings: of_secrets } = change;
+            (changes, warnings) = (words, of_secrets);
+            if !changes.is_empty() {
+                steps = vec![between, after];
+            }
+        }
         let blocklist = self.read_blocklist()?;
         let now = SystemTime::now();
         let certificates = files::read(&self.config().tls, &self.certificates, now)?;
         // From here on every file is known to be good.
-        if !changes.is_empty() {
-            // First everything reads the new, then anything makes it: see `Secrets::change_to`.
-            for step in [between, after] {
-                self.put_in_force(&Arc::new(step.clone())).await?;
-                self.secrets.replace(step);
-            }
+        // First everything reads the new, then anything makes it: see `Secrets::change_to`.
+        for step in steps {
+            self.put_in_force(&Arc::new(step.clone())).await?;
+            self.secrets.replace(step);
         }
         let certificates = certificates.put_in_force(&self.certificates, now);
         let FilesInForce { changes: certificates, warnings: of_certificates } = certificates;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use edge_user::admin::control::mode_name;
-use edge_user::config::{self, Config, Host};
+use edge_user::config::{self, Config, ControllerConfig, Host};
 use edge_user::preflight::{self, Finding, Severity};
 use edge_user::serve::Inputs;
 use serde::Serialize;
@@ -114,12 +114,19 @@ fn findings(config: &Config, tell: &impl Fn(String)) -> Vec<Finding> {
 }
 
 fn summary(path: &Path, config: &Config) -> String {
+    let fleet = match &config.controller {
+        None => {
+            let (node, name) = (config.node, &config.our_node().name);
+            format!("node {node} ({name}) of {}", config.nodes.len())
+        }
+        Some(ControllerConfig { addresses }) => {
+            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            format!("a node of the controller at {}", addresses.join(", "))
+        }
+    };
     format!(
-        "{} is good: node {} ({}) of {}, {} anycast addresses on UDP port {}, steering {}",
+        "{} is good: {fleet}, {} anycast addresses on UDP port {}, steering {}",
         path.display(),
-        config.node,
-        config.our_node().name,
-        config.nodes.len(),
         config.listen.anycast.len(),
         config.listen.port,
         mode_name(config.steering.mode),

@@ -3,6 +3,7 @@
 mod addresses;
 mod admission;
 mod certificates;
+mod controller;
 mod nodes;
 
 pub(crate) use addresses::unfit;
@@ -18,6 +19,7 @@ use settings::{Checked, Problem, Text};
 use super::file::{self, File};
 use super::{Admin, Config, Host, Listen, QuicConfig, SteeringConfig, SteeringMode};
 use crate::limits;
+use controller::{Fleet, TcpDefaults};
 
 /// The mistakes found so far: what any file's values have to be, and beside it what ours have to.
 #[derive(Default)]
@@ -40,12 +42,11 @@ impl DerefMut for Check {
 /// Checks `file` against `host`.
 pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
     let mut check = Check::default();
-    let node = check.number(&file.node, "node", 0..=nodes::MAX_ID);
+    let controller = file.controller.as_ref().map(|table| check.controller(table));
     let steering = check.steering(&file.steering);
-    let listen = check.listen(&file.listen, steering.as_ref(), host);
-    let ours = node.map(|id| (id, file.node.span()));
-    let nodes = check.nodes(&file.nodes, ours, &file.listen.anycast);
-    let tls = check.tls(&file.tls);
+    let listen = check.listen(&file.listen, TcpDefaults::of(file), steering.as_ref(), host);
+    let fleet = check.fleet(file);
+    let tls = check.tls(file);
     let admin = check.admin(&file.admin);
     let log = file.log.check(&mut check);
     let quic = check.quic(&file.quic);
@@ -56,22 +57,24 @@ pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
         Duration::ZERO..=limits::MAX_DRAIN,
         limits::DEFAULT_DRAIN,
     );
-    let fleet_file = check.path(&file.fleet_file, "fleet_file");
     let state_directory =
         check.path_or(&file.state_directory, "state_directory", &host.state_directory);
     check.ports(&file.listen, listen.as_ref(), &file.steering, steering.as_ref());
     let whole = move || {
-        let (node, nodes) = (node?, nodes?);
-        let site = nodes.iter().find(|entry| entry.id == node)?.site.clone();
+        let Fleet { node, site, nodes, fleet_file } = fleet?;
         Some(Config {
             file: PathBuf::new(), // known to whoever read it
             node,
             site,
             nodes,
+            controller: match controller {
+                None => None,
+                Some(controller) => Some(controller?),
+            },
             listen: listen?,
             steering: steering?,
             tls: tls?,
-            fleet_file: fleet_file?,
+            fleet_file,
             state_directory: state_directory?,
             admin: admin?,
             drain: drain?,
@@ -87,6 +90,7 @@ impl Check {
     fn listen(
         &mut self,
         listen: &file::Listen,
+        unless_said: TcpDefaults,
         steering: Option<&SteeringConfig>,
         host: &Host,
     ) -> Checked<Listen> {
@@ -95,8 +99,8 @@ impl Check {
         let workers = self.number_or(&listen.workers, "workers", 0..=limits::MAX_WORKERS, 0);
         let interfaces = self.interfaces(listen, steering, host);
         let workers = workers.map(|workers| if workers == 0 { host.cores } else { workers });
-        let tcp = listen.tcp.unwrap_or(false);
-        let http_port = self.http_port(listen, port.filter(|_| tcp));
+        let tcp = listen.tcp.unwrap_or(unless_said.tcp);
+        let http_port = self.http_port(listen, unless_said, port.filter(|_| tcp));
         Some(Listen {
             anycast: anycast?,
             port: port?,

@@ -8,12 +8,13 @@ use toml::Spanned;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
-    pub(super) node: Number,
-    pub(super) fleet_file: Text,
+    pub(super) node: Option<Number>,
+    pub(super) fleet_file: Option<Text>,
     pub(super) state_directory: Option<Text>,
     pub(super) drain_seconds: Option<Number>,
     pub(super) listen: Listen,
-    pub(super) tls: Spanned<Tls>,
+    pub(super) controller: Option<Spanned<Controller>>,
+    pub(super) tls: Option<Spanned<Tls>>,
     #[serde(default)]
     pub(super) steering: Steering,
     #[serde(default)]
@@ -24,7 +25,13 @@ pub(super) struct File {
     pub(super) quic: Quic,
     #[serde(default)]
     pub(super) admission: Admission,
-    pub(super) nodes: Spanned<Vec<Node>>,
+    pub(super) nodes: Option<Spanned<Vec<Node>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Controller {
+    pub(super) addresses: Spanned<Vec<Text>>,
 }
 
 #[derive(Deserialize)]

@@ -227,6 +227,7 @@ pub(crate) mod samples {
                     liveness: Liveness::Dead,
                 },
             ],
+            controller: None,
             listen: Listen {
                 anycast: vec![
                     "192.0.2.1".parse().expect("address"),
@@ -248,7 +249,7 @@ pub(crate) mod samples {
                 more: Vec::new(),
                 unknown_names: UnknownNames::Default,
             },
-            fleet_file: "fleet.toml".into(),
+            fleet_file: Some("fleet.toml".into()),
             state_directory: "state".into(),
             admin: Admin {
                 listen: "127.0.0.1:9443".parse().expect("address"),

@@ -34,7 +34,7 @@ impl Edge {
         let orders = |who: &'static str| relay(who, Arc::clone(&told));
         let name = format!("landfast-reload-{}-{}", workers.join("-"), std::process::id());
         let path = std::env::temp_dir().join(name);
-        let mut config = Config { fleet_file: path.clone(), ..samples::config(1) };
+        let mut config = Config { fleet_file: Some(path.clone()), ..samples::config(1) };
         // Certificates have a test of a whole process.
         config.tls =
             TlsConfig { default: None, more: Vec::new(), unknown_names: UnknownNames::Refuse };

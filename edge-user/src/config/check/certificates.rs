@@ -1,14 +1,22 @@
 //! `[tls]`, and the TCP ports of `[listen]`.
 
 use settings::{Problem, Text};
-use toml::Spanned;
 
+use super::controller::TcpDefaults;
 use super::{Check, Checked};
-use crate::config::{TlsConfig, TlsFiles, UnknownNames, file};
+use crate::config::file::{self, File};
+use crate::config::{TlsConfig, TlsFiles, UnknownNames};
 use crate::limits;
 
 impl Check {
-    pub(super) fn tls(&mut self, tls: &Spanned<file::Tls>) -> Checked<TlsConfig> {
+    /// Without a controller there are files, or nothing to serve.
+    pub(super) fn tls(&mut self, file: &File) -> Checked<TlsConfig> {
+        let none =
+            || TlsConfig { default: None, more: vec![], unknown_names: UnknownNames::Refuse };
+        let tls = match (&file.tls, &file.controller) {
+            (None, Some(_)) => return Some(none()),
+            (tls, _) => self.needed("tls", tls.as_ref())?,
+        };
         let (place, tls) = (tls.span(), tls.get_ref());
         let default = self.default_certificate(tls);
         let more = self.more_certificates(tls);
@@ -19,7 +27,7 @@ impl Check {
         };
         let unknown_names = self.word(&tls.unknown_names, "unknown_names", &words, unset);
         let (default, more, unknown_names) = (default?, more?, unknown_names?);
-        if default.is_none() && more.is_empty() {
+        if default.is_none() && more.is_empty() && file.controller.is_none() {
             self.refuse(
                 Problem::new("there is no certificate to serve")
                     .at(place, "names no file")
@@ -95,16 +103,20 @@ impl Check {
     pub(super) fn http_port(
         &mut self,
         listen: &file::Listen,
+        unless_said: TcpDefaults,
         tls_port: Option<u16>,
     ) -> Checked<Option<u16>> {
-        let Some(number) = &listen.http_port else { return Some(None) };
-        let port = self.number(number, "http_port", 0..=u16::MAX)?;
+        let unless_said = unless_said.http_port;
+        let port = self.number_or(&listen.http_port, "http_port", 0..=u16::MAX, unless_said)?;
         if Some(port) == tls_port {
-            self.refuse(
-                Problem::new(format!("port {port} is both http_port and the port of TLS"))
-                    .at(number.span(), "HTTP in clear")
-                    .help("authorities ask on port 80, nowhere else"),
-            );
+            let problem =
+                Problem::new(format!("port {port} is both http_port and the port of TLS"));
+            let problem = match (&listen.http_port, &listen.port) {
+                (Some(number), _) => problem.at(number.span(), "HTTP in clear"),
+                (None, Some(number)) => problem.at(number.span(), "TLS"),
+                (None, None) => problem,
+            };
+            self.refuse(problem.help("authorities ask on port 80, nowhere else"));
             return None;
         }
         Some((port != 0).then_some(port))

@@ -91,6 +91,7 @@ impl Pair {
             node: 1,
             site: "here".into(),
             nodes: vec![node(1, "near", NEAR_IPV4, NEAR_IPV6), node(2, "far", FAR_IPV4, FAR_IPV6)],
+            controller: None,
             listen: Listen {
                 anycast: vec![Ipv4Addr::new(192, 0, 2, 1).into()],
                 port: 443,
@@ -109,7 +110,7 @@ impl Pair {
                 more: Vec::new(),
                 unknown_names: UnknownNames::Default,
             },
-            fleet_file: "fleet.toml".into(),
+            fleet_file: Some("fleet.toml".into()),
             state_directory: "state".into(),
             admin: Admin { listen: (Ipv4Addr::LOCALHOST, 0).into(), socket: "socket".into() },
             drain: Duration::from_secs(1),
