@@ -195,3 +195,6 @@ fn asked() -> Result<(PrivatePkcs8KeyDer<'static>, Bytes), ConnectError> {
     let request = Bytes::copy_from_slice(request.der());
     Ok((PrivatePkcs8KeyDer::from(key.serialize_der()), request))
 }
+
+#[cfg(test)]
+mod tests;
