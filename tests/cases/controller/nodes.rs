@@ -22,14 +22,14 @@ use tokio::task::JoinHandle;
 
 const TIMES: NodeTimes =
     NodeTimes { lease: Duration::from_secs(20), keepalive: Duration::from_secs(2) };
-const HOUR: u64 = 3600;
+pub(super) const HOUR: u64 = 3600;
 
 /// The part of a controller that nodes see.
-struct Controller {
-    ledger: Arc<Ledger>,
+pub(super) struct Controller {
+    pub(super) ledger: Arc<Ledger>,
     nodes: Arc<Nodes>,
-    authority: Arc<Authority>,
-    address: SocketAddr,
+    pub(super) authority: Arc<Authority>,
+    pub(super) address: SocketAddr,
     serving: JoinHandle<()>,
     _directory: tempfile::TempDir,
 }
@@ -41,7 +41,7 @@ impl Drop for Controller {
 }
 
 impl Controller {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let store = Embedded::create(&directory.path().join("store")).expect("a store");
         let key = KeyFile::create(&directory.path().join("key")).expect("a key");
@@ -66,7 +66,7 @@ impl Controller {
         Self { ledger, nodes, authority, address, serving, _directory: directory }
     }
 
-    async fn invite(&self, id: u16, serves: &[&str], valid_seconds: u64) -> Invitation {
+    pub(super) async fn invite(&self, id: u16, serves: &[&str], valid_seconds: u64) -> Invitation {
         let mut secret = [0; 32];
         aws_lc_rs::rand::fill(&mut secret).expect("random");
         let node = Node {
