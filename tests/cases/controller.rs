@@ -7,3 +7,4 @@ mod identity;
 mod nodes;
 mod orders;
 mod process;
+mod trouble;

@@ -1,6 +1,7 @@
 //! A node that is no more than its stream to the controller: it takes what it is sent, keeps names
 //! and fingerprints, and acknowledges. A thousand of them fit into one process.
 
+pub mod answers;
 pub mod enrolled;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,7 +5,7 @@ use std::fs;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -26,16 +26,28 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 /// What answers said beside their content.
 #[derive(Clone, Default)]
-pub(super) struct Said(Arc<Mutex<Option<Duration>>>);
+pub(super) struct Said(Arc<Mutex<Waits>>);
+
+#[derive(Clone, Copy, Default)]
+struct Waits {
+    after_error: Option<Duration>,
+    after_answer: Option<Duration>,
+}
 
 impl Said {
     /// For how long the authority wants not to be asked again, by its last error.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waits().after_error
     }
 
-    fn set(&self, wait: Option<Duration>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = wait;
+    /// When to look again at what takes its time (RFC 8555 section 7.5.1), by its last answer that
+    /// was no error.
+    pub(super) fn look_after(&self) -> Option<Duration> {
+        self.waits().after_answer
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Waits> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -80,10 +92,12 @@ impl Client {
             .map_err(|_| other(format!("no answer within {} s", self.timeout.as_secs())))??;
         let (parts, body) = response.into_parts();
         if parts.status.is_client_error() || parts.status.is_server_error() {
-            self.said.set(retry_after(&parts.headers));
+            self.said.waits().after_error = retry_after(&parts.headers);
             if serde_json::from_slice::<instant_acme::Problem>(&body).is_err() {
                 return Err(other(format!("it answered {}", parts.status)));
             }
+        } else {
+            self.said.waits().after_answer = retry_after(&parts.headers);
         }
         Ok(BytesResponse { parts, body: Box::new(body) })
     }

@@ -1,7 +1,8 @@
-//! Orders against a real authority, which knocks on a responder that answers from the ledger's
-//! book, as a node does.
+//! Orders against a real authority, which knocks on the ports of an edge that answers from the
+//! ledger's book.
 
-mod bed;
+pub(crate) mod bed;
+pub(crate) mod edge;
 
 use std::time::{Duration, Instant};
 

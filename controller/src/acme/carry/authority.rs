@@ -150,10 +150,13 @@ impl<'a> Authority<'a> {
             if now.status != from {
                 return Ok(now.status);
             }
-            if Instant::now() + wait > end {
-                return Err(Trouble::slow(format!("the order stays {from:?}")));
+            let asked = said.look_after();
+            let this = asked.unwrap_or(wait);
+            if Instant::now() + this > end {
+                let slow = Trouble::slow(format!("the order stays {from:?}"));
+                return Err(Trouble { retry_after: asked, ..slow });
             }
-            sleep(wait).await;
+            sleep(this).await;
             wait = (wait * 3 / 2).min(LOOK.1);
         }
     }
