@@ -2,6 +2,7 @@
 
 mod ask;
 mod check;
+mod enrol;
 
 use std::error::Error;
 use std::io::Write as _;
@@ -25,8 +26,9 @@ const WRONG: u8 = 2;
 /// The Landfast edge: HTTP/3 on anycast addresses, with connections that keep their server
 /// wherever the network sends their packets.
 ///
-/// A first start: `fleet init` on one node, copy the file to all, write a configuration, try it
-/// with `check-config`, then `serve`. docs/running.md tells the rest.
+/// A first start with a controller: write a configuration that names it, `enrol` with the token that
+/// it gave, then `serve`. Without one: `fleet init` on one node, copy the file to all, write a
+/// configuration, try it with `check-config`, then `serve`. docs/running.md tells the rest.
 #[derive(Parser)]
 #[command(name = "landfast-edge", version, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 done; 1 it failed; 2 the command line or a file is wrong.")]
@@ -57,7 +59,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// The secrets that all nodes share.
+    /// Make this host a node of a controller's fleet.
+    ///
+    /// It makes a key, shows the controller the token of `landfast-controller nodes invite`, and
+    /// keeps the identity that it gets in the state directory, mode 0600. The token is shown to no
+    /// other controller than the one that made it. `serve` renews the identity; where it was
+    /// stopped for longer than a day, the node is removed, invited and enrolled anew.
+    Enrol(enrol::Enrol),
+    /// The secrets that all nodes share, without a controller.
     #[command(subcommand)]
     Fleet(Fleet),
     /// How a running edge sees the nodes of the fleet.
@@ -198,6 +207,7 @@ pub(crate) fn run() -> ExitCode {
         Command::CheckConfig { config, no_host, json } => {
             check::check(&config.config, no_host, json)
         }
+        Command::Enrol(enrol) => enrol::enrol(enrol),
         Command::Fleet(Fleet::Init { path, plain, length, force }) => {
             fleet_init(&path, plain, length, force)
         }

@@ -403,6 +403,8 @@ pub const MAX_CONTROLLER_HEADER_BYTES: u32 = 16 << 10;
 /// Bytes of an identity, in a message and on disk: three certificates of an authority with RSA keys
 /// are 5 kB.
 pub const MAX_IDENTITY_BYTES: usize = 64 << 10;
+/// Bytes of a file with an invitation that are read: it has 90, and a line end or two.
+pub const MAX_INVITATION_FILE_BYTES: u64 = 1024;
 /// Certificates of an identity, the authority's left out: the node's own, and two between.
 pub const MAX_IDENTITY_CHAIN: usize = 3;
 /// Bytes of what a controller says to people that are kept and logged.

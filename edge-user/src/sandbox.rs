@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 use caps::{CapSet, Capability, CapsHashSet};
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    ABI, Access, AccessFs, AccessNet, BitFlags, NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus,
 };
 
-use crate::config::Config;
+use crate::config::{Config, ControllerConfig};
+use crate::identity::ControllerAddress;
 
 /// The newest rules of Landlock that are asked for (Linux 6.10). An older kernel enforces those
 /// that it has.
@@ -85,7 +86,7 @@ pub enum SandboxError {
 pub fn enter(config: &Config, duties: Duties) -> Result<Landlock, SandboxError> {
     nix::sys::prctl::set_no_new_privs()
         .map_err(|error| SandboxError::NoNewPrivileges(error.into()))?;
-    let landlock = restrict_files(config).unwrap_or_else(|error| {
+    let landlock = restrict(config).unwrap_or_else(|error| {
         tracing::warn!(%error, "the kernel refuses Landlock's rules");
         Landlock::None
     });
@@ -129,12 +130,17 @@ fn keep(kept: &CapsHashSet) -> Result<(), caps::errors::CapsError> {
     caps::clear(None, CapSet::Inheritable)
 }
 
-fn restrict_files(config: &Config) -> Result<Landlock, RulesetError> {
-    let status = Ruleset::default()
+fn restrict(config: &Config) -> Result<Landlock, RulesetError> {
+    let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(NEWEST))?
-        // No rule follows: the process neither listens anew nor connects by TCP.
+        // The process does not listen anew, and connects by TCP to its controller only. Landlock
+        // knows ports, not addresses.
         .handle_access(AccessNet::from_all(NEWEST))?
-        .create()?
+        .create()?;
+    for address in controllers(config) {
+        rules = rules.add_rule(NetPort::new(address.port(), AccessNet::ConnectTcp))?;
+    }
+    let status = rules
         .allow(readable(config), AccessFs::ReadFile | AccessFs::ReadDir)?
         .allow(writable(config), writing())?
         // A clean stop removes the pin directory, where it is empty.
@@ -195,14 +201,35 @@ fn readable(config: &Config) -> Vec<PathBuf> {
             parent(file).into_iter().chain(file.canonicalize().ok().and_then(|real| parent(&real)))
         })
         .collect();
+    paths.extend(resolver(config));
     paths.extend(std::env::current_exe());
     let looked_up = ["/proc/self", "/proc/version_signature", "/sys/devices/system/cpu"];
     paths.extend(looked_up.map(PathBuf::from));
     paths
 }
 
+fn controllers(config: &Config) -> &[ControllerAddress] {
+    config.controller.as_ref().map_or(&[], |ControllerConfig { addresses }| addresses)
+}
+
+/// What the C library reads to look a name up, where a controller has one: the files, not all of
+/// /etc. Of a link, as systemd-resolved and others make /etc/resolv.conf one, the directory that it
+/// leads to, because they replace what is there.
+fn resolver(config: &Config) -> Vec<PathBuf> {
+    const FILES: [&str; 5] =
+        ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"];
+    if controllers(config).iter().all(|address| address.name().is_none()) {
+        return Vec::new();
+    }
+    let leads_to = |file: &Path| {
+        let real = file.canonicalize().ok()?;
+        parent(&real).filter(|directory| directory != "/etc")
+    };
+    FILES.iter().map(Path::new).map(|file| leads_to(file).unwrap_or(file.into())).collect()
+}
+
 /// Where the process makes and removes files: the admin socket at its end, pins whenever XDP is
-/// attached.
+/// attached, and in the state directory its identity and the last good bundle.
 fn writable(config: &Config) -> Vec<PathBuf> {
     let mut paths = vec![config.state_directory.clone(), config.steering.pin_directory.clone()];
     paths.extend(parent(&config.admin.socket));
@@ -221,9 +248,11 @@ fn parent(path: &Path) -> Option<PathBuf> {
 mod tests {
     use std::fs;
     use std::io::ErrorKind;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::config::TlsFiles;
+    use crate::identity::file::Place;
     use crate::steering::tables::samples;
 
     /// Runs `work` on a thread, which keeps to itself what it gives up.
@@ -278,6 +307,60 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         });
         fs::remove_dir_all(directory).expect("there");
+    }
+
+    /// Confines a thread for a controller at these addresses, and has it `work`; not where the
+    /// kernel has no Landlock for the network (Linux 6.7).
+    fn confined(name: &str, addresses: &[&str], work: impl FnOnce() + Send + 'static) {
+        let directory = directory(name);
+        let mut config = samples::config(1);
+        config.state_directory = directory.join("state");
+        let addresses = addresses.iter().map(|text| text.parse().expect("an address")).collect();
+        config.controller = Some(ControllerConfig { addresses });
+        on_a_thread(move || match enter(&config, Duties::None).expect("less is possible") {
+            Landlock::Full => {
+                // What the controller gives is kept.
+                Place::take(&config.state_directory, true).expect("writable").give_up();
+                work();
+            }
+            Landlock::Partial | Landlock::None => eprintln!("no such rules in this kernel"),
+        });
+        fs::remove_dir_all(directory).expect("there");
+    }
+
+    /// Who takes the process over reaches no other TCP service of the host or its neighbours.
+    #[test]
+    fn tcp_leads_to_the_controller_only() {
+        let listen = || TcpListener::bind("127.0.0.1:0").expect("a port");
+        let (controller, other) = (listen(), listen());
+        let address = |listener: &TcpListener| listener.local_addr().expect("bound");
+        let (to_controller, elsewhere) = (address(&controller), address(&other));
+        let unreadable = || {
+            let error = fs::read("/etc/nsswitch.conf").expect_err("no name, no look-up");
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        };
+        confined("controller", &[&to_controller.to_string()], move || {
+            TcpStream::connect(to_controller).expect("the controller");
+            let error = TcpStream::connect(elsewhere).expect_err("somebody else");
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+            let error = TcpListener::bind("127.0.0.1:0").expect_err("nor a new listener");
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+            unreadable();
+        });
+    }
+
+    #[test]
+    fn the_name_of_a_controller_is_looked_up_and_nothing_else_is_read() {
+        let controller = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = controller.local_addr().expect("bound").port();
+        confined("named", &[&format!("localhost:{port}")], move || {
+            for path in ["/etc/hosts", "/etc/nsswitch.conf", "/etc/resolv.conf"] {
+                fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+            }
+            TcpStream::connect(("localhost", port)).expect("by its name");
+            let error = fs::read("/etc/passwd").expect_err("nothing to read there");
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        });
     }
 
     #[test]

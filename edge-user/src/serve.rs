@@ -24,7 +24,7 @@ use std::time::Instant;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-pub use state::StateError;
+pub use state::{StateError, lock};
 
 use crate::admin::control::{Control, Phase, mode_name};
 use crate::admission::Rules;

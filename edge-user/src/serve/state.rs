@@ -28,17 +28,26 @@ impl State {
     /// which is on disk before any connection ID says it.
     pub(super) fn open(directory: &Path) -> Result<Self, StateError> {
         let failed = |error| StateError::Io(directory.to_owned(), error);
-        std::fs::create_dir_all(directory).map_err(failed)?;
-        let lock = File::create(directory.join("lock")).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StateError::InUse(directory.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
+        let lock = lock(directory)?;
         let path = directory.join("generation");
         let generation = next(&path).map_err(failed)?;
         write(&path, generation).map_err(failed)?;
         Ok(Self { generation, _lock: lock })
+    }
+}
+
+/// Locks the directory, which is made where it is not there, until the file is dropped.
+///
+/// # Errors
+/// Where another process holds it, or the file system refuses.
+pub fn lock(directory: &Path) -> Result<File, StateError> {
+    let failed = |error| StateError::Io(directory.to_owned(), error);
+    std::fs::create_dir_all(directory).map_err(failed)?;
+    let lock = File::create(directory.join("lock")).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StateError::InUse(directory.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 
