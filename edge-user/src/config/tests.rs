@@ -1,5 +1,7 @@
 //! A table of mistakes, and what each looks like.
 
+mod controller;
+
 use super::*;
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
