@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use edge_wire::dissect::{IPV4_LEN, IPV6_LEN, UDP_LEN};
 use edge_wire::tunnel;
 
-use crate::config::{Config, SteeringMode};
+use crate::config::{Config, NodeConfig, SteeringMode};
 use crate::limits;
 use crate::steering::ForeignProgram;
 pub use ethtool::Offloads;
@@ -196,9 +196,14 @@ fn largest_encapsulated(config: &Config) -> u32 {
     (headers + UDP_LEN + usize::from(limits::MAX_UDP_PAYLOAD_BYTES)) as u32
 }
 
-/// The addresses by which other nodes, and we to them, are known.
+/// The addresses by which other nodes, and we to them, are known. None that the controller has not
+/// told of yet.
 pub(crate) fn own(config: &Config) -> impl Iterator<Item = IpAddr> {
-    let node = config.our_node();
+    let ours = config.nodes.iter().filter(|node| node.id == config.node);
+    ours.flat_map(addresses)
+}
+
+fn addresses(node: &NodeConfig) -> impl Iterator<Item = IpAddr> + use<> {
     node.ipv4.map(IpAddr::V4).into_iter().chain(node.ipv6.map(IpAddr::V6))
 }
 

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod authority;
+mod enrol;
 mod identity;
 mod nodes;
 mod orders;
