@@ -8,9 +8,11 @@
 //! | [`probe`] | asks a node what the authority will ask it |
 //! | `gate` | the barrier at work |
 //! | `carry` | carries one order to its end |
-//! | `account`, `client` | accounts, and how an authority is asked |
+//! | `account`, `client` | accounts and their keys, and how an authority is asked |
+//! | `signed` | what is asked in words of our own |
 //! | [`challenge`] | keys, and answers to challenges |
 //! | [`hook`] | the command for DNS-01 |
+//! | `windows` | when authorities suggest to renew |
 //! | [`words`] | what an authority's error means |
 //! | [`observed`] | metrics |
 //!
@@ -29,6 +31,8 @@ mod operator;
 pub mod order;
 pub mod probe;
 mod rounds;
+mod signed;
+mod windows;
 pub mod words;
 
 use std::collections::BTreeMap;
@@ -37,6 +41,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use instant_acme::RevocationReason;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::certificate::import::Files;
@@ -139,13 +144,68 @@ pub enum Deed {
     /// A new certificate now, whatever the age of the old one.
     Renew(String),
     /// The authority declares the certificate void; a new one is ordered at once.
-    Revoke(String),
+    Revoke {
+        /// The certificate.
+        id: String,
+        /// Why.
+        reason: Reason,
+    },
     /// Request and certificate go; nodes serve it no more.
     Remove(String),
     /// A certificate of one's own, once.
     Import(Pems),
     /// The account at this issuer gets a new key.
     RollAccount(String),
+}
+
+/// Why a certificate must not be trusted any more (RFC 5280 section 5.3.1): those that its owner can
+/// give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reason {
+    /// None is said.
+    Unspecified,
+    /// Somebody else may have its key.
+    KeyCompromise,
+    /// What it says of its owner is not so any more.
+    AffiliationChanged,
+    /// Another takes its place.
+    #[default]
+    Superseded,
+    /// Its names are given up.
+    CessationOfOperation,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Unspecified,
+        Self::KeyCompromise,
+        Self::AffiliationChanged,
+        Self::Superseded,
+        Self::CessationOfOperation,
+    ];
+
+    /// As a command names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::KeyCompromise => "key-compromise",
+            Self::AffiliationChanged => "affiliation-changed",
+            Self::Superseded => "superseded",
+            Self::CessationOfOperation => "cessation-of-operation",
+        }
+    }
+
+    const fn acme(self) -> RevocationReason {
+        match self {
+            Self::Unspecified => RevocationReason::Unspecified,
+            Self::KeyCompromise => RevocationReason::KeyCompromise,
+            Self::AffiliationChanged => RevocationReason::AffiliationChanged,
+            Self::Superseded => RevocationReason::Superseded,
+            Self::CessationOfOperation => RevocationReason::CessationOfOperation,
+        }
+    }
 }
 
 /// A certificate of one's own, as texts in PEM.
@@ -199,6 +259,9 @@ pub async fn run(
     asks: mpsc::Receiver<Ask>,
     observed: Arc<Observed>,
 ) -> Infallible {
+    if let Err(error) = account::answer_for_no_other(&ledger, &issuers.by_name).await {
+        tracing::error!("nodes go on answering for accounts that they should not: {error}");
+    }
     let accounts = account::Accounts::default();
     let context = Arc::new(Context { ledger, fleet, settings: issuers, accounts, observed });
     rounds::Rounds::new(context, asks).run().await

@@ -63,6 +63,9 @@ enum Command {
     /// Certificates and who issues them.
     #[command(subcommand)]
     Certificates(certificates::Command),
+    /// Accounts at certificate authorities. Each is made by the first order there.
+    #[command(subcommand)]
+    Accounts(Accounts),
     /// The secrets that all nodes share, and their rotation. No command shows one.
     #[command(subcommand)]
     Secrets(Secrets),
@@ -86,6 +89,22 @@ enum Command {
         /// Only the configuration file, not the files it names, which another host has.
         #[arg(long)]
         no_host: bool,
+        #[command(flatten)]
+        form: Form,
+    },
+}
+
+#[derive(Subcommand)]
+enum Accounts {
+    /// List the accounts, by their issuers.
+    List(Form),
+    /// Give an account a new key, which the authority takes in the place of the old one.
+    ///
+    /// Certificates stay as they are. Killed between, the next order or rollover finds out which of
+    /// the two keys is in force.
+    Rollover {
+        /// At which authority: a table of [issuers] in the configuration.
+        issuer: String,
         #[command(flatten)]
         form: Form,
     },
@@ -149,6 +168,10 @@ fn with_config(path: &Path, command: Command) -> Outcome {
             Command::Status(form) => ask::status(&config, form).await,
             Command::Nodes(command) => nodes::run(&config, command).await,
             Command::Certificates(command) => certificates::run(&config, command).await,
+            Command::Accounts(Accounts::List(form)) => ask::accounts(&config, form).await,
+            Command::Accounts(Accounts::Rollover { issuer, form }) => {
+                ask::roll(&config, issuer, form).await
+            }
             Command::Secrets(Secrets::List(form)) => ask::secrets(&config, form).await,
             Command::Secrets(Secrets::Rotate { kind, form }) => {
                 ask::rotate(&config, kind, form).await

@@ -53,7 +53,7 @@ pub fn create(now: u64) -> Result<Account, InternalError> {
     params.not_after = now + Duration::days(AUTHORITY_YEARS * 365);
     let certificate = params.self_signed(&key)?.pem();
     let credentials = serde_json::json!({ "certificate": certificate, "key": key.serialize_pem() });
-    Ok(Account { issuer: NAME.to_owned(), credentials, stateless_thumbprint: None })
+    Ok(Account { issuer: NAME.to_owned(), credentials, stateless_thumbprint: None, next_key: None })
 }
 
 /// The authority's certificate in PEM: what clients trust.

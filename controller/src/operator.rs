@@ -4,8 +4,9 @@
 //! |---|---|
 //! | [`message`] | the messages and the service, made of `proto/` |
 //! | [`socket`] | the Unix socket, and the way to it |
-//! | `nodes`, `certificates`, `secrets` | an answer for each command |
+//! | `nodes`, `certificates`, `accounts`, `secrets` | an answer for each command |
 
+mod accounts;
 mod certificates;
 pub mod message;
 mod nodes;
@@ -165,10 +166,9 @@ impl Service for Operator {
 
     async fn revoke_certificate(
         &self,
-        request: Request<m::CertificateName>,
+        request: Request<m::Revocation>,
     ) -> Result<Response<m::Done>, Status> {
-        let id = request.into_inner().id;
-        self.ask(Deed::Revoke(id.clone()), format!("{id} is revoked, and a new one ordered")).await
+        self.revoke(request.into_inner()).await
     }
 
     async fn remove_certificate(
@@ -176,6 +176,22 @@ impl Service for Operator {
         request: Request<m::CertificateName>,
     ) -> Result<Response<m::Done>, Status> {
         self.remove_certificate_of(&request.into_inner().id).await
+    }
+
+    async fn list_accounts(
+        &self,
+        _: Request<m::AccountsRequest>,
+    ) -> Result<Response<m::AccountList>, Status> {
+        Ok(Response::new(m::AccountList { accounts: self.account_list() }))
+    }
+
+    async fn roll_account(
+        &self,
+        request: Request<m::AccountName>,
+    ) -> Result<Response<m::Done>, Status> {
+        let name = request.into_inner().issuer;
+        let word = format!("the account at {name} has a new key");
+        self.ask(Deed::RollAccount(name), word).await
     }
 
     async fn list_secrets(

@@ -166,6 +166,10 @@ pub struct Account {
     /// The thumbprint of its key (RFC 8555 section 8.1), where nodes answer HTTP-01 for any token.
     #[serde(default)]
     pub stateless_thumbprint: Option<String>,
+    /// A key that is to take the place of the present one: PKCS #8 in DER, in base64url. It is here
+    /// before the authority is told of it.
+    #[serde(default)]
+    pub next_key: Option<String>,
 }
 
 /// An order in progress: what is needed to go on with it after a crash.
@@ -425,7 +429,8 @@ mod tests {
                 Account {
                     issuer: "a".into(),
                     credentials: secret().into(),
-                    stateless_thumbprint: None
+                    stateless_thumbprint: None,
+                    next_key: Some(secret()),
                 }
             ),
         ];

@@ -22,6 +22,9 @@ pub const SHORTEST_BACKOFF: Duration = Duration::from_secs(2);
 const FIRST_BACKOFF: Duration = Duration::from_secs(60);
 /// However long nothing is due, this often is looked: the clock may jump meanwhile.
 pub const LONGEST_LOOK: Duration = Duration::from_secs(10 * 60);
+/// A certificate whose window has begun is renewed this long after it was issued at the earliest: an
+/// authority that suggests the past for whatever it issues is not asked in a loop.
+pub const REST_IN_A_WINDOW: Duration = Duration::from_secs(60 * 60);
 /// An authority's clock may be ahead of ours by this much.
 const CLOCKS_APART_SECONDS: u64 = 60 * 60;
 
@@ -163,9 +166,15 @@ fn when(known: &Known<'_>, request: &Request) -> When {
     if !is_for(certificate, request) {
         return When::Now(Why::Changed);
     }
-    let life = life(certificate);
-    // A certificate that is due as soon as it is issued is a clock that is wrong: ours.
-    if let Some(wait) = attempts.issued_ago.and_then(|ago| (life / 3).checked_sub(ago))
+    // A certificate that is due as soon as it is issued is a clock that is wrong: ours. But where its
+    // authority wants all of them renewed now, that is no matter of clocks.
+    let third = life(certificate) / 3;
+    let window = known.windows.get(&request.id);
+    let rest = match window {
+        Some(window) if window.start <= known.now => third.min(REST_IN_A_WINDOW),
+        _ => third,
+    };
+    if let Some(wait) = attempts.issued_ago.and_then(|ago| rest.checked_sub(ago))
         && !wait.is_zero()
     {
         return When::In(wait.as_secs() + 1);
@@ -174,7 +183,7 @@ fn when(known: &Known<'_>, request: &Request) -> When {
         // Our clock has jumped back; another would be no more valid than this one.
         return When::In(LONGEST_LOOK.as_secs());
     }
-    let at = renew_at(certificate, known.windows.get(&request.id), known.seed);
+    let at = renew_at(certificate, window, known.seed);
     match at.checked_sub(known.now) {
         _ if certificate.not_after <= known.now => When::Now(Why::Missing),
         Some(seconds) if seconds > 0 => When::In(seconds),
@@ -196,19 +205,18 @@ fn life(certificate: &Certificate) -> Duration {
 }
 
 /// When a certificate is renewed, in seconds since 1970: at a point of its own in its authority's
-/// window, or between 62 and 66 hundredths of its life. Never after its end.
+/// window, or between 62 and 66 hundredths of its life. Never in its last sixth: a window so late
+/// would leave no time for a second attempt.
 #[must_use]
 pub fn renew_at(certificate: &Certificate, window: Option<&Window>, seed: u64) -> u64 {
     let draw = draw(seed, &certificate.fingerprint);
+    let life = life(certificate).as_secs();
     let at = match window {
         Some(Window { start, end }) if start < end => start + draw % (end - start),
         Some(Window { start, .. }) => *start,
-        None => {
-            let life = life(certificate).as_secs();
-            certificate.not_before + life * 2 / 3 - draw % (life / 25).max(1)
-        }
+        None => certificate.not_before + life * 2 / 3 - draw % (life / 25).max(1),
     };
-    at.min(certificate.not_after)
+    at.min(certificate.not_after - life / 6)
 }
 
 /// How long nothing is tried after so many failures in a row: doubling from a minute, or from an

@@ -1,11 +1,15 @@
 //! The controller, as processes on loopback, with an authority that nobody of this project wrote; and
 //! what operators get with it.
 
+mod accounts;
 mod alerts;
 mod authority;
 mod enrol;
+mod challenges;
 mod identity;
 mod nodes;
 mod orders;
+mod own;
 mod process;
 mod trouble;
+mod windows;

@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub use endpoint::Endpoint;
 pub use message::Response;
@@ -133,6 +133,16 @@ impl Pebble {
     /// Where there is none of this number.
     pub fn alternate_root_pem(&self, number: u8) -> Result<String> {
         self.managed(&format!("/roots/{number}"))
+    }
+
+    /// What it knows of a certificate that it issued, by its serial number in hexadecimal: `Status` is
+    /// "Valid" or "Revoked", and then there is a `Reason` (RFC 5280 section 5.3.1).
+    ///
+    /// # Errors
+    /// Where it does not know it.
+    pub fn certificate_status(&self, serial: &str) -> Result<Value> {
+        let answer = self.managed(&format!("/cert-status-by-serial/{serial}"))?;
+        Ok(serde_json::from_str(&answer)?)
     }
 
     /// Where the DNS server listens, over UDP and TCP.

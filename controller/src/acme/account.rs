@@ -1,7 +1,10 @@
 //! Accounts at authorities: made once, kept in the ledger, and restored from there.
 
+mod rollover;
+
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,34 +13,91 @@ use instant_acme::{Account, AccountCredentials, ExternalAccountKey, NewAccount};
 use tokio::sync::Mutex;
 
 use super::client::{Client, Said};
-use super::words::Trouble;
+use super::signed::{self, Signer};
+use super::words::{Kind, Trouble};
 use crate::config::Issuer;
-use crate::ledger::{Change, Ledger};
+use crate::ledger::{Change, Ledger, LedgerError, Stored};
 use crate::records;
 
 /// Accounts are made one at a time at each authority, so that two orders do not make two.
 #[derive(Default)]
-pub(super) struct Accounts(Mutex<BTreeMap<String, std::sync::Arc<Mutex<()>>>>);
+pub(super) struct Accounts(Mutex<BTreeMap<String, Arc<Mutex<()>>>>);
+
+/// An account, and how its authority is asked.
+pub(super) struct Opened {
+    pub(super) account: Account,
+    /// What the authority says beside its answers.
+    pub(super) said: Said,
+    /// Of its record.
+    pub(super) revision: u64,
+}
 
 impl Accounts {
-    /// The account at an issuer, made now where there is none, and what the authority says beside
-    /// its answers.
+    /// The account at an issuer, made now where there is none. A change of key that was begun is
+    /// ended first: nobody knows under which of two keys the authority has the account.
     pub(super) async fn open(
         &self,
         ledger: &Ledger,
         name: &str,
         issuer: &Issuer,
         timeout: Duration,
-    ) -> Result<(Account, Said), Trouble> {
+    ) -> Result<Opened, Trouble> {
         let client = Client::new(issuer.root.as_deref(), timeout).map_err(Trouble::ours)?;
-        let said = client.said();
+        // Nobody waits for another's turn at an authority that hangs, but where a record changes.
+        let is_settled = |stored: &Stored<records::Account>| {
+            stored.value.next_key.is_none()
+                && stored.value.stateless_thumbprint.is_some() == issuer.stateless
+        };
+        if let Some(stored) = ledger.get::<records::Account>(name).filter(is_settled) {
+            return restore(client, &stored).await;
+        }
         let turn = self.turn(name).await;
         let _turn = turn.lock().await;
-        let account = match ledger.get::<records::Account>(name) {
-            Some(stored) => restore(client, &stored.value, &said).await?,
-            None => create(ledger, name, issuer, client, &said).await?,
+        let Some(stored) = ledger.get::<records::Account>(name) else {
+            return create(ledger, name, issuer, client).await;
         };
-        Ok((account, said))
+        let stored = match rollover::finish(ledger, &stored, issuer, &client).await {
+            Ok(stored) => stored,
+            Err(trouble) if trouble.kind == Kind::Refused => {
+                tracing::warn!(issuer = name, "the account keeps its key: {}", trouble.why);
+                rollover::give_up(ledger, &stored).await?
+            }
+            Err(trouble) => return Err(trouble),
+        };
+        let opened = restore(client, &stored).await?;
+        let thumbprint = issuer.stateless.then(|| opened.account.key_thumbprint().to_owned());
+        if stored.value.stateless_thumbprint == thumbprint {
+            return Ok(opened);
+        }
+        let record = records::Account { stateless_thumbprint: thumbprint, ..stored.value.clone() };
+        let stored = replace(ledger, &stored, record).await?;
+        Ok(Opened { revision: stored.revision, ..opened })
+    }
+
+    /// The URL of an order of the account's for `names` that can go on, and is none of `others`; if
+    /// there is one, and the authority lists orders.
+    pub(super) async fn open_order(
+        &self,
+        ledger: &Ledger,
+        name: &str,
+        issuer: &Issuer,
+        timeout: Duration,
+        names: &[String],
+        others: &[String],
+    ) -> Result<Option<String>, Trouble> {
+        let stored = ledger.get::<records::Account>(name);
+        let Some(stored) = stored.filter(|stored| stored.value.next_key.is_none()) else {
+            return Ok(None);
+        };
+        let Some(url) = rollover::url(&stored.value) else { return Ok(None) };
+        let client = Client::new(issuer.root.as_deref(), timeout).map_err(Trouble::ours)?;
+        let key = credentials(&stored.value)?;
+        let looked = async {
+            let key = signed::Key::new(key.private_key().secret_pkcs8_der())?;
+            let signer = Signer::new(&client, &issuer.directory, url, key).await?;
+            signer.open_order(names, |url| others.iter().any(|other| other == url)).await
+        };
+        looked.await.map_err(|error| Trouble::of(&error, &client.said()))
     }
 
     /// Gives an account a new key (RFC 8555 section 7.3.5).
@@ -48,41 +108,89 @@ impl Accounts {
         issuer: &Issuer,
         timeout: Duration,
     ) -> Result<(), Trouble> {
-        let (mut account, said) = self.open(ledger, name, issuer, timeout).await?;
         let turn = self.turn(name).await;
         let _turn = turn.lock().await;
-        let credentials = account.update_key().await.map_err(|error| Trouble::of(&error, &said))?;
-        // Between here and there the authority knows a key that we would lose in a crash: then the
-        // account is lost, and a new one is made. Certificates and names do not depend on it.
-        let record = record(name, issuer, &account, &credentials)?;
-        ledger.commit(Change::new().put(record)).await.map_err(Trouble::ours)?;
-        Ok(())
+        let stored = ledger.get::<records::Account>(name);
+        let stored = stored.ok_or_else(|| {
+            Trouble::ours(format!("there is no account at {name} yet: its first order makes one"))
+        })?;
+        let client = Client::new(issuer.root.as_deref(), timeout).map_err(Trouble::ours)?;
+        let begun = rollover::begin(ledger, &stored).await?;
+        match rollover::finish(ledger, &begun, issuer, &client).await {
+            Ok(_) => Ok(()),
+            Err(trouble) if trouble.kind == Kind::Refused => {
+                rollover::give_up(ledger, &begun).await?;
+                Err(trouble)
+            }
+            Err(trouble) => {
+                let why = "; the next order or rollover finds out which key is in force";
+                Err(Trouble { why: format!("{}{why}", trouble.why), ..trouble })
+            }
+        }
     }
 
-    /// Forgets an account that its authority does not know.
-    pub(super) async fn forget(&self, ledger: &Ledger, name: &str) -> Result<(), Trouble> {
-        let Some(stored) = ledger.get::<records::Account>(name) else { return Ok(()) };
+    /// Forgets an account that its authority does not know, unless its record has changed since.
+    pub(super) async fn forget(
+        &self,
+        ledger: &Ledger,
+        name: &str,
+        revision: u64,
+    ) -> Result<(), Trouble> {
+        let stored = ledger.get::<records::Account>(name);
+        let Some(stored) = stored.filter(|stored| stored.revision == revision) else {
+            return Ok(());
+        };
         let change = Change::new().if_unchanged(&stored).delete(&stored.value);
         ledger.commit(change).await.map_err(Trouble::ours)?;
         Ok(())
     }
 
-    async fn turn(&self, name: &str) -> std::sync::Arc<Mutex<()>> {
-        std::sync::Arc::clone(self.0.lock().await.entry(name.to_owned()).or_default())
+    async fn turn(&self, name: &str) -> Arc<Mutex<()>> {
+        Arc::clone(self.0.lock().await.entry(name.to_owned()).or_default())
     }
 }
 
-async fn restore(
-    client: Client,
-    stored: &records::Account,
-    said: &Said,
-) -> Result<Account, Trouble> {
-    let credentials: AccountCredentials = serde_json::from_value(stored.credentials.clone())
-        .map_err(|_| Trouble::ours("the account's record cannot be read"))?;
-    Account::builder_with_http(Box::new(client))
-        .from_credentials(credentials)
+/// Nodes answer for any token only for issuers that are to: an account of another has none of it
+/// left, from the start on.
+pub(super) async fn answer_for_no_other(
+    ledger: &Ledger,
+    issuers: &BTreeMap<String, Issuer>,
+) -> Result<(), LedgerError> {
+    let is_other = |account: &records::Account| {
+        let is_wanted = issuers.get(&account.issuer).is_some_and(|issuer| issuer.stateless);
+        account.stateless_thumbprint.is_some() && !is_wanted
+    };
+    for stored in ledger.find(is_other) {
+        let record = records::Account { stateless_thumbprint: None, ..stored.value.clone() };
+        ledger.commit(Change::new().if_unchanged(&stored).put(record)).await?;
+    }
+    Ok(())
+}
+
+/// A record in the place of another; as it is stored then.
+async fn replace(
+    ledger: &Ledger,
+    stored: &Stored<records::Account>,
+    record: records::Account,
+) -> Result<Stored<records::Account>, Trouble> {
+    let change = Change::new().if_unchanged(stored).put(record);
+    ledger.commit(change).await.map_err(Trouble::ours)?;
+    let there = ledger.get::<records::Account>(&stored.value.issuer);
+    there.ok_or_else(|| Trouble::ours("the account's record is gone"))
+}
+
+async fn restore(client: Client, stored: &Stored<records::Account>) -> Result<Opened, Trouble> {
+    let said = client.said();
+    let account = Account::builder_with_http(Box::new(client))
+        .from_credentials(credentials(&stored.value)?)
         .await
-        .map_err(|error| Trouble::of(&error, said))
+        .map_err(|error| Trouble::of(&error, &said))?;
+    Ok(Opened { account, said, revision: stored.revision })
+}
+
+fn credentials(stored: &records::Account) -> Result<AccountCredentials, Trouble> {
+    serde_json::from_value(stored.credentials.clone())
+        .map_err(|_| Trouble::ours("the account's record cannot be read"))
 }
 
 async fn create(
@@ -90,8 +198,8 @@ async fn create(
     name: &str,
     issuer: &Issuer,
     client: Client,
-    said: &Said,
-) -> Result<Account, Trouble> {
+) -> Result<Opened, Trouble> {
+    let said = client.said();
     let external = external_key(issuer)?;
     let contact: Vec<&str> = issuer.contact.iter().map(String::as_str).collect();
     let new = NewAccount {
@@ -102,25 +210,18 @@ async fn create(
     let (account, credentials) = Account::builder_with_http(Box::new(client))
         .create(&new, issuer.directory.clone(), external.as_ref())
         .await
-        .map_err(|error| Trouble::of(&error, said))?;
-    let record = record(name, issuer, &account, &credentials)?;
-    ledger.commit(Change::new().if_absent(&record).put(record)).await.map_err(Trouble::ours)?;
-    tracing::info!(issuer = name, account = account.id(), "an account is made");
-    Ok(account)
-}
-
-fn record(
-    name: &str,
-    issuer: &Issuer,
-    account: &Account,
-    credentials: &AccountCredentials,
-) -> Result<records::Account, Trouble> {
-    let thumbprint = issuer.stateless.then(|| account.key_thumbprint().to_owned());
-    Ok(records::Account {
+        .map_err(|error| Trouble::of(&error, &said))?;
+    let record = records::Account {
         issuer: name.to_owned(),
-        credentials: serde_json::to_value(credentials).map_err(Trouble::ours)?,
-        stateless_thumbprint: thumbprint,
-    })
+        credentials: serde_json::to_value(&credentials).map_err(Trouble::ours)?,
+        stateless_thumbprint: issuer.stateless.then(|| account.key_thumbprint().to_owned()),
+        next_key: None,
+    };
+    let change = Change::new().if_absent(&record).put(record);
+    ledger.commit(change).await.map_err(Trouble::ours)?;
+    tracing::info!(issuer = name, account = account.id(), "an account is made");
+    let revision = ledger.get::<records::Account>(name).map_or(0, |stored| stored.revision);
+    Ok(Opened { account, said, revision })
 }
 
 /// RFC 8555 section 7.3.4.

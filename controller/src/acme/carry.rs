@@ -46,12 +46,15 @@ struct Carrier<'a> {
     issuer: &'a Issuer,
     authority: Authority<'a>,
     gate: Gate,
+    /// It was begun here: nobody can have asked the authority for it before.
+    is_new: bool,
 }
 
 /// Carries the order for a request to its end, beginning one where there is none.
 pub(super) async fn carry(context: &Context, request: &Request, issuer: &Issuer) -> End {
     let authority = Authority::new(context, &request.issuer, issuer);
-    let mut carrier = Carrier { context, request, issuer, authority, gate: Gate::default() };
+    let mut carrier =
+        Carrier { context, request, issuer, authority, gate: Gate::default(), is_new: false };
     let mut nonces = 0;
     loop {
         let stored = context.ledger.get::<records::Order>(&request.id);
@@ -103,9 +106,19 @@ impl Carrier<'_> {
                 }
                 let key = new_key(self.request.key_type).map_err(Trouble::ours)?.serialize_pem();
                 let (issuer, names) = (self.request.issuer.clone(), self.request.names.clone());
+                self.is_new = state.failures == 0;
                 next(Event::Begun { issuer, names, key })
             }
-            Phase::Intended => next(Event::Ordered(self.authority.order_anew(state).await?)),
+            Phase::Intended => {
+                let lost = match self.is_new {
+                    true => None,
+                    false => self.authority.lost_order(state).await,
+                };
+                next(Event::Ordered(match lost {
+                    Some(url) => url,
+                    None => self.authority.order_anew(state).await?,
+                }))
+            }
             Phase::Ordered => self.authority.answer(state).await?,
             Phase::Answering => {
                 self.set_records(state).await?;
@@ -160,8 +173,7 @@ impl Carrier<'_> {
         let context = self.context;
         context.observed.orders.with_label_values(&[&self.request.issuer, kind.name()]).inc();
         if kind == Kind::NoAccount
-            && let Err(trouble) =
-                context.accounts.forget(&context.ledger, &self.request.issuer).await
+            && let Err(trouble) = self.authority.forget_account().await
         {
             tracing::warn!("{}", trouble.why);
         }

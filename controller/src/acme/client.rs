@@ -9,17 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use http::Request;
 use http::header::RETRY_AFTER;
-use http::{Request, Response};
+use http::response::Parts;
 use http_body_util::{BodyExt as _, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Problem};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
+use serde::de::DeserializeOwned;
 
 /// Bytes of an answer at most: a chain is a few thousand.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
@@ -78,29 +80,55 @@ impl Client {
         self.said.clone()
     }
 
-    async fn ask(self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, Error> {
+    /// What is there, in JSON.
+    pub(super) async fn get<T: DeserializeOwned>(&self, url: &str) -> Result<T, Error> {
+        let request = Request::get(url).body(BodyWrapper::default()).map_err(Error::Http)?;
+        let (parts, body) = self.exchange(request).await?;
+        read(&parts, &body)
+    }
+
+    /// A request and the whole answer. One that is an error, and no problem document, is an error.
+    pub(super) async fn exchange(
+        &self,
+        request: Request<BodyWrapper<Bytes>>,
+    ) -> Result<(Parts, Bytes), Error> {
         let answer = async {
             let response = self.https.request(request).await;
             let response = response.map_err(|error| Error::Other(Box::new(error)))?;
             let (parts, body) = response.into_parts();
             let body =
                 Limited::new(body, MAX_ANSWER_BYTES).collect().await.map_err(Error::Other)?;
-            Ok::<_, Error>(Response::from_parts(parts, body.to_bytes()))
+            Ok::<_, Error>((parts, body.to_bytes()))
         };
-        let response = tokio::time::timeout(self.timeout, answer)
+        let (parts, body) = tokio::time::timeout(self.timeout, answer)
             .await
             .map_err(|_| other(format!("no answer within {} s", self.timeout.as_secs())))??;
-        let (parts, body) = response.into_parts();
         if parts.status.is_client_error() || parts.status.is_server_error() {
             self.said.waits().after_error = retry_after(&parts.headers);
-            if serde_json::from_slice::<instant_acme::Problem>(&body).is_err() {
+            if serde_json::from_slice::<Problem>(&body).is_err() {
                 return Err(other(format!("it answered {}", parts.status)));
             }
         } else {
             self.said.waits().after_answer = retry_after(&parts.headers);
         }
+        Ok((parts, body))
+    }
+
+    async fn ask(self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, Error> {
+        let (parts, body) = self.exchange(request).await?;
         Ok(BytesResponse { parts, body: Box::new(body) })
     }
+}
+
+/// An answer in JSON, or the problem that stands in its place.
+pub(super) fn read<T: DeserializeOwned>(parts: &Parts, body: &Bytes) -> Result<T, Error> {
+    if parts.status.is_success() {
+        return Ok(serde_json::from_slice(body)?);
+    }
+    Err(match serde_json::from_slice(body) {
+        Ok(problem) => Error::Api(problem),
+        Err(_) => other(format!("it answered {}", parts.status)),
+    })
 }
 
 impl HttpClient for Client {

@@ -1,9 +1,10 @@
 //! What an operator asks for.
 
-use instant_acme::{RevocationReason, RevocationRequest};
+use instant_acme::RevocationRequest;
 
+use super::account::Opened;
 use super::order::{Phase, State};
-use super::{Context, Deed, Pems, Trouble, now};
+use super::{Context, Deed, Pems, Reason, Trouble, now};
 use crate::certificate::import::SOURCE;
 use crate::certificate::{self, Wanted};
 use crate::config::Issuer;
@@ -17,15 +18,10 @@ pub(super) async fn serve(context: &Context, deed: Deed) -> Result<(), String> {
     match deed {
         Deed::Request(request) => request_one(context, request).await,
         Deed::Renew(id) => renew(context, &id).await,
-        Deed::Revoke(id) => revoke(context, &id).await,
+        Deed::Revoke { id, reason } => revoke(context, &id, reason).await,
         Deed::Remove(id) => remove(context, &id).await,
         Deed::Import(pems) => import_one(context, &pems).await,
-        Deed::RollAccount(name) => {
-            let timeout = context.settings.times.request;
-            let issuer = issuer(context, &name)?;
-            let rolled = context.accounts.roll(&context.ledger, &name, issuer, timeout).await;
-            rolled.map_err(|trouble| trouble.why)
-        }
+        Deed::RollAccount(name) => roll(context, &name).await,
     }
 }
 
@@ -64,25 +60,50 @@ async fn renew(context: &Context, id: &str) -> Result<(), String> {
     commit(context, change.put(record)).await
 }
 
-async fn revoke(context: &Context, id: &str) -> Result<(), String> {
+async fn revoke(context: &Context, id: &str, reason: Reason) -> Result<(), String> {
     let stored = context.ledger.get::<Certificate>(id);
     let stored = stored.ok_or_else(|| format!("there is no certificate {id}"))?.value;
     let issuer = issuer(context, &stored.source)?;
     let timeout = context.settings.times.request;
-    let (account, said) = context
+    let Opened { account, said, .. } = context
         .accounts
         .open(&context.ledger, &stored.source, issuer, timeout)
         .await
         .map_err(|trouble| trouble.why)?;
     let leaf = certificate::leaf(&stored.chain).map_err(|unfit| unfit.to_string())?;
-    let request =
-        RevocationRequest { certificate: &leaf, reason: Some(RevocationReason::Superseded) };
+    let request = RevocationRequest { certificate: &leaf, reason: Some(reason.acme()) };
     account.revoke(&request).await.map_err(|error| Trouble::of(&error, &said).why)?;
-    tracing::info!(certificate = id, fingerprint = stored.fingerprint, "it is revoked");
+    tracing::info!(
+        certificate = id,
+        fingerprint = stored.fingerprint,
+        reason = reason.name(),
+        "it is revoked"
+    );
     if context.ledger.get::<Request>(id).is_some() {
         return renew(context, id).await;
     }
     Ok(())
+}
+
+async fn roll(context: &Context, name: &str) -> Result<(), String> {
+    let timeout = context.settings.times.request;
+    let issuer = issuer(context, name)?;
+    // Answers are made of the account's key (RFC 8555 section 8.1).
+    let at_work = context.ledger.all::<records::Order>().into_iter().filter(|stored| {
+        let state = State::of(&stored.value);
+        state.is_in_progress() && state.issuer == name && !matches!(state.phase, Phase::Stored)
+    });
+    match at_work.count() {
+        0 => {}
+        count => {
+            return Err(format!(
+                "{count} orders at {name} are in progress, and their answers are made of the old \
+                 key: try again when they have ended"
+            ));
+        }
+    }
+    let rolled = context.accounts.roll(&context.ledger, name, issuer, timeout).await;
+    rolled.map_err(|trouble| trouble.why)
 }
 
 async fn remove(context: &Context, id: &str) -> Result<(), String> {

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::net::TcpStream;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::barrier::Answered;
 use super::challenge::Answer;
@@ -91,9 +92,14 @@ async fn tls_alpn_01(at: SocketAddr, name: &str, wanted: &str) -> Result<(), Str
         |error: &dyn std::fmt::Display| format!("does not answer on port {}: {error}", at.port());
     let wanted = CertificateDer::from_pem_slice(wanted.as_bytes()).map_err(|error| text(&error))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let exactly = Exactly { wanted, algorithms: provider.signature_verification_algorithms };
+    let public_key = {
+        let (_, parsed) = X509Certificate::from_der(&wanted).map_err(|error| text(&error))?;
+        SubjectPublicKeyInfoDer::from(parsed.public_key().raw.to_vec())
+    };
+    let algorithms = provider.signature_verification_algorithms;
+    let exactly = Exactly { wanted, public_key, algorithms };
     let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| text(&error))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(exactly))
@@ -111,10 +117,13 @@ async fn tls_alpn_01(at: SocketAddr, name: &str, wanted: &str) -> Result<(), Str
     }
 }
 
-/// Takes one certificate and no other, from whoever has its key.
+/// Takes one certificate and no other, from whoever has its key. The key is taken out here: webpki
+/// reads no certificate with an extension that is critical and that it does not know, as
+/// acmeIdentifier is.
 #[derive(Debug)]
 struct Exactly {
     wanted: CertificateDer<'static>,
+    public_key: SubjectPublicKeyInfoDer<'static>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -135,20 +144,21 @@ impl ServerCertVerifier for Exactly {
 
     fn verify_tls12_signature(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+        Err(rustls::Error::General("TLS 1.3 only".into()))
     }
 
     fn verify_tls13_signature(
         &self,
         message: &[u8],
-        certificate: &CertificateDer<'_>,
+        _certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+        let algorithms = &self.algorithms;
+        verify_tls13_signature_with_raw_key(message, &self.public_key, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::carry::{self, End};
 use super::order::{Phase, State};
+use super::windows::Windows;
 use super::{Ask, Context, now, operator};
 use crate::certificate::Wanted;
 use crate::certificate::import::Watched;
@@ -36,6 +37,7 @@ pub(super) struct Rounds {
     running: BTreeMap<String, String>,
     /// What operators asked for, and authorities are asked for.
     deeds: JoinSet<()>,
+    windows: Windows,
     made: BTreeMap<String, Vec<Instant>>,
     issued: BTreeMap<String, Instant>,
     imported: Vec<Watched>,
@@ -51,6 +53,7 @@ impl Rounds {
             orders: JoinSet::new(),
             running: BTreeMap::new(),
             deeds: JoinSet::new(),
+            windows: Windows::default(),
             made: BTreeMap::new(),
             issued: BTreeMap::new(),
             imported,
@@ -74,6 +77,7 @@ impl Rounds {
                 },
                 Some(ended) = self.orders.join_next_with_id() => self.ended(ended.map(|(_, end)| end)),
                 Some(_) = self.deeds.join_next() => {}
+                Some(()) = self.windows.answered(self.context.settings.seed) => {}
                 _ = moved.changed() => {}
                 () = sleep(look_again) => {}
             }
@@ -105,7 +109,17 @@ impl Rounds {
                 _ => self.abandon(id, state).await,
             }
         }
-        let plan = self.plan(&requests, &states);
+        let certificates: BTreeMap<String, Certificate> = self
+            .context
+            .ledger
+            .all::<Certificate>()
+            .into_iter()
+            .map(|stored| (stored.value.id.clone(), stored.value))
+            .collect();
+        // What is not renewed here is not asked for either.
+        let renewed = requests.iter().filter_map(|request| certificates.get(&request.id));
+        let ask_again = self.windows.ask(&self.context, renewed);
+        let plan = self.plan(&requests, &states, &certificates);
         for (id, why) in &plan.begin {
             let Some(request) = requests.iter().find(|request| request.id == *id) else { continue };
             tracing::info!(order = id, issuer = request.issuer, ?why, "a certificate is due");
@@ -115,17 +129,15 @@ impl Rounds {
                 self.begin(request, true);
             }
         }
-        plan.look_again.min(self.context.settings.times.look_at_files)
+        plan.look_again.min(ask_again).min(self.context.settings.times.look_at_files)
     }
 
-    fn plan(&self, requests: &[Request], states: &BTreeMap<String, State>) -> Plan {
-        let certificates: BTreeMap<String, Certificate> = self
-            .context
-            .ledger
-            .all::<Certificate>()
-            .into_iter()
-            .map(|stored| (stored.value.id.clone(), stored.value))
-            .collect();
+    fn plan(
+        &self,
+        requests: &[Request],
+        states: &BTreeMap<String, State>,
+        certificates: &BTreeMap<String, Certificate>,
+    ) -> Plan {
         let attempts = requests.iter().map(|request| {
             let state = states.get(&request.id).cloned().unwrap_or_default();
             let not_before = match state.phase {
@@ -155,9 +167,9 @@ impl Rounds {
         renew::plan(&Known {
             now: now(),
             requests,
-            certificates: &certificates,
+            certificates,
             attempts: &attempts.collect(),
-            windows: &BTreeMap::new(),
+            windows: &self.windows.suggested(),
             limits: &limits,
             busy: &busy.collect(),
             seed: settings.seed,

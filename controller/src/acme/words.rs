@@ -108,9 +108,10 @@ fn explain(problem: &Problem) -> (Kind, String) {
         "rejectedIdentifier" | "unsupportedIdentifier" => {
             (Kind::Refused, "the authority does not issue for this name")
         }
-        "externalAccountRequired" => {
-            (Kind::Refused, "the authority wants an account of its own: set external_account")
-        }
+        "externalAccountRequired" => (
+            Kind::Refused,
+            "the authority wants an account of its own: set eab_key_id and eab_key_file",
+        ),
         "userActionRequired" => (Kind::Refused, "the authority wants its new terms agreed to"),
         "serverInternal" => (Kind::Unavailable, "the authority has trouble of its own"),
         _ => (Kind::Refused, "the authority says no"),

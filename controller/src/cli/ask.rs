@@ -8,7 +8,7 @@ use std::path::Path;
 use controller::config::Config;
 use controller::operator::message::operator_client::OperatorClient;
 use controller::operator::message::{
-    BackUpRequest, Done, SecretKind, SecretsRequest, StatusRequest,
+    AccountName, AccountsRequest, BackUpRequest, Done, SecretKind, SecretsRequest, StatusRequest,
 };
 use controller::operator::socket;
 use serde::Serialize;
@@ -61,6 +61,16 @@ pub(super) fn done(form: Form, done: &Done) -> Outcome {
 pub(super) async fn status(config: &Config, form: Form) -> Outcome {
     let status = connect(config).await?.get_status(StatusRequest {}).await;
     show(form, &answer(status)?, show::status)
+}
+
+pub(super) async fn accounts(config: &Config, form: Form) -> Outcome {
+    let accounts = connect(config).await?.list_accounts(AccountsRequest {}).await;
+    show(form, &answer(accounts)?, show::accounts)
+}
+
+pub(super) async fn roll(config: &Config, issuer: String, form: Form) -> Outcome {
+    let rolled = connect(config).await?.roll_account(AccountName { issuer }).await;
+    done(form, &answer(rolled)?)
 }
 
 pub(super) async fn secrets(config: &Config, form: Form) -> Outcome {

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use controller::acme::Reason;
 use controller::config::Config;
 use controller::operator::message::{
-    CertificateName, CertificateRequest, CertificatesRequest, Import,
+    CertificateName, CertificateRequest, CertificatesRequest, Import, Revocation,
 };
 
 use super::ask::{answer, connect, done, show as shown};
@@ -49,7 +50,14 @@ pub(super) enum Command {
     /// Renew a certificate now, whether or not it is due.
     Renew(Name),
     /// Tell its issuer that a certificate must not be trusted any more, and get another one.
-    Revoke(Name),
+    Revoke {
+        #[command(flatten)]
+        name: Name,
+        /// Why (RFC 5280 section 5.3.1).
+        #[arg(long, default_value = Reason::default().name())]
+        #[arg(value_parser = Reason::ALL.map(Reason::name))]
+        reason: String,
+    },
     /// Serve a certificate no more, and neither renew nor order it.
     Remove(Name),
 }
@@ -79,7 +87,9 @@ pub(super) async fn run(config: &Config, command: Command) -> Outcome {
             (form, controller.import_certificate(import).await)
         }
         Command::Renew(Name { id, form }) => (form, controller.renew_certificate(name(id)).await),
-        Command::Revoke(Name { id, form }) => (form, controller.revoke_certificate(name(id)).await),
+        Command::Revoke { name: Name { id, form }, reason } => {
+            (form, controller.revoke_certificate(Revocation { id, reason }).await)
+        }
         Command::Remove(Name { id, form }) => (form, controller.remove_certificate(name(id)).await),
     };
     done(form, &answer(word)?)

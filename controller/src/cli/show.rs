@@ -3,7 +3,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use controller::operator::message::{
-    Certificate, CertificateList, Invited, Node, NodeList, Secret, SecretList, Status,
+    Account, AccountList, Certificate, CertificateList, Invited, Node, NodeList, Secret,
+    SecretList, Status,
 };
 
 pub(super) fn status(status: &Status) -> String {
@@ -70,6 +71,16 @@ pub(super) fn certificates(list: &CertificateList) -> String {
     };
     let rows = list.certificates.iter().map(row);
     table(&["NAME", "STATE", "ENDS IN", "NODES", "ISSUER", "NAMES"], rows)
+}
+
+pub(super) fn accounts(list: &AccountList) -> String {
+    let row = |account: &Account| {
+        let answers = if account.stateless { "any token" } else { "known tokens" };
+        let key = if account.is_rolling { "is being changed" } else { "-" };
+        let row = [account.issuer.as_str(), answers, key, &account.url];
+        row.map(str::to_owned).to_vec()
+    };
+    table(&["ISSUER", "NODES ANSWER", "KEY", "URL"], list.accounts.iter().map(row))
 }
 
 pub(super) fn secrets(list: &SecretList) -> String {

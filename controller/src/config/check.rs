@@ -30,6 +30,7 @@ pub(super) fn check(file: &File) -> Result<Config, Vec<Problem>> {
     let ports = ports(&mut check, &file.nodes);
     let issuers: Vec<_> =
         file.issuers.iter().map(|(name, it)| issuer::issuer(&mut check, name, it)).collect();
+    let one_answers = issuer::one_answers_for_any(&mut check, file);
     let beside = store.as_ref().map_or(Path::new(limits::DEFAULT_STORE), |store| &store.path);
     let certificates = certificates::certificates(&mut check, file, beside);
     let rotation = rotation(&mut check, &file.rotation);
@@ -43,7 +44,7 @@ pub(super) fn check(file: &File) -> Result<Config, Vec<Problem>> {
             nodes: nodes?,
             metrics: metrics.map_or(Some(None), |listen| listen.map(Some))?,
             socket: socket?,
-            probe_ports: ports?,
+            probe_ports: one_answers.and(ports)?,
             certificates: certificates?,
             issuers: issuers.into_iter().collect::<Option<BTreeMap<_, _>>>()?,
             rotation: rotation?,

@@ -168,6 +168,20 @@ fn each_mistake_is_shown_where_it_stands_with_the_cure() {
         ),
         ("\"/etc/landfast/eab.key\"", "\"eab.key\"", "not an absolute path", "from / on"),
         ("[log]", "listn = 3\n[log]", "no setting `listn`", "one of"),
+        ("names = ", "listen = \"here\"\nnames = ", "no address with a port", "0.0.0.0:4840"),
+    ];
+    are_shown(&cases);
+}
+
+#[test]
+fn each_mistake_about_certificates_is_shown_where_it_stands_with_the_cure() {
+    are_shown(&[
+        (
+            "challenge = \"dns-01\"",
+            "stateless = true\n",
+            "two issuers are `stateless`",
+            "leave it out of the others",
+        ),
         ("concurrent_orders = 3", "concurrent_orders = 0", "it must be 1 to 100", "out of range"),
         ("\"p384\"", "\"p348\"", "cannot be `p348`", "did you mean `p384`"),
         ("\"Example.com\"", "\"*.example.com\"", "no DNS name", "and all that is below it"),
@@ -186,14 +200,17 @@ fn each_mistake_is_shown_where_it_stands_with_the_cure() {
             "letters, digits",
         ),
         ("\"/etc/landfast/shop.key\"", "\"shop.key\"", "not an absolute path", "from / on"),
-        ("names = ", "listen = \"here\"\nnames = ", "no address with a port", "0.0.0.0:4840"),
-    ];
+    ]);
+}
+
+/// One mistake each: what of the good file is replaced by what, and parts of reason and cure.
+fn are_shown(cases: &[(&str, &str, &str, &str)]) {
     for (from, to, reason, help) in cases {
         let error = parse(&with(from, to)).expect_err(to);
         let report = render(&error);
         assert_eq!(error.problems().len(), 1, "{from} -> {to}:\n{report}");
-        assert!(error.problems()[0].reason().contains(reason), "{reason}:\n{report}");
-        assert!(report.contains("controller.toml:") && report.contains(help), "{help}:\n{report}");
+        assert!(error.problems()[0].reason().contains(*reason), "{reason}:\n{report}");
+        assert!(report.contains("controller.toml:") && report.contains(*help), "{help}:\n{report}");
     }
 }
 

@@ -35,6 +35,7 @@ struct World {
     attempts: BTreeMap<String, Attempts>,
     made: Vec<Duration>,
     issued: BTreeMap<String, Duration>,
+    windows: BTreeMap<String, Window>,
     life: u64,
     limits: Limits,
     /// Time since the beginning, true.
@@ -50,6 +51,7 @@ impl World {
             attempts: BTreeMap::new(),
             made: Vec::new(),
             issued: BTreeMap::new(),
+            windows: BTreeMap::new(),
             life,
             limits,
             elapsed: Duration::ZERO,
@@ -70,7 +72,7 @@ impl World {
             requests: &self.requests,
             certificates: &self.certificates,
             attempts: &self.attempts,
-            windows: &BTreeMap::new(),
+            windows: &self.windows,
             limits: &limits,
             busy: &busy,
             seed: 7,
@@ -202,5 +204,58 @@ fn the_authority_s_window_goes_before_two_thirds_of_life() {
     for seed in 0..50 {
         let at = renew_at(&certificate, Some(&window), seed);
         assert!((window.start..window.end).contains(&at));
+    }
+}
+
+#[test]
+fn a_window_that_has_passed_is_heeded_but_never_in_a_loop() {
+    let mut world = World::new(3, 90 * DAY, Limits { concurrent: 3, an_hour: 1_000 });
+    world.step(0);
+    // An authority that wants everything renewed, and says so of what it issues then, too.
+    let window = Window { start: NOW - DAY, end: NOW };
+    world.windows = world.requests.iter().map(|request| (request.id.clone(), window)).collect();
+    assert_eq!(world.step(0).0, 0, "it was issued this minute");
+    world.elapsed += REST_IN_A_WINDOW + Duration::from_secs(1);
+    assert_eq!(world.step(0).0, 3);
+    let mut issued = 0;
+    let end = world.elapsed + Duration::from_secs(DAY);
+    while world.elapsed < end {
+        let (begun, look_again) = world.step(0);
+        issued += begun;
+        world.elapsed += look_again;
+    }
+    assert!(issued <= 3 * 24, "{issued} in a day");
+}
+
+#[test]
+fn a_window_that_is_too_late_lets_no_certificate_end() {
+    let certificate = certificate("a", NOW, 90 * DAY);
+    let window = Window { start: NOW + 89 * DAY, end: NOW + 400 * DAY };
+    assert_eq!(renew_at(&certificate, Some(&window), 1), NOW + 75 * DAY);
+}
+
+/// A clock that is a day off for a while, in the middle of a life, and right again.
+#[test]
+fn certificates_of_every_life_are_renewed_in_time_through_a_clock_that_jumps_a_day() {
+    for off in [DAY as i64, -(DAY as i64)] {
+        for life in [120, 6 * DAY, 90 * DAY] {
+            let mut world = World::new(1, life, Limits { concurrent: 1, an_hour: 1_000 });
+            let mut looked = 0;
+            let end = Duration::from_secs(life * 4);
+            while world.elapsed < end {
+                // Wrong in the second of the four lives.
+                let wrong = (life..life * 2).contains(&world.elapsed.as_secs());
+                let (_, look_again) = world.step(if wrong { off } else { 0 });
+                let certificate = &world.certificates["0.example"];
+                let now = NOW + world.elapsed.as_secs();
+                // A clock that is a day behind cannot know that what lives two minutes has ended.
+                let is_blind = wrong && off < 0 && life < 2 * DAY;
+                assert!(certificate.not_after > now || is_blind, "{off}, {life}: at {now}");
+                world.elapsed += look_again.min(Duration::from_secs(life / 20 + 1));
+                looked += 1;
+            }
+            let issued = world.made.len();
+            assert!((4..=13).contains(&issued), "{off}, {life}: {issued} in {looked} looks");
+        }
     }
 }

@@ -6,11 +6,12 @@ pub(crate) mod edge;
 
 use std::time::{Duration, Instant};
 
+use controller::acme::Deed as Command;
 use controller::records::{Certificate, Challenge, Order};
 
-use tests::pebble::PebbleOptions;
+use tests::pebble::{Deed, Endpoint, PebbleOptions};
 
-use bed::Bed;
+use bed::{Bed, UNRULY};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -56,6 +57,44 @@ async fn a_controller_that_dies_after_each_step_goes_on_with_the_same_order() {
     bed.certificate("www.example.net", LONG).await;
     assert!(deaths >= 5, "{deaths}");
     assert_eq!(bed.orders(), 1, "after {deaths} deaths");
+}
+
+/// RFC 8555 section 7.1.2.1: the authority lists the orders of an account.
+#[tokio::test]
+async fn an_order_whose_url_nobody_kept_is_found_again() {
+    let mut bed = Bed::new(PebbleOptions::default()).await;
+    bed.request_at(UNRULY, &["before.example.net"]).await;
+    bed.certificate("before.example.net", LONG).await;
+    bed.until_idle(LONG).await;
+
+    // The authority makes the order, and the controller dies before it hears of it.
+    bed.unruly.always(Endpoint::NewOrder, Deed::Swallow);
+    bed.request_at(UNRULY, &["www.example.net", "example.net"]).await;
+    bed.until_asked(Endpoint::NewOrder, 2, LONG).await;
+    let made = async {
+        while bed.orders() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, made).await.expect("it is made");
+    bed.die_and_return().await;
+    bed.unruly.behave();
+    bed.certificate("www.example.net", LONG).await;
+    assert_eq!((bed.orders(), bed.unruly.requests(Endpoint::NewOrder)), (2, 2));
+}
+
+#[tokio::test]
+async fn an_order_whose_answer_was_lost_is_found_again_by_the_next_attempt() {
+    let bed = Bed::with(PebbleOptions::default(), |issuers, _| {
+        issuers.times.request = Duration::from_secs(1);
+    })
+    .await;
+    bed.unruly.next(Endpoint::NewOrder, 1, Deed::Swallow);
+    bed.request_at(UNRULY, &["www.example.net"]).await;
+    bed.until("it has failed", LONG, || bed.failure("www.example.net").is_some()).await;
+    bed.ask(Command::Renew("www.example.net".into())).await.expect("begun");
+    bed.certificate("www.example.net", LONG).await;
+    assert_eq!(bed.orders(), 1);
 }
 
 #[tokio::test]

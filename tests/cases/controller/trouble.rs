@@ -82,6 +82,19 @@ async fn an_authority_that_hangs_is_given_up_in_time_and_holds_up_nobody_else() 
     }
 }
 
+#[tokio::test]
+async fn an_order_that_gets_no_answer_holds_up_no_other_at_the_same_authority() {
+    let bed = Bed::new(PebbleOptions::default()).await;
+    bed.unruly.next(Endpoint::NewOrder, 1, Deed::Hang);
+    bed.request_at(UNRULY, &["first.example.net"]).await;
+    bed.until_asked(Endpoint::NewOrder, 1, LONG).await;
+    bed.request_at(UNRULY, &["second.example.net"]).await;
+    bed.certificate("second.example.net", LONG).await;
+    assert!(bed.ledger.get::<Certificate>("first.example.net").is_none());
+    bed.unruly.behave();
+    bed.until("the other is given up", LONG, || bed.failure("first.example.net").is_some()).await;
+}
+
 /// So that the next turn of a loop begins as the first did.
 async fn return_to(bed: &Bed, old: &Certificate) {
     let change = controller::ledger::Change::new().put(old.clone());

@@ -1,5 +1,6 @@
 //! Where an authority runs, and how it behaves.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
@@ -33,6 +34,9 @@ pub struct PebbleOptions {
     pub chain_length: u8,
     /// Names for which it refuses to issue, with what is below them.
     pub refused_names: Vec<String>,
+    /// Accounts that somebody else keeps, by their keys' IDs with the keys in base64url. Where there
+    /// is one, every new account must be bound to one (RFC 8555 section 7.3.4).
+    pub external_accounts: Vec<(String, String)>,
 }
 
 impl Default for PebbleOptions {
@@ -49,12 +53,14 @@ impl Default for PebbleOptions {
             alternate_roots: 0,
             chain_length: 1,
             refused_names: Vec::new(),
+            external_accounts: Vec::new(),
         }
     }
 }
 
 impl PebbleOptions {
     pub(super) fn config(&self, listen: &str, management: &str, directory: &Path) -> Value {
+        let external: BTreeMap<_, _> = self.external_accounts.iter().cloned().collect();
         json!({ "pebble": {
             "listenAddress": listen,
             "managementListenAddress": management,
@@ -63,7 +69,8 @@ impl PebbleOptions {
             "httpPort": self.http_port,
             "tlsPort": self.tls_port,
             "ocspResponderURL": "",
-            "externalAccountBindingRequired": false,
+            "externalAccountBindingRequired": !external.is_empty(),
+            "externalAccountMACKeys": external,
             "certificateValidityPeriod": self.validity.as_secs(),
             "domainBlocklist": self.refused_names,
         }})

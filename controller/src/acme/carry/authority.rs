@@ -10,6 +10,7 @@ use instant_acme::{
 use tokio::time::{Instant, sleep};
 
 use super::Step;
+use crate::acme::account::Opened;
 use crate::acme::challenge::{Answer, signing_request};
 use crate::acme::client::Said;
 use crate::acme::order::{Event, State};
@@ -17,7 +18,7 @@ use crate::acme::{Context, Trouble, now};
 use crate::certificate::{Wanted, examine};
 use crate::config::{ChallengeKind, Issuer};
 use crate::ledger::Change;
-use crate::records::Certificate;
+use crate::records::{self, Certificate};
 
 /// The first wait between two looks at an order, and the longest.
 const LOOK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(3));
@@ -33,12 +34,19 @@ pub(super) struct Authority<'a> {
 struct Session {
     account: Account,
     said: Said,
+    revision: u64,
     order: Option<Order>,
 }
 
 impl<'a> Authority<'a> {
     pub(super) const fn new(context: &'a Context, name: &'a str, issuer: &'a Issuer) -> Self {
         Self { context, name, issuer, session: None }
+    }
+
+    /// The account is of no use any more: the next order makes another.
+    pub(super) async fn forget_account(&self) -> Result<(), Trouble> {
+        let Some(Session { revision, .. }) = self.session else { return Ok(()) };
+        self.context.accounts.forget(&self.context.ledger, self.name, revision).await
     }
 
     /// Forgets what it was told, to ask again.
@@ -52,12 +60,38 @@ impl<'a> Authority<'a> {
             None => {
                 let context = self.context;
                 let timeout = context.settings.times.request;
-                let (account, said) =
-                    context.accounts.open(&context.ledger, self.name, self.issuer, timeout).await?;
-                Session { account, said, order: None }
+                let accounts = &context.accounts;
+                let Opened { account, said, revision } =
+                    accounts.open(&context.ledger, self.name, self.issuer, timeout).await?;
+                Session { account, said, revision, order: None }
             }
         };
         Ok(self.session.insert(opened))
+    }
+
+    /// The URL of an order that the authority made without our knowing: the controller died, or the
+    /// answer was lost. Only authorities that list orders tell; the others forget it in time.
+    pub(super) async fn lost_order(&self, state: &State) -> Option<String> {
+        let Context { ledger, accounts, settings, .. } = self.context;
+        let others: Vec<_> = ledger
+            .all::<records::Order>()
+            .iter()
+            .filter_map(|stored| State::of(&stored.value).url)
+            .collect();
+        let (names, timeout) = (&state.names, settings.times.request);
+        let found = accounts.open_order(ledger, self.name, self.issuer, timeout, names, &others);
+        match found.await {
+            Ok(found) => {
+                if let Some(url) = &found {
+                    tracing::info!(url, ?names, "an order that was lost is found again");
+                }
+                found
+            }
+            Err(trouble) => {
+                tracing::debug!("whether an order was lost cannot be told: {}", trouble.why);
+                None
+            }
+        }
     }
 
     /// A new order at the authority; its URL.

@@ -75,6 +75,16 @@ fn limits(check: &mut Check, issuer: &file::Issuer) -> Checked<Limits> {
     Some(Limits { concurrent: concurrent?, an_hour: an_hour? })
 }
 
+/// A node has one answer to all tokens: it can be made of one account's key only.
+pub(super) fn one_answers_for_any(check: &mut Check, file: &file::File) -> Checked<()> {
+    let stateless = file.issuers.values().filter_map(|issuer| issuer.stateless.as_ref());
+    let mut places = stateless.filter(|it| *it.get_ref()).map(toml::Spanned::span);
+    let (Some(first), Some(second)) = (places.next(), places.next()) else { return Some(()) };
+    let help = "a node answers any token from the key of one account: leave it out of the others";
+    check.twice("two issuers are `stateless`".to_owned(), first, second, help);
+    None
+}
+
 fn issuer_name(check: &mut Check, name: &Text) -> Checked<String> {
     let text = name.get_ref();
     let reason = if RESERVED.contains(&text.as_str()) {

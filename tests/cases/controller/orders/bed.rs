@@ -15,7 +15,7 @@ use controller::ledger::{Change, Ledger};
 use controller::records::{Certificate, KeyType, Node, NodeStanding, Order, Request};
 use controller::store::Embedded;
 use tempfile::TempDir;
-use tests::pebble::{Pebble, PebbleOptions, Unruly};
+use tests::pebble::{Endpoint, Pebble, PebbleOptions, Unruly};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -104,9 +104,20 @@ impl Bed {
 
     /// As an operator's command asks.
     pub(crate) async fn ask(&self, deed: Deed) -> Result<(), String> {
+        self.begin(deed).await.await.expect("a test may assume")
+    }
+
+    /// The same, without waiting for what comes of it.
+    pub(crate) async fn begin(&self, deed: Deed) -> oneshot::Receiver<Result<(), String>> {
         let (reply, done) = oneshot::channel();
         self.asks.send(Ask { deed, reply }).await.expect("a test may assume");
-        done.await.expect("a test may assume")
+        done
+    }
+
+    /// Starts it anew with orders told otherwise.
+    pub(crate) async fn tell(&mut self, told: impl FnOnce(&mut Issuers)) {
+        told(&mut self.issuers);
+        self.die_and_return().await;
     }
 
     /// The certificate, once it is there.
@@ -126,6 +137,17 @@ impl Bed {
             Phase::Waiting { not_before } => Some(not_before),
             _ => None,
         }
+    }
+
+    /// Waits until the authority that can be told to misbehave was asked so often.
+    pub(crate) async fn until_asked(&self, endpoint: Endpoint, requests: usize, within: Duration) {
+        let asked = async {
+            while self.unruly.requests(endpoint) < requests {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let heard = tokio::time::timeout(within, asked).await;
+        assert!(heard.is_ok(), "{endpoint:?}: {}", self.unruly.requests(endpoint));
     }
 
     /// Waits until no order is in the ledger.
