@@ -5,12 +5,13 @@ mod http;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::{Encoder as _, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder as _, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::acme::observed::Observed;
 use crate::ledger::Ledger;
 use crate::nodes::Nodes;
-use crate::records::{Certificate, Node, NodeStanding};
+use crate::records::{Certificate, Node, NodeStanding, Secrets};
+use crate::rotation::{self, Stage};
 
 pub use http::{CONTENT_TYPE, serve};
 
@@ -23,6 +24,9 @@ pub struct Metrics {
     refused_items: IntGaugeVec,
     certificates: IntGaugeVec,
     certificate_expiry: IntGauge,
+    rotation_stage: IntGaugeVec,
+    /// Keys that every node has come to make with, by kind of secret.
+    pub rotations: IntCounterVec,
     /// Of orders.
     pub orders: Arc<Observed>,
 }
@@ -45,6 +49,16 @@ impl Metrics {
                 "certificate_expiry_seconds",
                 "Seconds until the first of all certificates ends; below zero once one has.",
             ),
+            rotation_stage: gauges(
+                "rotation_stage",
+                "1 for the stage that a kind of secret is in, 0 for the others.",
+                &["kind", "stage"],
+            ),
+            rotations: IntCounterVec::new(
+                options("rotations_total", "Keys that every node has come to make with."),
+                &["kind"],
+            )
+            .expect("valid names"),
             orders: Arc::new(Observed::new(&registry).expect("the names differ")),
             registry,
         };
@@ -53,13 +67,15 @@ impl Metrics {
     }
 
     fn register(&self) {
-        let all: [Box<dyn prometheus::core::Collector>; 6] = [
+        let all: [Box<dyn prometheus::core::Collector>; 8] = [
             Box::new(self.nodes.clone()),
             Box::new(self.serial.clone()),
             Box::new(self.node_serial.clone()),
             Box::new(self.refused_items.clone()),
             Box::new(self.certificates.clone()),
             Box::new(self.certificate_expiry.clone()),
+            Box::new(self.rotation_stage.clone()),
+            Box::new(self.rotations.clone()),
         ];
         for collector in all {
             self.registry.register(collector).expect("the names differ");
@@ -102,6 +118,18 @@ impl Metrics {
             self.refused_items.with_label_values(&node).set(whole(following.refused.len() as u64));
         }
         self.look_at_certificates(ledger);
+        self.look_at_rotation(ledger);
+    }
+
+    fn look_at_rotation(&self, ledger: &Ledger) {
+        let Some(secrets) = ledger.get::<Secrets>("") else { return };
+        // A record that cannot be read is in the log of the rotation itself.
+        for (kind, stage) in rotation::stages(&secrets.value).unwrap_or_default() {
+            for name in Stage::NAMES {
+                let is_in = i64::from(stage.name() == name);
+                self.rotation_stage.with_label_values(&[kind.name(), name]).set(is_in);
+            }
+        }
     }
 
     fn look_at_certificates(&self, ledger: &Ledger) {
@@ -155,9 +183,11 @@ mod tests {
         for gauges in [&metrics.node_serial, &metrics.refused_items] {
             gauges.with_label_values(&["1"]).set(1);
         }
+        metrics.rotation_stage.with_label_values(&["tickets", "resting"]).set(1);
+        metrics.rotations.with_label_values(&["tickets"]).inc();
         let docs = include_str!("../../docs/metrics.md");
         let families = metrics.registry.gather();
-        assert_eq!(families.len(), 10);
+        assert_eq!(families.len(), 12);
         for family in families {
             assert!(docs.contains(&format!("| `{}` |", family.name())), "{}", family.name());
         }

@@ -111,6 +111,9 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Every name of a stage, in their order.
+    pub const NAMES: [&'static str; 4] = ["resting", "readable", "making", "aging"];
+
     /// As `secrets list` names it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -177,6 +180,22 @@ impl Schedule {
     }
 }
 
+/// Where each kind stands, by a record that has them.
+///
+/// # Errors
+/// Where the record is not what this program wrote.
+pub fn stages(record: &records::Secrets) -> Result<BTreeMap<Kind, Stage>, RotationError> {
+    let stages = record.rotations.iter().map(|(kind, stage)| {
+        let kind: Kind = kind
+            .parse()
+            .map_err(|()| RotationError::Record(format!("`{kind}` is no kind of secret")))?;
+        let stage = serde_json::from_value(stage.clone())
+            .map_err(|error| RotationError::Record(format!("{kind}: {error}")))?;
+        Ok((kind, stage))
+    });
+    stages.collect()
+}
+
 /// The secrets, and where each kind stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
@@ -224,14 +243,7 @@ impl State {
         let secrets = Secrets::parse("secrets".as_ref(), &record.fleet_file)
             .map_err(|error| RotationError::Record(error.to_string()))?;
         let mut state = Self::begin(secrets, now, schedule);
-        for (kind, stage) in &record.rotations {
-            let kind: Kind = kind
-                .parse()
-                .map_err(|()| RotationError::Record(format!("`{kind}` is no kind of secret")))?;
-            let stage = serde_json::from_value(stage.clone())
-                .map_err(|error| RotationError::Record(format!("{kind}: {error}")))?;
-            state.stages.insert(kind, stage);
-        }
+        state.stages.extend(stages(record)?);
         Ok(state)
     }
 

@@ -85,9 +85,10 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
     let prover = Arc::new(Prover::new(Arc::clone(&ledger), all, lease));
     let asked = Arc::clone(&prover);
     let proof = move |serial| asked.proof(serial, Instant::now());
-    let rotates = rotation::run(Arc::clone(&ledger), proof, nodes.changed(), schedule, asks);
-
     let metrics = Arc::new(Metrics::new());
+    let (changed, rotations) = (nodes.changed(), metrics.rotations.clone());
+    let rotates = rotation::run(Arc::clone(&ledger), proof, changed, schedule, asks, rotations);
+
     let (orders, asks) = mpsc::channel(limits::MAX_ORDER_ASKS);
     let (fleet, observed) = (Arc::clone(&nodes) as _, Arc::clone(&metrics.orders));
     let certifies = acme::run(Arc::clone(&ledger), fleet, issuers(&config)?, asks, observed);

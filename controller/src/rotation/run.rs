@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use prometheus::IntCounterVec;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -71,13 +72,15 @@ impl Clock {
 }
 
 /// Rotates for as long as the process runs. `proof` tells which live nodes hold the secrets as of
-/// a serial, `changed` when that may have changed.
+/// a serial, `changed` when that may have changed. `rotations` counts, by kind, the keys that every
+/// node has come to make with.
 pub async fn run(
     ledger: Arc<Ledger>,
     proof: impl Fn(u64) -> Proof,
     mut changed: watch::Receiver<u64>,
     schedule: Schedule,
     mut asks: mpsc::Receiver<Ask>,
+    rotations: IntCounterVec,
 ) -> Infallible {
     let clock = Clock::start();
     let mut asked = BTreeSet::new();
@@ -85,8 +88,11 @@ pub async fn run(
     loop {
         match advance(&ledger, &clock, &schedule, &asked, &proof).await {
             Ok(moved) => {
-                for kind in &moved {
+                for (kind, to) in &moved {
                     asked.remove(kind);
+                    if let Stage::Aging { .. } = to {
+                        rotations.with_label_values(&[kind.name()]).inc();
+                    }
                 }
                 last_failure.clear();
                 if !moved.is_empty() {
@@ -129,14 +135,14 @@ enum Failure {
     Ledger(#[from] LedgerError),
 }
 
-/// Makes the next step, if there is one, and tells which kinds moved.
+/// Makes the next step, if there is one, and tells which kinds moved, and to where.
 async fn advance(
     ledger: &Ledger,
     clock: &Clock,
     schedule: &Schedule,
     asked: &BTreeSet<Kind>,
     proof: impl Fn(u64) -> Proof,
-) -> Result<Vec<Kind>, Failure> {
+) -> Result<Vec<(Kind, Stage)>, Failure> {
     let stored = ledger.get::<records::Secrets>("").ok_or(Failure::NoSecrets)?;
     let now = clock.now();
     let state = State::read(&stored.value, now, schedule)?;
@@ -155,7 +161,7 @@ async fn advance(
             "rotation"
         );
     }
-    Ok(moved)
+    Ok(moved.into_iter().map(|kind| (kind, next.stages[&kind])).collect())
 }
 
 fn answer(

@@ -44,6 +44,20 @@ fn an_edge_in_trouble_alarms_and_one_that_works_does_not() {
 }
 
 #[test]
+fn a_controller_in_trouble_alarms_and_one_that_works_does_not() {
+    promtool("test", "tests/rules/controller.yml");
+}
+
+#[test]
+fn every_alert_of_a_controller_is_tested() {
+    let (alerts, tests) = (read(ALERTS), read("tests/rules/controller.yml"));
+    let (_, alerts) = alerts.split_once("landfast-controller").expect("a group");
+    let names = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let untested: Vec<_> = names.filter(|name| !tests.contains(*name)).collect();
+    assert_eq!(untested, Vec::<&str>::new());
+}
+
+#[test]
 fn every_metric_that_an_alert_watches_is_explained() {
     let (alerts, page) = (read(ALERTS), read("docs/metrics.md"));
     let watched = metrics(&alerts);

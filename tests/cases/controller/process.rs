@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fleet_wire::invitation::Invitation;
 use tests::fleet::topology::Place;
-use tests::fleet::{Controller, ControllerOptions};
+use tests::fleet::{Controller, ControllerOptions, eventually};
 use tests::simulated_node::enrolled::Enrolled;
 use tests::simulated_node::{Conduct, SimulatedNode};
 
@@ -53,4 +53,25 @@ async fn a_node_comes_back_to_a_controller_that_was_killed_with_what_it_had() {
 
     let ended = controller.stop().expect("it stops");
     assert!(ended.success(), "{ended}");
+}
+
+#[test]
+fn a_rotation_is_counted_once_every_node_makes_with_the_new_key() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = ControllerOptions::default();
+    let controller = Controller::create(directory.path(), &options).expect("made");
+    controller.start().expect("it serves");
+    let count = |name: &str, labels: &[&str]| {
+        controller.metrics().expect("answered").sum(&format!("landfast_controller_{name}"), labels)
+    };
+    let tickets = r#"kind="tickets""#;
+    assert_eq!(count("rotation_stage", &[tickets, r#"stage="resting""#]), 1);
+    assert_eq!(count("rotations_total", &[tickets]), 0);
+    controller.run(&["secrets", "rotate", "tickets"]).expect("begun");
+    // Nobody lives whose proof it would wait for.
+    let is_counted = || count("rotations_total", &[tickets]) == 1;
+    eventually("it is counted", WITHIN, is_counted).expect("counted");
+    assert_eq!(count("rotation_stage", &[tickets, r#"stage="aging""#]), 1);
+    assert_eq!(count("rotation_stage", &[r#"stage="aging""#]), 1, "of one kind only");
+    assert_eq!(count("rotation_stage", &[]), 4, "each kind is in one stage");
 }
