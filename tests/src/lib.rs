@@ -2,7 +2,9 @@
 //!
 //! | module | job |
 //! |---|---|
+//! | [`controller_cost`] | how fast a controller reaches many nodes, and what it holds in memory |
 //! | [`credentials`] | what the nodes of a test share, and a client that trusts it |
+//! | [`figure`] | a figure of a bench |
 //! | [`fleet`] | a fleet in network namespaces, behind a router with ECMP |
 //! | [`http3`] | an HTTP/3 client of quinn and h3, finely controlled |
 //! | [`initials`] | first packets of clients that never go on |
@@ -17,7 +19,9 @@
 //! | [`steering_cost`] | what each path through the XDP program costs |
 //! | [`stickiness`] | how many connections survive route changes, with steering and without |
 
+pub mod controller_cost;
 pub mod credentials;
+pub mod figure;
 pub mod fleet;
 pub mod http3;
 pub mod initials;

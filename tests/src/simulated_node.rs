@@ -35,6 +35,9 @@ pub struct Conduct {
     pub refuses: BTreeSet<String>,
     /// Where it stands when it comes, as a node does that was away; it says so, no more.
     pub position: Option<Position>,
+    /// It keeps no items, only where it stands: a thousand nodes with ten thousand items each
+    /// would take gigabytes.
+    pub forgets: bool,
 }
 
 impl Default for Conduct {
@@ -44,6 +47,7 @@ impl Default for Conduct {
             acknowledges_after: Duration::ZERO,
             refuses: BTreeSet::new(),
             position: None,
+            forgets: false,
         }
     }
 }
@@ -195,6 +199,9 @@ impl Taking {
         let mut held = before.clone();
         held.position = bundle.position;
         held.bundles[usize::from(!bundle.whole)] += 1;
+        if conduct.forgets {
+            return Some((held, applied));
+        }
         match bundle.whole {
             true => held.items = items,
             false => {

@@ -21,25 +21,10 @@ use edge_wire::maps::NODE_REASONS;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
-use serde::Serialize;
 
+use crate::figure::{Figure, median, rounded};
 use crate::kernel::{Kernel, moved};
 use paths::Path;
-
-/// One figure of the report, as `cargo xtask bench` reads it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Figure {
-    /// What was measured.
-    pub name: String,
-    /// Nanoseconds a packet.
-    pub value: f64,
-    /// `ns`.
-    pub unit: &'static str,
-    /// The figure that this one is compared with.
-    pub against: String,
-    /// How many times as much as that.
-    pub ratio: f64,
-}
 
 /// How long to measure.
 #[derive(Clone, Copy, Debug)]
@@ -114,17 +99,6 @@ fn figure(paths: &[Path], index: usize, rounds: &[Vec<f64>]) -> Figure {
         against: path.against.clone(),
         ratio: rounded(median(rounds.iter().map(|round| round[index] / round[other]))),
     }
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// Three decimals: what is behind them is chance.
-fn rounded(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
 }
 
 /// To one core, the last that this process may use: interrupts are served by the first.

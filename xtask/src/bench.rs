@@ -2,13 +2,16 @@
 //!
 //! A machine's own figures say little: another machine, or the same one an hour later, gives
 //! others. So each figure has something it is measured against, the two by turns on the same
-//! cores, and what counts is the ratio.
+//! cores, and what counts is the ratio. Where nothing else does the same, it is a bound that is to
+//! be kept.
 //!
 //! | module | measures |
 //! |---|---|
+//! | [`controller`] | how fast a controller reaches many nodes, and its memory, against bounds |
 //! | [`h3`] | processor time and memory of HTTP/3, against other servers |
 //! | [`xdp`] | nanoseconds a packet of the XDP program, against doing nothing |
 
+mod controller;
 mod h3;
 mod xdp;
 
@@ -33,6 +36,8 @@ pub(crate) struct Options {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Name {
+    /// The controller: from a change to a thousand nodes that have it, and memory.
+    Controller,
     /// HTTP/3: processor time a request, a handshake and a byte, memory an idle connection.
     H3,
     /// The XDP program: each path of a packet, against floors. It needs root.
@@ -48,7 +53,7 @@ pub(crate) struct Figure {
     pub(crate) value: f64,
     /// Of `value`: `us`, `ns`, `bytes` and the like. Less is better in every unit.
     pub(crate) unit: String,
-    /// What the ratio is taken to, measured in the same run.
+    /// What the ratio is taken to: measured in the same run, or a bound.
     pub(crate) against: String,
     /// `value` as a multiple of what it is against.
     pub(crate) ratio: f64,
@@ -64,6 +69,7 @@ struct Report<'a> {
 /// Where something is missing that cannot be installed, or what is measured does not run.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let figures = match options.name {
+        Name::Controller => controller::run(&options.only)?,
         Name::H3 => h3::run(&options.only)?,
         Name::Xdp => xdp::run()?,
     };
