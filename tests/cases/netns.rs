@@ -15,6 +15,7 @@ mod forged_encapsulation;
 mod handshakes;
 mod invariants;
 mod live_rotation;
+mod load;
 mod lost_program;
 mod mid_rotation;
 mod other_traffic;

@@ -13,6 +13,15 @@ pub fn edge() -> &'static Path {
     EDGE.get_or_init(|| named_or_built("LANDFAST_EDGE", "edge-user", "landfast-edge"))
 }
 
+/// What `cargo xtask load` runs, built here.
+///
+/// # Panics
+/// Where it does not build.
+pub fn load() -> &'static Path {
+    static LOAD: OnceLock<PathBuf> = OnceLock::new();
+    LOAD.get_or_init(|| built("edge-user", "--example", "load").join("examples/load"))
+}
+
 /// The controller: what `LANDFAST_CONTROLLER` names, else built here.
 ///
 /// # Panics
@@ -27,8 +36,13 @@ fn named_or_built(variable: &str, package: &str, program: &str) -> PathBuf {
     if let Some(named) = std::env::var_os(variable) {
         return named.into();
     }
+    built(package, "--bin", program).join(program)
+}
+
+/// Builds a program, and returns the directory in which binaries stand.
+fn built(package: &str, kind: &str, program: &str) -> PathBuf {
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", package, "--bin", program]);
+    build.args(["build", "--quiet", "--package", package, kind, program]);
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }
@@ -37,9 +51,7 @@ fn named_or_built(variable: &str, package: &str, program: &str) -> PathBuf {
     // Binaries stand beside `deps`, where the tests are, or beside another binary.
     let here = std::env::current_exe().expect("this program has a file");
     let directory = here.parent().expect("it is in a directory");
-    let directory =
-        if directory.ends_with("deps") { directory.join("..") } else { directory.into() };
-    directory.join(program)
+    if directory.ends_with("deps") { directory.join("..") } else { directory.into() }
 }
 
 /// Python with aioquic and pycurl: what `LANDFAST_PYTHON` names, else that of `.venv`.
