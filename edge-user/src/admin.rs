@@ -5,7 +5,8 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | [`control`] | what may be asked and changed: reports, liveness, the phase of the process |
+//! | [`control`] | what may be asked and changed: reports, the phase of the process |
+//! | [`fleet`] | the nodes of the fleet, which come, change and go |
 //! | [`reload`] | reads again what may change while the process runs |
 //! | [`metrics`] | reports -> the text that Prometheus reads |
 //! | [`http`] | the listener of `/metrics`, `/healthz`, `/readyz` |
@@ -17,6 +18,7 @@
 mod blocklist;
 pub mod client;
 pub mod control;
+pub mod fleet;
 pub mod http;
 pub mod metrics;
 pub mod protocol;

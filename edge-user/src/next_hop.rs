@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use edge_wire::maps::Path;
 use rtnetlink::{Handle, MulticastGroup};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -35,7 +36,7 @@ const GROUPS: &[MulticastGroup] = &[
     MulticastGroup::Ipv6Route,
 ];
 
-/// Another node, and what of the way to it is known from the configuration.
+/// Another node, and what of the way to it is known from its entry.
 struct Target {
     node: u16,
     ipv4: Option<IpAddr>,
@@ -54,18 +55,19 @@ impl Target {
     }
 }
 
-/// Follows the ways to all other nodes until it is dropped. `store` gets a node's ID and its paths
-/// for IPv4 and IPv6, once at the start and then whenever one of them changes. A node that cannot
-/// be reached keeps its addresses, with interface 0. Neighbours are resolved for live nodes only.
+/// Follows the ways from `node`, which is ours, to all others of `fleet`, as it is at each time,
+/// until it is dropped. `store` gets a node's ID and its paths for IPv4 and IPv6 at every look. A
+/// node that cannot be reached keeps its addresses, with interface 0. Neighbours are resolved for
+/// live nodes only.
 ///
 /// # Errors
 /// Where netlink fails for good; what it answers to single questions is logged and asked again.
 pub async fn follow(
-    config: &Config,
+    node: u16,
+    mut fleet: watch::Receiver<Arc<[NodeConfig]>>,
     nodes: Arc<NodeTable>,
     mut store: impl FnMut(u16, Path, Path),
 ) -> Result<Infallible, WatchError> {
-    let targets = targets(config);
     // Dropped with this future, and the connections with it.
     let mut tasks = JoinSet::new();
     let changed = netlink::watch(&mut tasks, GROUPS)?;
@@ -75,13 +77,16 @@ pub async fn follow(
     let mut known = HashMap::new();
     loop {
         let began = Instant::now();
+        let targets = targets(node, &fleet.borrow_and_update());
         match survey(&handle, &targets, &nodes).await {
             Ok(paths) => {
+                let mut before = std::mem::replace(&mut known, HashMap::with_capacity(paths.len()));
                 for (node, [ipv4, ipv6]) in paths {
-                    if known.insert(node, [ipv4, ipv6]) != Some([ipv4, ipv6]) {
+                    if before.remove(&node) != Some([ipv4, ipv6]) {
                         tell(node, &ipv4, &ipv6);
-                        store(node, ipv4, ipv6);
                     }
+                    store(node, ipv4, ipv6);
+                    known.insert(node, [ipv4, ipv6]);
                 }
             }
             Err(error) => tracing::warn!(%error, "netlink does not tell the way to other nodes"),
@@ -90,6 +95,8 @@ pub async fn follow(
         tokio::select! {
             // No change in this time: a look all the same.
             _ = timeout(limits::NEXT_HOP_REFRESH, changed.notified()) => {}
+            // Its sender lives as long as the process.
+            Ok(()) = fleet.changed() => {}
             _ = tasks.join_next() => return Err(WatchError::Closed),
         }
         sleep(pause.clamp(limits::NEXT_HOP_DEBOUNCE, limits::NEXT_HOP_REFRESH)).await;
@@ -101,13 +108,14 @@ pub async fn follow(
 /// # Errors
 /// Where netlink does not answer.
 pub fn look(config: &Config) -> io::Result<Vec<(u16, [Path; 2])>> {
-    let (targets, nodes) = (targets(config), NodeTable::new(&config.nodes));
+    let targets = targets(config.node, &config.nodes);
+    let nodes = NodeTable::new(&config.nodes);
     netlink::ask(async |handle| survey(&handle, &targets, &nodes).await)
 }
 
-fn targets(config: &Config) -> Vec<Target> {
-    let own = config.nodes.iter().find(|node| node.id == config.node);
-    let others = config.nodes.iter().filter(|node| node.id != config.node);
+fn targets(ours: u16, fleet: &[NodeConfig]) -> Vec<Target> {
+    let own = fleet.iter().find(|node| node.id == ours);
+    let others = fleet.iter().filter(|node| node.id != ours);
     others.map(|node| Target::new(own, node)).collect()
 }
 

@@ -1,4 +1,5 @@
-//! Who of the fleet is alive: what the configuration said at the start, what operators said since.
+//! Who of the fleet is alive: what the configuration or the controller said at first, what operators
+//! said since.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -47,9 +48,9 @@ pub struct NodeTable {
     states: [AtomicU8; MAX_NODES as usize],
 }
 
-/// The configuration names no node with this ID.
+/// The fleet has no node with this ID.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("no node of the configuration has the ID {0}")]
+#[error("no node of the fleet has the ID {0}")]
 pub struct UnknownNode(pub u16);
 
 impl NodeTable {
@@ -80,7 +81,7 @@ impl NodeTable {
     /// Notes how a node fares.
     ///
     /// # Errors
-    /// Where the configuration names no such node.
+    /// Where the fleet has no such node.
     pub fn set(&self, node: u16, liveness: Liveness) -> Result<(), UnknownNode> {
         let state = self.states.get(usize::from(node)).ok_or(UnknownNode(node))?;
         if state.load(Ordering::Relaxed) == NO_SUCH_NODE {
@@ -88,6 +89,23 @@ impl NodeTable {
         }
         state.store(stored(liveness), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Takes a node in. One that is there already stays as operators say that it fares. How it fares
+    /// from now on; nothing for an ID above 4095.
+    pub fn put(&self, node: u16, liveness: Liveness) -> Option<Liveness> {
+        let state = self.states.get(usize::from(node))?;
+        if state.load(Ordering::Relaxed) == NO_SUCH_NODE {
+            state.store(stored(liveness), Ordering::Relaxed);
+        }
+        Some(self.liveness(node))
+    }
+
+    /// Forgets a node: nobody can tell how it fares.
+    pub fn remove(&self, node: u16) {
+        if let Some(state) = self.states.get(usize::from(node)) {
+            state.store(NO_SUCH_NODE, Ordering::Relaxed);
+        }
     }
 }
 
@@ -109,6 +127,19 @@ mod tests {
         assert_eq!(table.liveness(4095), Liveness::Unknown);
         table.set(4095, Liveness::Dead).expect("configured, though unknown");
         assert_eq!(table.liveness(4095), Liveness::Dead);
+    }
+
+    #[test]
+    fn a_node_that_is_put_again_stays_as_operators_set_it() {
+        let table = NodeTable::new(&[]);
+        assert_eq!(table.put(7, Liveness::Live), Some(Liveness::Live));
+        table.set(7, Liveness::Dead).expect("put");
+        assert_eq!(table.put(7, Liveness::Live), Some(Liveness::Dead));
+        table.remove(7);
+        assert_eq!(table.liveness(7), Liveness::Unknown);
+        assert_eq!(table.set(7, Liveness::Live), Err(UnknownNode(7)));
+        assert_eq!(table.put(7, Liveness::Live), Some(Liveness::Live), "it is another one");
+        assert_eq!(table.put(4096, Liveness::Live), None);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admission;
-use crate::config::Config;
+use crate::config::{Config, NodeConfig};
 use crate::limits;
 use crate::quic::Datagram;
 use crate::quic::driver::ToWorker;
@@ -57,6 +57,8 @@ pub enum RelayOrder {
     Report(oneshot::Sender<RelayReport>),
     /// Put these secrets in force, and say when they are.
     Secrets(Arc<Secrets>, oneshot::Sender<()>),
+    /// Take these for the nodes of the fleet, and say when you do.
+    Nodes(Arc<[NodeConfig]>, oneshot::Sender<()>),
 }
 
 /// The way to a running [`Relay`]. The relay ends when the last sender of `orders` is dropped.
@@ -194,7 +196,7 @@ struct Running {
     choice: WorkerChoice,
     workers: Vec<mpsc::Sender<ToWorker>>,
     forwards: Limit,
-    /// By node, of which there are as many as the configuration names.
+    /// By node, of which there are as many as the fleet has.
     budgets: HashMap<u16, Budget>,
     started: Instant,
     counts: [u64; Reason::COUNT as usize],
@@ -216,6 +218,11 @@ impl Running {
             RelayOrder::Secrets(secrets, done) => {
                 self.peers.set_secrets(&secrets);
                 self.choice.configs = secrets.decode_configs();
+                let _ = done.send(());
+            }
+            RelayOrder::Nodes(nodes, done) => {
+                self.peers.set_nodes(&nodes);
+                self.budgets.retain(|node, _| self.peers.knows(*node));
                 let _ = done.send(());
             }
         }

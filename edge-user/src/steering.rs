@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`tables`] | what goes into the maps; pure |
 //! | `admission` | early drops and budgets while the process runs |
+//! | `fleet` | nodes that come, change and go |
 //! | [`link`] | one interface's XDP link: attach, take over, detach |
 //! | `restore` | attach again what was lost |
 //! | [`pins`] | the directory of pinned links |
@@ -18,6 +19,7 @@
 
 mod admission;
 mod error;
+mod fleet;
 mod link;
 mod pins;
 mod restore;
@@ -32,14 +34,13 @@ use aya::Ebpf;
 use aya::maps::{Array, Map, MapData, PerCpuArray, ReusePortSockArray};
 use aya::programs::{ProgramError, SkReuseport, Xdp, XdpMode};
 use edge_wire::Reason;
-use edge_wire::maps::{self, Local, Node, NodeEntry, NodeState, Path};
+use edge_wire::maps::{self, Local, Node, NodeEntry};
 
 use crate::admission::blocklist::Network;
 use crate::admission::port_words;
 use crate::config::{Config, SteeringMode};
 use crate::netlink;
 use crate::next_hop;
-use crate::nodes::{Liveness, UnknownNode};
 pub use error::{ForeignProgram, SteeringError};
 use fleet_wire::secrets::Secrets;
 use link::Attached;
@@ -263,38 +264,6 @@ impl Steering {
         self.local.encapsulation_key = secrets.encapsulate_with;
         let local = self.local;
         self.write(maps::LOCAL, [(0, local)])
-    }
-
-    /// Has packets of the node's connections forwarded, passed, or answered by resets.
-    ///
-    /// # Errors
-    /// Where the configuration names no such node, or the map cannot be written.
-    pub fn set_node(&mut self, id: u16, liveness: Liveness) -> Result<(), SteeringError> {
-        self.change_node(id, |node| node.state = NodeState::from(liveness) as u32)
-    }
-
-    /// Notes the way to a node, as [`next_hop::follow`] finds it.
-    ///
-    /// # Errors
-    /// As [`Steering::set_node`].
-    pub fn set_next_hops(&mut self, id: u16, ipv4: Path, ipv6: Path) -> Result<(), SteeringError> {
-        self.change_node(id, |node| (node.ipv4, node.ipv6) = (ipv4, ipv6))
-    }
-
-    fn change_node(
-        &mut self,
-        id: u16,
-        change: impl FnOnce(&mut Node),
-    ) -> Result<(), SteeringError> {
-        let node = self.nodes.get_mut(&id).ok_or(UnknownNode(id))?;
-        change(node);
-        let entry = NodeEntry::new(node);
-        let index = u32::from(id);
-        let nodes: Array<&mut MapData, NodeEntry> = self.map(maps::NODES)?;
-        let before =
-            nodes.get(&index, 0).map_err(|error| SteeringError::map(maps::NODES, error))?;
-        // What is spent between these two calls is spent for nothing.
-        self.write(maps::NODES, [(index, NodeEntry { spent_ns: before.spent_ns, ..entry })])
     }
 
     /// Reads sampled verdicts of `steer_node`: about one packet in `one_in`, each a line of text.

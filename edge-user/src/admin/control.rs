@@ -7,12 +7,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::metrics::Snapshot;
-use super::protocol::{Answer, KeysInForce, NodeStatus, Request, Status, WorkerStatus};
+use super::protocol::{Answer, KeysInForce, Request, Status, WorkerStatus};
 use crate::admission::Rules;
-use crate::config::{Config, SteeringMode};
+use crate::config::{Config, NodeConfig, SteeringMode};
 use crate::current::Current;
 use crate::limits;
-use crate::nodes::{Liveness, NodeTable, UnknownNode};
+use crate::nodes::NodeTable;
 use crate::quic::driver::{ToWorker, WorkerReport};
 use crate::relay::{RelayHandle, RelayOrder, RelayReport};
 use crate::sandbox::Landlock;
@@ -78,7 +78,10 @@ pub struct Parts {
 /// A running edge, for those who ask and command. Shared on the control runtime.
 pub struct Control {
     config: Arc<Config>,
-    nodes: Arc<NodeTable>,
+    /// How each node fares.
+    pub(super) table: Arc<NodeTable>,
+    /// Which nodes there are.
+    pub(super) fleet: watch::Sender<Arc<[NodeConfig]>>,
     steering: Mutex<Option<Steering>>,
     pub(super) workers: Vec<mpsc::Sender<ToWorker>>,
     pub(super) relay: Option<RelayHandle>,
@@ -117,8 +120,9 @@ impl Control {
             tcp,
         } = parts;
         Self {
+            fleet: watch::Sender::new(config.nodes.as_slice().into()),
             config,
-            nodes,
+            table: nodes,
             steering: Mutex::new(steering),
             workers,
             relay,
@@ -226,12 +230,12 @@ impl Control {
                 .inspect_err(|error| tracing::warn!(%error, "the kernel's counters cannot be read"))
                 .ok()
         });
-        let liveness = |node: &crate::config::NodeConfig| (node.id, self.nodes.liveness(node.id));
+        let liveness = |node: &NodeConfig| (node.id, self.table.liveness(node.id));
         Snapshot {
             workers,
             relay,
             steering,
-            nodes: self.config.nodes.iter().map(liveness).collect(),
+            nodes: self.nodes().iter().map(liveness).collect(),
             mode: self.config.steering.mode,
             rules: self.rules(),
             landlock: self.landlock,
@@ -240,23 +244,6 @@ impl Control {
             challenges: self.challenges.asked(),
             tcp: Arc::clone(&self.tcp),
         }
-    }
-
-    /// Notes how a node fares, for the workers and in the kernel.
-    ///
-    /// # Errors
-    /// Where the configuration names no such node, it is this one, or the kernel refuses.
-    pub fn set_node(&self, id: u16, liveness: Liveness) -> Result<(), SetNodeError> {
-        if id == self.config.node && liveness != Liveness::Live {
-            return Err(SetNodeError::Ourselves(id));
-        }
-        let before = self.nodes.liveness(id);
-        self.nodes.set(id, liveness)?;
-        if let Some(steering) = self.steering().as_mut() {
-            steering.set_node(id, liveness).map_err(|error| SetNodeError::Kernel(id, error))?;
-        }
-        tracing::info!(node = id, ?before, now = ?liveness, "a node's liveness is set");
-        Ok(())
     }
 
     /// What is attached in the kernel, for as long as the guard is held: never across an await.
@@ -298,17 +285,6 @@ impl Control {
         }
     }
 
-    fn node_list(&self) -> Vec<NodeStatus> {
-        let status = |node: &crate::config::NodeConfig| NodeStatus {
-            id: node.id,
-            name: node.name.clone(),
-            site: node.site.clone(),
-            liveness: self.nodes.liveness(node.id),
-            this: node.id == self.config.node,
-        };
-        self.config.nodes.iter().map(status).collect()
-    }
-
     async fn status(&self) -> Status {
         let reports = self.reports().await;
         let secrets = self.secrets.load();
@@ -322,11 +298,14 @@ impl Control {
                 requests: figure(|report| report.requests),
             }
         };
+        let nodes = self.nodes();
+        let ours = nodes.iter().find(|node| node.id == self.config.node);
+        let ours = ours.unwrap_or_else(|| self.config.our_node());
         Status {
             phase: self.phase().name().to_owned(),
             node: self.config.node,
-            name: self.config.our_node().name.clone(),
-            site: self.config.site.clone(),
+            name: ours.name.clone(),
+            site: ours.site.clone(),
             generation: self.generation,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             steering: mode_name(self.config.steering.mode).to_owned(),
@@ -353,20 +332,6 @@ pub const fn mode_name(mode: SteeringMode) -> &'static str {
         SteeringMode::UserSpace => "user-space",
         SteeringMode::Off => "off",
     }
-}
-
-/// Why a node's liveness is not set.
-#[derive(Debug, thiserror::Error)]
-pub enum SetNodeError {
-    /// The configuration does not name it.
-    #[error(transparent)]
-    UnknownNode(#[from] UnknownNode),
-    /// It is the one that was asked, and so it lives.
-    #[error("node {0} is this node itself: tell the others, and stop this one by `drain`")]
-    Ourselves(u16),
-    /// The workers know, the kernel does not.
-    #[error("the kernel's entry of node {0} cannot be changed: {1}")]
-    Kernel(u16, crate::steering::SteeringError),
 }
 
 async fn report(worker: &mpsc::Sender<ToWorker>) -> Option<WorkerReport> {

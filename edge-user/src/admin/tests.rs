@@ -245,7 +245,7 @@ async fn commands_of_the_socket_take_effect() {
     assert!(error.starts_with("node 1 is this node itself"), "{error}");
     let unknown = Request::Node { id: 3, liveness: Liveness::Dead };
     let error = ask(&path, unknown).await.expect_err("no such node").to_string();
-    assert_eq!(error, "no node of the configuration has the ID 3");
+    assert_eq!(error, "no node of the fleet has the ID 3");
     let Answer::Status(status) = ask(&path, Request::Status {}).await.expect("told") else {
         panic!("not a status");
     };

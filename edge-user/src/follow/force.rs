@@ -9,7 +9,6 @@ use fleet_wire::message::{Certificate, Refused, TlsAlpn01};
 use super::item::Value;
 use super::state::{Change, Step};
 use crate::admin::control::Control;
-use crate::config::NodeConfig;
 use crate::tls::{Candidate, Source};
 
 /// Puts steps in force in one process.
@@ -40,7 +39,7 @@ impl Force {
                     continue;
                 }
                 Change::Put { key, value, .. } => self.one(key, value).await,
-                Change::Remove { key } => self.remove(key),
+                Change::Remove { key } => self.remove(key).await,
             };
             if let Err(reason) = put {
                 refused.push(Refused { key: change.key().to_owned(), reason });
@@ -60,7 +59,10 @@ impl Force {
     async fn one(&mut self, key: &str, value: &Value) -> Result<(), String> {
         let challenges = self.control.challenges();
         match value {
-            Value::Node(node, _) => self.known(node),
+            Value::Node(node, _) => {
+                let put = self.control.put_node(node).await;
+                put.map_err(|error| error.to_string())
+            }
             Value::Secrets(secrets) => {
                 let changed = self.control.change_secrets(secrets.as_ref().clone()).await;
                 let words = changed.map_err(|error| error.to_string())?;
@@ -87,17 +89,7 @@ impl Force {
         }
     }
 
-    /// A process has the nodes that it was started with. To take another one for known would tell
-    /// the controller that its packets find it.
-    fn known(&self, node: &NodeConfig) -> Result<(), String> {
-        let same = |ours: &NodeConfig| NodeConfig { liveness: node.liveness, ..ours.clone() };
-        match self.control.config().nodes.iter().any(|ours| same(ours) == *node) {
-            true => Ok(()),
-            false => Err("this process does not have the node so: restart it with it".to_owned()),
-        }
-    }
-
-    fn remove(&mut self, key: &str) -> Result<(), String> {
+    async fn remove(&mut self, key: &str) -> Result<(), String> {
         let challenges = self.control.challenges();
         if let Some(id) = key.strip_prefix(key::CERTIFICATE) {
             self.control.certificates().remove(Source::Controller, &[id]);
@@ -107,8 +99,9 @@ impl Force {
             challenges.remove_tls_alpn01(name);
         } else if self.account.take_if(|account| account == key).is_some() {
             challenges.set_thumbprint(None).map_err(|refused| refused.to_string())?;
-        } else if key.starts_with(key::NODE) {
-            return Err("this process has the nodes that it was started with".to_owned());
+        } else if let Some(id) = key.strip_prefix(key::NODE).and_then(|id| id.parse().ok()) {
+            let removed = self.control.remove_node(id).await;
+            removed.map_err(|error| error.to_string())?;
         }
         Ok(())
     }
@@ -132,7 +125,7 @@ mod tests {
     use super::*;
     use crate::admin::control::Parts;
     use crate::admission::Rules;
-    use crate::config::UnknownNames;
+    use crate::config::{NodeConfig, UnknownNames};
     use crate::nodes::NodeTable;
     use crate::steering::tables::samples;
     use crate::tls::tickets::FleetTickets;
@@ -242,23 +235,44 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_node_that_the_process_has_is_taken_for_known() {
+    async fn nodes_come_change_and_go() {
         let secrets = Secrets::generate(IdMode::Encrypted, 17).expect("random");
         let mut follower = Follower::new(&secrets);
-        let config = Arc::clone(follower.control.config());
-        let entry = |id: u16, ours: &NodeConfig| {
-            let node = message::Node {
-                id: id.into(),
-                name: ours.name.clone(),
-                site: ours.site.clone(),
-                ipv4: ours.ipv4.map(|ip| ip.octets().to_vec()).unwrap_or_default().into(),
-                ipv6: ours.ipv6.map(|ip| ip.octets().to_vec()).unwrap_or_default().into(),
-                standing: message::Standing::Serving.into(),
-            };
-            item(&format!("{}{id}", key::NODE), Body::Node(node))
+        let ours = follower.control.config().our_node().clone();
+        let liveness = |follower: &Follower, id| {
+            let nodes = follower.control.nodes();
+            nodes.iter().find(|node| node.id == id).map(|node| node.ipv4)
         };
-        let ours = config.our_node();
-        assert_eq!(follower.take(vec![entry(99, ours)], &[]).await, ["node/99"]);
-        assert_eq!(follower.take(vec![entry(ours.id, ours)], &[]).await, [""; 0]);
+        let other = |last| NodeConfig {
+            name: "other".into(),
+            ipv4: Some([198, 51, 100, last].into()),
+            ipv6: None,
+            ..ours.clone()
+        };
+        assert_eq!(follower.take(vec![entry(99, &other(9))], &[]).await, [""; 0]);
+        assert_eq!(liveness(&follower, 99), Some(Some([198, 51, 100, 9].into())));
+        assert_eq!(follower.take(vec![entry(99, &other(10))], &[]).await, [""; 0]);
+        assert_eq!(liveness(&follower, 99), Some(Some([198, 51, 100, 10].into())));
+        assert_eq!(follower.take(Vec::new(), &["node/99"]).await, [""; 0]);
+        assert_eq!(liveness(&follower, 99), None);
+        // Where clients arrive is nobody's own address.
+        let anycast = NodeConfig { ipv4: Some([192, 0, 2, 1].into()), ..other(9) };
+        assert_eq!(follower.take(vec![entry(98, &anycast)], &[]).await, ["node/98"]);
+        // Our own sockets and maps have the address of the start.
+        assert_eq!(follower.take(vec![entry(ours.id, &ours)], &[]).await, [""; 0]);
+        let moved = NodeConfig { ipv4: Some([198, 51, 100, 77].into()), ..ours.clone() };
+        assert_eq!(follower.take(vec![entry(ours.id, &moved)], &[]).await, ["node/1"]);
+    }
+
+    fn entry(id: u16, node: &NodeConfig) -> Item {
+        let node = message::Node {
+            id: id.into(),
+            name: node.name.clone(),
+            site: node.site.clone(),
+            ipv4: node.ipv4.map(|ip| ip.octets().to_vec()).unwrap_or_default().into(),
+            ipv6: node.ipv6.map(|ip| ip.octets().to_vec()).unwrap_or_default().into(),
+            standing: message::Standing::Serving.into(),
+        };
+        item(&format!("{}{id}", key::NODE), Body::Node(node))
     }
 }

@@ -12,6 +12,9 @@ use fleet_wire::secrets::Secrets;
 /// By key ID.
 type Keys = [Option<siphash::Key>; MAX_ENCAPSULATION_KEYS as usize];
 
+/// By node.
+type Addresses = HashMap<u16, (Option<Ipv4Addr>, Option<Ipv6Addr>)>;
+
 /// The fleet as the relay sees it.
 pub(super) struct Peers {
     pub(super) node: u16,
@@ -19,20 +22,19 @@ pub(super) struct Peers {
     pub(super) encapsulation_port: u16,
     pub(super) key_id: u8,
     keys: Keys,
-    addresses: HashMap<u16, (Option<Ipv4Addr>, Option<Ipv6Addr>)>,
+    addresses: Addresses,
     anycast: Vec<IpAddr>,
 }
 
 impl Peers {
     pub(super) fn new(config: &Config, secrets: &Secrets) -> Self {
-        let addresses = |node: &NodeConfig| (node.id, (node.ipv4, node.ipv6));
         Self {
             node: config.node,
             port: config.listen.port,
             encapsulation_port: config.steering.encapsulation_port,
             key_id: secrets.encapsulate_with,
             keys: keys(secrets),
-            addresses: config.nodes.iter().map(addresses).collect(),
+            addresses: addresses(&config.nodes),
             anycast: config.listen.anycast.clone(),
         }
     }
@@ -41,6 +43,16 @@ impl Peers {
     pub(super) fn set_secrets(&mut self, secrets: &Secrets) {
         self.keys = keys(secrets);
         self.key_id = secrets.encapsulate_with;
+    }
+
+    /// Believes these nodes, and sends to them, from now on.
+    pub(super) fn set_nodes(&mut self, nodes: &[NodeConfig]) {
+        self.addresses = addresses(nodes);
+    }
+
+    /// Whether there is such a node.
+    pub(super) fn knows(&self, node: u16) -> bool {
+        self.addresses.contains_key(&node)
     }
 
     pub(super) fn key(&self, key_id: u8) -> Option<&siphash::Key> {
@@ -72,6 +84,10 @@ impl Peers {
     pub(super) fn is_anycast(&self, address: IpAddr) -> bool {
         self.anycast.contains(&address)
     }
+}
+
+fn addresses(nodes: &[NodeConfig]) -> Addresses {
+    nodes.iter().map(|node| (node.id, (node.ipv4, node.ipv6))).collect()
 }
 
 fn keys(secrets: &Secrets) -> Keys {

@@ -373,3 +373,29 @@ async fn clients_leave_from_ports_of_their_own() {
     drop(handle);
     near.await.expect("no panic").expect("no error");
 }
+
+#[test]
+fn who_is_sent_to_and_believed_changes_with_the_fleet() {
+    let mut peers = peers(1);
+    let (_, bytes) = wrapped(false, SHORTEST);
+    let from_two = {
+        let mut out = Vec::new();
+        wrap(&self::peers(2), 1, &datagram(false, SHORTEST, None), &mut out).expect("wrapped");
+        out
+    };
+    let two = loopback_node(2);
+    let sender = |node: &NodeConfig| node.ipv4.expect("there").into();
+    unwrap(&peers, sender(&two), &from_two).expect("a node's");
+    let moved = NodeConfig { ipv4: Some(Ipv4Addr::new(127, 0, 0, 3)), ..two.clone() };
+    peers.set_nodes(&[loopback_node(1), moved.clone()]);
+    assert_eq!(unwrap(&peers, sender(&two), &from_two).err(), Some(Reason::EncapsulationSender));
+    unwrap(&peers, sender(&moved), &from_two).expect("it is there now");
+    let mut out = Vec::new();
+    let target = wrap(&peers, 2, &datagram(false, SHORTEST, None), &mut out).expect("wrapped");
+    assert_eq!(target.ip(), sender(&moved));
+    assert_eq!(out.len(), bytes.len());
+    peers.set_nodes(&[loopback_node(1)]);
+    assert_eq!(unwrap(&peers, sender(&moved), &from_two).err(), Some(Reason::EncapsulationSender));
+    let wrapped = wrap(&peers, 2, &datagram(false, SHORTEST, None), &mut out);
+    assert_eq!(wrapped, Err(Reason::NoNextHop));
+}

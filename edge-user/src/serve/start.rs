@@ -255,7 +255,8 @@ pub(super) async fn follow_next_hops(control: Arc<Control>, nodes: Arc<NodeTable
         }
     };
     loop {
-        let Err(error) = next_hop::follow(&config, Arc::clone(&nodes), store).await;
+        let fleet = control.watch_nodes();
+        let Err(error) = next_hop::follow(config.node, fleet, Arc::clone(&nodes), store).await;
         tracing::warn!(%error, "the ways to other nodes are not followed: trying again");
         tokio::time::sleep(crate::limits::NEXT_HOP_REFRESH).await;
     }

@@ -2,6 +2,7 @@
 //! to another node is found. Each case has its own pair of namespaces, joined by a veth pair.
 
 mod blocklist;
+mod fleet;
 mod host;
 mod lost;
 mod next_hops;

@@ -160,7 +160,7 @@ fn a_running_edge_is_asked_and_drained_by_its_socket() {
     assert!(metrics.contains("landfast_node_live{node=\"2\"} 0\n"), "{metrics}");
     let output = edge.run(&["node", "live", "7", "--socket", &socket]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("no node of the configuration has the ID 7"));
+    assert!(stderr(&output).contains("no node of the fleet has the ID 7"));
 
     let second = edge.run(&["serve", "--config", &config]);
     assert_eq!(second.status.code(), Some(1));

@@ -4,11 +4,12 @@ use std::net::UdpSocket;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use edge_user::config::Config;
+use edge_user::config::{Config, NodeConfig};
 use edge_user::netlink::{self, Link};
 use edge_user::next_hop;
 use edge_user::nodes::NodeTable;
 use edge_wire::maps::Path;
+use tokio::sync::watch;
 
 use super::pair::{FAR_IPV4, FAR_IPV6, NEAR_IPV4, Pair, ip};
 
@@ -17,12 +18,21 @@ fn device(name: &str) -> Link {
     links.into_iter().find(|link| link.name == name).expect("there")
 }
 
-/// Paths that are found before a case looks at them; each change of the network makes one or two.
+/// Paths that are found before a case looks at them; each change of the network makes a few.
 const FOUND: usize = 64;
 
 /// Follows the ways to other nodes in the calling thread's namespace while `work` runs, which gets
 /// what is found.
 fn following(config: &Config, work: impl FnOnce(&Found)) {
+    following_changes(config, watch::channel(config.nodes.as_slice().into()).1, work);
+}
+
+/// The same of a fleet that changes.
+fn following_changes(
+    config: &Config,
+    fleet: watch::Receiver<Arc<[NodeConfig]>>,
+    work: impl FnOnce(&Found),
+) {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let (store, found) = mpsc::sync_channel(FOUND);
     std::thread::scope(|scope| {
@@ -33,7 +43,7 @@ fn following(config: &Config, work: impl FnOnce(&Found)) {
                 // Nobody listens any more once the case has seen what it wanted.
                 let store = |node, ipv4, ipv6| store.send((node, ipv4, ipv6)).unwrap_or_default();
                 tokio::select! {
-                    result = next_hop::follow(config, nodes, store) => panic!("{result:?}"),
+                    result = next_hop::follow(config.node, fleet, nodes, store) => panic!("{result:?}"),
                     _ = stopped => {}
                 }
             });
@@ -153,6 +163,25 @@ fn a_neighbour_that_does_not_answer_is_no_way() {
             assert_eq!(ipv4.interface, 0);
             pair.far(|| ip("addr add 192.168.77.99/24 dev far"));
             found.wait("it answers now", |ipv4, _| ipv4.interface != 0);
+        });
+    });
+}
+
+#[test]
+fn a_node_that_joins_and_one_that_moves_are_followed() {
+    let pair = Pair::new();
+    let mut config = pair.config();
+    let fleet = watch::Sender::new(Arc::from(&config.nodes[..1]));
+    pair.near(|| {
+        following_changes(&pair.config(), fleet.subscribe(), |found| {
+            fleet.send_replace(config.nodes.as_slice().into());
+            found.wait("it has joined", |ipv4, _| ipv4.interface != 0);
+            pair.far(|| ip("addr add 192.168.77.3/24 dev far"));
+            config.nodes[1].ipv4 = Some([192, 168, 77, 3].into());
+            fleet.send_replace(config.nodes.as_slice().into());
+            found.wait("it has moved", |ipv4, _| {
+                ipv4.destination == sixteen(&[192, 168, 77, 3]) && ipv4.interface != 0
+            });
         });
     });
 }

@@ -19,12 +19,12 @@ use super::pair::{
     CONFIG_ID, FAR_IPV4, FAR_IPV6, NEAR_IPV4, NEAR_IPV6, Pair, eventually, ip, secrets,
 };
 
-const ANYCAST: [IpAddr; 2] = [
+pub(super) const ANYCAST: [IpAddr; 2] = [
     IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)),
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
 ];
 
-fn config(pair: &Pair, node: u16) -> Config {
+pub(super) fn config(pair: &Pair, node: u16) -> Config {
     let mut config = pair.config();
     config.node = node;
     config.listen.anycast = ANYCAST.to_vec();
@@ -34,7 +34,7 @@ fn config(pair: &Pair, node: u16) -> Config {
     config
 }
 
-fn payload(node: u16) -> Vec<u8> {
+pub(super) fn payload(node: u16) -> Vec<u8> {
     let owner = ServerId { node, worker: 0, generation: 0 };
     let id = Codec::landfast(CONFIG_ID, DEFAULT_LEN, None)
         .expect("valid")
@@ -43,7 +43,10 @@ fn payload(node: u16) -> Vec<u8> {
 }
 
 /// Runs the relay of node 2 in the far namespace, and gives its worker's inbox to `work`.
-fn relaying(pair: &Pair, work: impl FnOnce(&RelayHandle, &mut mpsc::Receiver<ToWorker>)) {
+pub(super) fn relaying(
+    pair: &Pair,
+    work: impl FnOnce(&RelayHandle, &mut mpsc::Receiver<ToWorker>),
+) {
     let config = config(pair, 2);
     let (relay, handle) =
         pair.far(|| Relay::bind(&config, &secrets(), 0, 1)).expect("the port is free");
@@ -59,7 +62,7 @@ fn relaying(pair: &Pair, work: impl FnOnce(&RelayHandle, &mut mpsc::Receiver<ToW
 }
 
 /// Node 1 with XDP, once it knows the way to node 2.
-fn steered(pair: &Pair) -> Steering {
+pub(super) fn steered(pair: &Pair) -> Steering {
     let config = config(pair, 1);
     pair.near(|| {
         ip("addr add 192.0.2.1/32 dev lo");
