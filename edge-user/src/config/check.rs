@@ -16,10 +16,10 @@ use std::time::Duration;
 use settings::problem::suggestion;
 use settings::{Checked, Problem, Text};
 
+use self::controller::{Fleet, TcpDefaults};
 use super::file::{self, File};
 use super::{Admin, Config, Host, Listen, QuicConfig, SteeringConfig, SteeringMode};
 use crate::limits;
-use controller::{Fleet, TcpDefaults};
 
 /// The mistakes found so far: what any file's values have to be, and beside it what ours have to.
 #[derive(Default)]

@@ -113,7 +113,7 @@ fn an_answer_whose_parts_do_not_belong_together_is_no_identity() {
         assert_eq!(refused(authority.answer(7, nobodys)), Unsound::NotANode, "{uri}");
     }
     let answer = |chain: &[&Bytes]| {
-        let chain = chain.iter().map(|der| Bytes::clone(der)).collect();
+        let chain = chain.iter().copied().cloned().collect();
         message::Identity { chain, ..authority.answer(7, good.clone()) }
     };
     assert_eq!(refused(answer(&[])), Unsound::Empty);
