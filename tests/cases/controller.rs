@@ -4,8 +4,8 @@
 mod accounts;
 mod alerts;
 mod authority;
-mod enrol;
 mod challenges;
+mod enrol;
 mod identity;
 mod nodes;
 mod orders;

@@ -172,7 +172,8 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
-/// What a status says: its causes where it came from no controller. One line, and not all of it.
+/// What a status says: its causes where it came from no controller. One line, not all of it, and
+/// nothing that a terminal would obey.
 fn words(status: &Status) -> String {
     let mut words = status.message().to_owned();
     let mut cause = std::error::Error::source(status);
@@ -181,5 +182,22 @@ fn words(status: &Status) -> String {
         cause = error.source();
     }
     let line = words.lines().next().unwrap_or_default();
-    line[..line.floor_char_boundary(limits::MAX_CONTROLLER_WORDS_BYTES)].to_owned()
+    let line = &line[..line.floor_char_boundary(limits::MAX_CONTROLLER_WORDS_BYTES)];
+    line.replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_controller_says_is_one_short_line() {
+        let long = format!("no\x1b[2Jmore {}\nand more", "\u{e9}".repeat(1000));
+        let error = ConnectError::from(Status::permission_denied(long));
+        assert!(error.is_refusal());
+        let words = error.to_string();
+        assert!(words.starts_with("the controller refuses: no [2Jmore \u{e9}"), "{words}");
+        assert!(words.len() < 2 * limits::MAX_CONTROLLER_WORDS_BYTES && !words.contains("and"));
+        assert!(!ConnectError::from(Status::internal("its disk is full")).is_refusal());
+    }
 }

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use edge_user::identity::{AttemptError, ConnectError, ControllerAddress, Identity, enrol};
 use fleet_wire::PROTOCOL;
+use fleet_wire::invitation::Invitation;
 use fleet_wire::message::fleet_client::FleetClient;
 use fleet_wire::message::{Hello, Report, report};
 use futures_util::{Stream, StreamExt as _, stream};
@@ -238,6 +239,17 @@ async fn who_changes_bytes_on_the_way_cuts_the_connection_and_nothing_else() {
         enrol(&invitation, &[between]).await.expect_err("changed");
     }
     enrol(&invitation, &[controller.address.into()]).await.expect("not used up");
+}
+
+/// Who takes a connection and says nothing holds up nobody for ever: in TCP, as here, or at the
+/// controller's own address by swallowing packets.
+#[tokio::test(start_paused = true)]
+async fn who_says_nothing_is_not_waited_for() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = [silent.local_addr().expect("bound").into()];
+    let nobody = Invitation { authority: [0; 32], secret: [0; 32] };
+    let error = attempt(enrol(&nobody, &address).await.expect_err("silent"));
+    assert!(matches!(error, AttemptError::Late { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::admin::control::Parts;
 use crate::admission::Rules;
-use crate::config::{Config, TlsConfig, UnknownNames};
+use crate::config::{Config, ControllerConfig, TlsConfig, UnknownNames};
 use crate::nodes::NodeTable;
 use crate::relay::RelayHandle;
 use crate::steering::tables::samples;
@@ -29,6 +29,10 @@ struct Edge {
 impl Edge {
     /// Of workers with these names. `mute` ones do not answer.
     fn new(workers: &[&'static str]) -> Self {
+        Self::by(workers, |_| {})
+    }
+
+    fn by(workers: &[&'static str], change: impl FnOnce(&mut Config)) -> Self {
         let secrets = Secrets::generate(IdMode::Encrypted, 17).expect("random");
         let told = Told::default();
         let orders = |who: &'static str| relay(who, Arc::clone(&told));
@@ -40,6 +44,7 @@ impl Edge {
             TlsConfig { default: None, more: Vec::new(), unknown_names: UnknownNames::Refuse };
         config.admission.blocklist = Some(path.with_extension("blocklist"));
         fs::write(path.with_extension("blocklist"), "192.0.2.0/24\n").expect("written");
+        change(&mut config);
         let rules = watch::Sender::new(Rules::load(&config).expect("a blocklist"));
         let nodes = Arc::new(NodeTable::new(&config.nodes));
         let control = Control::new(Parts {
@@ -174,6 +179,21 @@ async fn with_a_worker_that_does_not_hear_nobody_mints_anything_new() {
 async fn a_file_that_says_what_it_said_changes_nothing() {
     let mut edge = Edge::new(&["same"]);
     assert_eq!(edge.reload(|_| {}).await, Ok(Reloaded::default()));
+    assert_eq!(edge.told(), []);
+}
+
+/// One that lies about from before there was a controller must not bring old keys back.
+#[tokio::test]
+async fn with_a_controller_no_fleet_file_is_read() {
+    let mut edge = Edge::by(&["joined"], |config| {
+        let addresses = vec!["controller.example:4840".parse().expect("an address")];
+        config.controller = Some(ControllerConfig { addresses });
+        config.fleet_file = None;
+    });
+    fs::write(edge.path.with_extension("blocklist"), "198.51.100.0/24\n").expect("written");
+    let reloaded = edge.reload(|secrets| secrets.connection_ids.push(config(3, 17))).await;
+    let changes = reloaded.expect("good").changes;
+    assert_eq!(changes, ["blocklist: 1 networks added, 1 removed"], "which is read all the same");
     assert_eq!(edge.told(), []);
 }
 
