@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use edge_user::config::{self, Config, Host};
-use edge_user::serve::{self, Inputs};
+use edge_user::serve::{self, ServeError};
 use edge_wire::cid::{DEFAULT_LEN, MAX_LEN, MIN_LEN};
 use fleet_wire::secrets::{self, IdMode};
 
@@ -224,21 +224,13 @@ fn serve(path: &Path) -> Outcome {
     let host = Host::read().map_err(|error| ended(FAILED, &error))?;
     let config = load(path, &host)?;
     config.log.begin(&["edge_user", "landfast_edge"]);
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        config = %path.display(),
-        node = config.node,
-        name = config.our_node().name,
-        site = config.site,
-        "starting"
-    );
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, config = %path.display(), "starting");
     // From here on everything goes to the log, in the form that was asked for.
-    let log_as = |code, error: &dyn Error| {
+    serve::run(config).map_err(|error| {
         tracing::error!("{error}");
-        Ended(code)
-    };
-    let inputs = Inputs::load(config).map_err(|error| log_as(WRONG, &error))?;
-    serve::run(inputs).map_err(|error| log_as(FAILED, &error))
+        Ended(if matches!(error, ServeError::Inputs(_)) { WRONG } else { FAILED })
+    })
 }
 
 fn load(path: &Path, host: &Host) -> Result<Config, Ended> {

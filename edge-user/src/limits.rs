@@ -409,3 +409,31 @@ pub const MAX_INVITATION_FILE_BYTES: u64 = 1024;
 pub const MAX_IDENTITY_CHAIN: usize = 3;
 /// Bytes of what a controller says to people that are kept and logged.
 pub const MAX_CONTROLLER_WORDS_BYTES: usize = 512;
+
+/// How long the controller may take from the first byte of a stream to its welcome: a machine that
+/// starts, and a few round trips with losses.
+pub const WELCOME_WITHIN: Duration = Duration::from_secs(10);
+/// Reports that we live are not sent more often, whatever the controller asks for.
+pub const MIN_KEEPALIVE: Duration = Duration::from_millis(50);
+/// Reports that we live are sent at least so often, whatever the controller asks for: a network
+/// that forgets idle flows does so after minutes.
+pub const MAX_KEEPALIVE: Duration = Duration::from_secs(30);
+/// The first wait after the controller could not be followed.
+pub const RECONNECT_MIN: Duration = Duration::from_millis(200);
+/// The longest one: half of the default lease, for a controller that restarts counts as live who is
+/// back by then. A thousand nodes are 300 handshakes a second.
+pub const RECONNECT_MAX: Duration = Duration::from_secs(5);
+/// A stream that lasted for this long was a good one: the waits begin anew.
+pub const GOOD_STREAM: Duration = Duration::from_secs(10);
+/// What was refused and may be taken now is tried again so often.
+pub const REFUSED_AGAIN: Duration = Duration::from_secs(30);
+/// Between two tries to renew the identity, when a third of its life is left: days.
+pub const RENEW_AGAIN: Duration = Duration::from_secs(60);
+/// How often a wait by the calendar looks at it: clocks are set while we wait.
+pub const CALENDAR_LOOK: Duration = Duration::from_secs(60);
+/// While a node waits for its first bundle the service manager is told so often, so that it goes on
+/// waiting: its own patience is 90 s by default.
+pub const FIRST_TOLD_EVERY: Duration = Duration::from_secs(10);
+/// How long the start waits for threads that the wait for the first bundle has left: look-ups of
+/// names, which end by themselves.
+pub const FIRST_THREADS_WITHIN: Duration = Duration::from_secs(2);

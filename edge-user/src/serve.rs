@@ -1,6 +1,8 @@
 //! A process of the edge, from its start to its end.
 //!
-//! The order of the start: the files, the state directory and its generation, checks of the host,
+//! The order of the start: the files, the state directory and its generation (with a controller the
+//! other way round, because what it gave is there; on a first start its first bundle is waited for,
+//! while nothing is bound or attached), checks of the host,
 //! the admin listeners, the UDP port, those of TCP and that of the relay, the kernel programs; then
 //! what is not needed any more is given up, the relay, the workers and TCP start, and the service
 //! manager is told. What may be missing is asked for early, so that a start that fails has touched
@@ -10,6 +12,7 @@
 //! requests in progress end, and only when they are done are the programs detached.
 
 mod attachment;
+mod join;
 mod notify;
 mod pressure;
 mod start;
@@ -20,8 +23,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
+use futures_util::future::Either;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use state::{StateError, lock};
@@ -29,14 +33,18 @@ pub use state::{StateError, lock};
 use crate::admin::control::{Control, Phase, mode_name};
 use crate::admission::Rules;
 use crate::admission::blocklist::BlocklistError;
-use crate::config::Config;
+use crate::config::{Config, JoinError};
+use crate::follow::first::{Fleet, Lacking};
+use crate::follow::last_good;
+use crate::identity::{Identity, IdentityError};
 use crate::limits;
 use crate::quic::driver::SpawnError;
 use crate::sandbox::SandboxError;
 use crate::steering::SteeringError;
 use crate::tcp::BindError;
-use crate::tls::{self, Tls, TlsError};
+use crate::tls::{self, Live, Tls, TlsError};
 use fleet_wire::secrets::{FleetError, Secrets};
+use join::Joined;
 use start::Edge;
 
 /// What a process is started with, all of it read and checked.
@@ -45,6 +53,8 @@ pub struct Inputs {
     secrets: Arc<Secrets>,
     tls: Tls,
     rules: Rules,
+    /// With a controller.
+    joined: Option<Joined>,
 }
 
 /// A file that the configuration names cannot be used.
@@ -56,6 +66,20 @@ pub enum InputError {
     /// There is no fleet file.
     #[error("the secrets of the fleet are the controller's")]
     NoFleetFile,
+    /// The identity towards the controller.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// There is none.
+    #[error(
+        "this node has no identity towards its controller: `landfast-controller nodes invite` there, then `landfast-edge enrol` here"
+    )]
+    NotEnrolled,
+    /// What the controller gave.
+    #[error("the controller's state: {0}")]
+    Lacking(#[from] Lacking),
+    /// The fleet as the controller has it does not fit the configuration.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// Certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -65,34 +89,80 @@ pub enum InputError {
 }
 
 impl Inputs {
-    /// Reads the files that `config` names.
+    /// Reads the files that `config` names, which names no controller.
     ///
     /// # Errors
     /// Where one of them cannot be used.
     pub fn load(config: Config) -> Result<Self, InputError> {
         let secrets = Secrets::load(config.fleet_file.as_ref().ok_or(InputError::NoFleetFile)?)?;
+        Self::with(config, secrets, None)
+    }
+
+    /// Of what the controller gave, and the files that `config` names besides.
+    fn joined(config: Config, joined: Joined) -> Result<Self, InputError> {
+        let node = joined.node();
+        let Fleet { nodes, secrets } = Fleet::of(node, joined.last_good())?;
+        let config = config.joined(node, nodes)?;
+        Self::with(config, secrets, Some(joined))
+    }
+
+    fn with(config: Config, secrets: Secrets, joined: Option<Joined>) -> Result<Self, InputError> {
         let tls = tls::load(&config.tls, &secrets.tickets)?;
         let rules = Rules::load(&config)?;
-        Ok(Self { config: Arc::new(config), secrets: Arc::new(secrets), tls, rules })
+        Ok(Self { config: Arc::new(config), secrets: Arc::new(secrets), tls, rules, joined })
+    }
+
+    /// What `serve` would be warned of, as far as files tell. Nobody is asked over the network.
+    ///
+    /// # Errors
+    /// Where a file that `config` names cannot be used, or the identity towards the controller.
+    pub fn check(config: Config) -> Result<Vec<String>, InputError> {
+        if config.controller.is_none() {
+            return Ok(Self::load(config)?.warnings());
+        }
+        let mut warnings = Vec::new();
+        if Identity::load(&config.state_directory)?.is_none() {
+            warnings.push(InputError::NotEnrolled.to_string());
+        }
+        match last_good::load(&config.state_directory) {
+            Ok(Some(_)) => {}
+            Ok(None) => warnings.push(
+                "there is no last good bundle: the start waits for the controller".to_owned(),
+            ),
+            Err(error) => warnings.push(error.to_string()),
+        }
+        let live = Live::new(config.tls.unknown_names);
+        let now = SystemTime::now();
+        let read = tls::files::read(&config.tls, &live, now)?;
+        warnings.extend(read.put_in_force(&live, now).warnings);
+        Rules::load(&config)?;
+        warnings.extend(kept_alive(&config));
+        Ok(warnings)
     }
 
     /// What will do, but not well.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let quic = &self.config.quic;
-        let kept_alive = quic.connection_id_lifetime <= quic.idle_timeout;
-        let kept_alive = kept_alive.then(|| {
-            "`connection_id_lifetime_seconds` is not longer than `idle_timeout_seconds`: each \
-             new connection ID keeps a connection alive that nobody uses"
-                .to_owned()
-        });
-        self.tls.warnings.iter().cloned().chain(kept_alive).collect()
+        self.tls.warnings.iter().cloned().chain(kept_alive(&self.config)).collect()
     }
+}
+
+/// A warning, where connections that nobody uses live on.
+fn kept_alive(config: &Config) -> Option<String> {
+    let quic = &config.quic;
+    (quic.connection_id_lifetime <= quic.idle_timeout).then(|| {
+        "`connection_id_lifetime_seconds` is not longer than `idle_timeout_seconds`: each \
+         new connection ID keeps a connection alive that nobody uses"
+            .to_owned()
+    })
 }
 
 /// Why a process does not start, or ends otherwise than by a clean stop.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    /// What it is started with: trying again does not help.
+    #[error(transparent)]
+    Inputs(#[from] InputError),
     /// The state directory.
     #[error(transparent)]
     State(#[from] StateError),
@@ -146,11 +216,11 @@ pub enum ServeError {
     Interrupted,
 }
 
-/// Serves until told to stop; then everything is drained and detached.
+/// Serves by `config` until told to stop; then everything is drained and detached.
 ///
 /// # Errors
-/// Where something cannot start, ends by itself, or does not end.
-pub fn run(inputs: Inputs) -> Result<(), ServeError> {
+/// Where something cannot be used or started, ends by itself, or does not end.
+pub fn run(config: Config) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_name("control")
@@ -159,9 +229,24 @@ pub fn run(inputs: Inputs) -> Result<(), ServeError> {
     let context = runtime.enter();
     let mut signals = Signals::new().map_err(ServeError::Runtime)?;
     let hang_up = signal(SignalKind::hangup()).map_err(ServeError::Runtime)?;
-    let edge = start::start(inputs)?;
+    let Some((inputs, state)) = prepare(config, &mut signals)? else { return Ok(()) };
+    let edge = start::start(inputs, state)?;
     drop(context);
     runtime.block_on(serve(edge, &mut signals, hang_up))
+}
+
+/// What the process starts with. Nothing, where it was told to stop while it waited for that.
+fn prepare(
+    config: Config,
+    signals: &mut Signals,
+) -> Result<Option<(Inputs, state::State)>, ServeError> {
+    let directory = config.state_directory.clone();
+    let Some(controller) = config.controller.clone() else {
+        let inputs = Inputs::load(config)?;
+        return Ok(Some((inputs, state::State::open(&directory)?)));
+    };
+    let state = state::State::open(&directory)?;
+    Ok(join::join(config, &controller, signals)?.map(|inputs| (inputs, state)))
 }
 
 /// The signals that the process knows.
@@ -199,8 +284,12 @@ async fn reload_on(mut hang_up: Signal, control: &Control) {
     }
 }
 
-async fn serve(edge: Edge, signals: &mut Signals, hang_up: Signal) -> Result<(), ServeError> {
+async fn serve(mut edge: Edge, signals: &mut Signals, hang_up: Signal) -> Result<(), ServeError> {
     let control = Arc::clone(&edge.control);
+    let follows = match edge.joined.take() {
+        Some(joined) => Either::Left(joined.restore(Arc::clone(&control)).await),
+        None => Either::Right(std::future::pending()),
+    };
     let admin = tokio::spawn(crate::admin::http::serve(edge.listener, Arc::clone(&control)));
     let commands = edge.socket.serve(Arc::clone(&control));
     let next_hops = start::follow_next_hops(Arc::clone(&control), Arc::clone(&edge.nodes));
@@ -210,7 +299,7 @@ async fn serve(edge: Edge, signals: &mut Signals, hang_up: Signal) -> Result<(),
     let reloads = reload_on(hang_up, &control);
 
     control.advance(Phase::Serving);
-    let config = &edge.inputs.config;
+    let config = control.config();
     tracing::info!(
         port = config.listen.port,
         steering = mode_name(config.steering.mode),
@@ -221,8 +310,8 @@ async fn serve(edge: Edge, signals: &mut Signals, hang_up: Signal) -> Result<(),
 
     // Polled until the process ends: they observe and command the stop too.
     let background = async {
-        let (never, (), (), (), _, ()) =
-            tokio::join!(commands, next_hops, watchdog, attachment, pressure, reloads);
+        let (never, (), (), (), _, (), _) =
+            tokio::join!(commands, next_hops, watchdog, attachment, pressure, reloads, follows);
         match never {}
     };
     let life = async {

@@ -11,6 +11,7 @@ use super::protocol::{Answer, KeysInForce, Request, Status, WorkerStatus};
 use crate::admission::Rules;
 use crate::config::{Config, NodeConfig, SteeringMode};
 use crate::current::Current;
+use crate::follow::view::View;
 use crate::limits;
 use crate::nodes::NodeTable;
 use crate::quic::driver::{ToWorker, WorkerReport};
@@ -73,6 +74,8 @@ pub struct Parts {
     pub challenges: Arc<Challenges>,
     /// What came of TCP connections.
     pub tcp: Arc<Tally>,
+    /// How the node stands with its controller, where it has one.
+    pub controller: Option<watch::Receiver<View>>,
 }
 
 /// A running edge, for those who ask and command. Shared on the control runtime.
@@ -98,6 +101,7 @@ pub struct Control {
     pub(super) certificates: Arc<Live>,
     challenges: Arc<Challenges>,
     tcp: Arc<Tally>,
+    controller: Option<watch::Receiver<View>>,
 }
 
 impl Control {
@@ -118,6 +122,7 @@ impl Control {
             certificates,
             challenges,
             tcp,
+            controller,
         } = parts;
         Self {
             fleet: watch::Sender::new(config.nodes.as_slice().into()),
@@ -137,6 +142,7 @@ impl Control {
             certificates,
             challenges,
             tcp,
+            controller,
         }
     }
 
@@ -156,6 +162,12 @@ impl Control {
     #[must_use]
     pub fn challenges(&self) -> &Arc<Challenges> {
         &self.challenges
+    }
+
+    /// How the node stands with its controller at this moment, where it has one.
+    #[must_use]
+    pub fn controller(&self) -> Option<View> {
+        self.controller.as_ref().map(|view| view.borrow().clone())
     }
 
     /// How far the process is.

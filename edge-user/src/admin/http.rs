@@ -98,7 +98,12 @@ async fn readiness(control: &Control) -> Response<Full<Bytes>> {
     let reason = match control.phase() {
         Phase::Starting => Some("starting: not everything is attached yet\n".to_owned()),
         Phase::Draining => Some("draining: told to stop\n".to_owned()),
-        Phase::Serving => stuck(control).await,
+        // By its word alone, which holds while it is away: that a controller is lost is never a
+        // reason to withdraw.
+        Phase::Serving => match control.controller().and_then(|view| view.not_ready()) {
+            Some(reason) => Some(format!("{reason}\n")),
+            None => stuck(control).await,
+        },
     };
     match reason {
         None => text(StatusCode::OK, ready(&control.attachments())),

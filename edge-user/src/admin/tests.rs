@@ -99,6 +99,7 @@ fn control(workers: Vec<mpsc::Sender<ToWorker>>) -> Arc<Control> {
         certificates: Arc::new(Live::new(UnknownNames::Refuse)),
         challenges: Arc::new(Challenges::new()),
         tcp: Arc::default(),
+        controller: None,
     }))
 }
 

@@ -74,8 +74,8 @@ fn look(path: &Path, no_host: bool, json: bool, report: &mut Report) -> Option<u
     let summary = summary(path, &config);
     let findings = if no_host { Vec::new() } else { findings(&config, &tell) };
     if !no_host {
-        match Inputs::load(config) {
-            Ok(inputs) => report.warnings = inputs.warnings().to_vec(),
+        match Inputs::check(config) {
+            Ok(warnings) => report.warnings = warnings,
             Err(error) => {
                 tell(error.to_string());
                 report.problems.push(error.to_string());

@@ -155,6 +155,7 @@ mod tests {
                 certificates: Arc::new(Live::new(UnknownNames::Refuse)),
                 challenges: Arc::new(Challenges::new()),
                 tcp: Arc::default(),
+                controller: None,
                 config: Arc::new(config),
             }));
             let force = Force::new(Arc::clone(&control));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use fleet_wire::message::{Bundle, Item, Position};
+use fleet_wire::message::{Bundle, Item, Position, Refused};
 use prost::Message;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -29,6 +29,18 @@ pub struct LastGood {
     pub position: Position,
     /// What it held.
     pub items: Vec<Arc<Item>>,
+    /// What it refused beside that.
+    pub refused: Vec<Refused>,
+}
+
+/// What the file holds behind its hash.
+#[derive(Clone, PartialEq, Message)]
+struct Kept {
+    /// The whole state, as the controller would send it.
+    #[prost(message, optional, tag = "1")]
+    bundle: Option<Bundle>,
+    #[prost(message, repeated, tag = "2")]
+    refused: Vec<Refused>,
 }
 
 /// Why there is no last good state. The node waits for the controller then.
@@ -87,9 +99,11 @@ fn parse(bytes: &[u8]) -> Result<LastGood, &'static str> {
     if digest::digest(&digest::SHA256, body).as_ref() != hash {
         return Err("its hash is another one: it is cut off or damaged");
     }
-    let bundle = Bundle::decode(body).map_err(|_| "its hash is right, its form is not")?;
+    let kept = Kept::decode(body).map_err(|_| "its hash is right, its form is not")?;
+    let bundle = kept.bundle.ok_or("it has no state")?;
     let position = bundle.position.ok_or("it has no position")?;
-    Ok(LastGood { position, items: bundle.items.into_iter().map(Arc::new).collect() })
+    let items = bundle.items.into_iter().map(Arc::new).collect();
+    Ok(LastGood { position, items, refused: kept.refused })
 }
 
 /// Writes `state` whole or not at all, even where the power fails.
@@ -105,7 +119,8 @@ pub fn write(state_directory: &Path, state: &LastGood) -> io::Result<()> {
         items,
         ..Bundle::default()
     };
-    let body = bundle.encode_to_vec();
+    let kept = Kept { bundle: Some(bundle), refused: state.refused.clone() };
+    let body = kept.encode_to_vec();
     let temporary = state_directory.join("bundle.new");
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
@@ -144,7 +159,8 @@ mod tests {
         let answer = Http01 { token: "a".into(), key_authorization: format!("a.{serial}") };
         let item = Item { key: "challenge/http-01/a".into(), body: Some(Body::Http01(answer)) };
         let position = Position { epoch: 1, term: 2, serial };
-        LastGood { position, items: vec![Arc::new(item)] }
+        let refused = Refused { key: "certificate/b".into(), reason: "its key".into() };
+        LastGood { position, items: vec![Arc::new(item)], refused: vec![refused] }
     }
 
     fn directory(name: &str) -> PathBuf {

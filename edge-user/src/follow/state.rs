@@ -3,6 +3,8 @@
 //! [`State::settle`] what could not be. Only then is anything answered, so that the controller's
 //! word "every node holds it" is true.
 
+mod refusals;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,7 +17,9 @@ use fleet_wire::message::{Applied, Bundle, Item, Node, Position, Refused, Served
 use prost::Message;
 
 use super::item::{self, Unusable, Value};
+use super::last_good::LastGood;
 use crate::limits;
+use refusals::{Refusal, Refusals};
 
 /// Why a stream ends: what it brings is of a controller that we do not follow, or of none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +47,8 @@ pub struct Step {
     pub changes: Vec<Change>,
     /// Where the node is once they are in force, if this was the last part.
     reaches: Option<Position>,
+    /// Whether they lead to the whole state: nothing else is refused of it then.
+    whole: bool,
 }
 
 /// What becomes of one item.
@@ -81,6 +87,7 @@ pub struct State {
     node: u16,
     held: Held,
     position: Option<Position>,
+    refused: Refusals,
     under_way: UnderWay,
 }
 
@@ -96,7 +103,7 @@ struct Held {
 struct UnderWay {
     /// All of the whole state so far, beside what is held.
     whole: Option<Held>,
-    refused: Vec<Refused>,
+    refused: Vec<Refusal>,
     /// Certificates in it.
     certificates: Vec<String>,
     position: Option<Position>,
@@ -109,17 +116,6 @@ impl State {
         Self { node, ..Self::default() }
     }
 
-    /// Of node `node`, which holds these items of an earlier run, that were all in force.
-    #[must_use]
-    pub fn restored(node: u16, position: Position, items: Vec<Arc<Item>>) -> Self {
-        let mut state = Self::new(node);
-        for item in items {
-            state.held.put(item);
-        }
-        state.position = Some(position);
-        state
-    }
-
     /// Where the node stands: what it says in its `Hello`.
     #[must_use]
     pub const fn position(&self) -> Option<Position> {
@@ -129,6 +125,50 @@ impl State {
     /// Everything that is held, by key.
     pub fn items(&self) -> impl Iterator<Item = &Arc<Item>> {
         self.held.items.values()
+    }
+
+    /// What is held under `key`.
+    #[must_use]
+    pub fn item(&self, key: &str) -> Option<&Arc<Item>> {
+        self.held.items.get(key)
+    }
+
+    /// What is refused of the state, still: what the node says in its `Hello`.
+    #[must_use]
+    pub fn refused(&self) -> Vec<Refused> {
+        self.refused.said()
+    }
+
+    /// The state of an earlier run, to be put in force before any stream. It was checked when it
+    /// came.
+    #[must_use]
+    pub fn restore(last_good: &LastGood) -> Step {
+        let changes = last_good.items.iter().filter_map(|item| put(Arc::clone(item))).collect();
+        Step { changes, reaches: Some(last_good.position), whole: false }
+    }
+
+    /// Notes what an earlier run refused, once what it held is in force again.
+    pub fn refused_before(&mut self, refused: &[Refused]) {
+        for Refused { key, reason } in refused {
+            self.refused.put(Refusal::of(key, reason), self.held.bytes);
+        }
+    }
+
+    /// What is held and where the node stands, to be kept for the next run.
+    #[must_use]
+    pub fn last_good(&self) -> Option<LastGood> {
+        let items = self.items().cloned().collect();
+        Some(LastGood { position: self.position?, items, refused: self.refused() })
+    }
+
+    /// What is refused and may be taken now, as a bundle that leads to where the node stands. The
+    /// answer to it is none that the controller waits for.
+    #[must_use]
+    pub fn again(&self) -> Option<Bundle> {
+        let between_bundles = self.under_way.position.is_none();
+        let items = if between_bundles { self.refused.items() } else { Vec::new() };
+        let position = self.position.filter(|_| !items.is_empty())?;
+        Some(Bundle { position: Some(position), last: true, items, ..Bundle::default() })
     }
 
     /// A stream begins. What an earlier one left unfinished is sent again.
@@ -159,7 +199,7 @@ impl State {
         } else {
             self.changes(bundle.items, bundle.removed)
         };
-        Ok(Step { changes, reaches: bundle.last.then_some(theirs) })
+        Ok(Step { changes, reaches: bundle.last.then_some(theirs), whole: bundle.whole })
     }
 
     /// Notes that a step is in force but for what `refused` names, which stays as it was. The
@@ -172,20 +212,36 @@ impl State {
         step: Step,
         refused: Vec<Refused>,
     ) -> Result<Option<Applied>, Unfollowed> {
-        let Step { changes, reaches } = step;
+        let Step { changes, reaches, whole } = step;
+        let reasons: HashMap<_, _> =
+            refused.iter().map(|refused| (refused.key.as_str(), refused.reason.as_str())).collect();
+        if whole && reaches.is_some() {
+            self.refused = Refusals::default();
+        }
         for change in changes {
-            if refused.iter().any(|refused| refused.key == change.key()) {
+            if let Some(reason) = reasons.get(change.key()) {
+                self.under_way.refused.push(match &change {
+                    Change::Put { item, .. } => Refusal::for_now(item, reason),
+                    Change::Remove { key } => Refusal::of(key, reason),
+                });
                 continue;
             }
+            self.refused.remove(change.key());
             match change {
                 Change::Put { item, .. } => self.held.put(item),
                 Change::Remove { key } => self.held.remove(&key),
             }
         }
-        let clipped = refused.into_iter().map(|Refused { key, reason }| refusal(&key, &reason));
-        self.under_way.refused.extend(clipped);
+        if whole && reaches.is_none() {
+            return Ok(None);
+        }
+        for refusal in &self.under_way.refused {
+            self.refused.put(refusal.clone(), self.held.bytes);
+        }
+        self.refused.fit()?;
         let Some(position) = reaches else { return Ok(None) };
         let UnderWay { refused, certificates, .. } = std::mem::take(&mut self.under_way);
+        let refused: Vec<_> = refused.iter().map(Refusal::said).collect();
         let served = self.served(certificates, &refused);
         let applied = Applied { position: Some(position), refused, served };
         if applied.encoded_len() > fleet_wire::MAX_MESSAGE_BYTES / 2 {
@@ -212,7 +268,7 @@ impl State {
                     whole.put(item);
                 }
                 Err(unusable) => {
-                    refused.push(refusal(&item.key, &unusable.to_string()));
+                    refused.push(refusal(&item, &unusable));
                     // The old one stays, and so do its addresses.
                     if let Some(old) = self.held.items.get(&item.key) {
                         if let Ok(value) = item::check(old) {
@@ -256,11 +312,12 @@ impl State {
                         more_items += usize::from(!self.held.items.contains_key(&item.key));
                         more_bytes += item.encoded_len();
                         changes.push(Change::Put { key: item.key.clone(), item, value });
+                    } else {
+                        // What was refused in its place is none of the state any more.
+                        self.refused.remove(&item.key);
                     }
                 }
-                Err(unusable) => {
-                    self.under_way.refused.push(refusal(&item.key, &unusable.to_string()));
-                }
+                Err(unusable) => self.under_way.refused.push(refusal(&item, &unusable)),
             }
         }
         changes.extend(self.removals(removed));
@@ -273,7 +330,7 @@ impl State {
         let (needed, gone): (Vec<_>, Vec<_>) =
             gone.into_iter().partition(|key| *key == ours || key == key::SECRETS);
         let reason = Unusable::Needed.to_string();
-        self.under_way.refused.extend(needed.iter().map(|key| refusal(key, &reason)));
+        self.under_way.refused.extend(needed.iter().map(|key| Refusal::of(key, &reason)));
         gone.into_iter().map(|key| Change::Remove { key }).collect()
     }
 
@@ -372,10 +429,12 @@ fn claim(addresses: &mut HashMap<IpAddr, u16>, value: &Value) -> Result<(), Unus
     Ok(())
 }
 
-fn refusal(key: &str, reason: &str) -> Refused {
-    let clip = |text: &str, most| text[..text.floor_char_boundary(most)].to_owned();
-    let key = clip(key, limits::MAX_ITEM_KEY_BYTES);
-    Refused { key, reason: clip(reason, limits::MAX_REFUSAL_BYTES) }
+fn refusal(item: &Arc<Item>, unusable: &Unusable) -> Refusal {
+    match unusable {
+        // Once the other one is gone.
+        Unusable::AddressOf(_) => Refusal::for_now(item, &unusable.to_string()),
+        _ => Refusal::of(&item.key, &unusable.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,18 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
+use crate::limits;
+
 /// Connections are taken.
 pub(super) fn ready(status: &str) {
     send(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The start waits for something, and goes on waiting: the service manager's patience begins anew.
+pub(super) fn waiting(status: &str) {
+    let patience = limits::FIRST_TOLD_EVERY * 3;
+    let patience = u32::try_from(patience.as_micros()).unwrap_or(u32::MAX);
+    send(&[NotifyState::Status(status), NotifyState::ExtendTimeoutUsec(patience)]);
 }
 
 /// Files are read again. [`ready`] follows.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::join::Joined;
 use super::state::State;
 use super::workers::{Inboxes, Workers};
 use super::{Inputs, ServeError};
@@ -24,24 +25,27 @@ use fleet_wire::secrets::Secrets;
 
 /// A process that runs. Dropping it ends nothing but the admin socket.
 pub(super) struct Edge {
-    pub(super) inputs: Inputs,
     pub(super) control: Arc<Control>,
     pub(super) nodes: Arc<NodeTable>,
     pub(super) workers: Workers,
     pub(super) relay: Option<RelayHandle>,
     pub(super) listener: TcpListener,
     pub(super) socket: AdminSocket,
+    /// With a controller.
+    pub(super) joined: Option<Joined>,
     /// Holds the lock of the state directory.
     _state: State,
 }
 
 /// Starts everything, in the order of the room's doc. Called in the context of the control runtime.
-pub(super) fn start(inputs: Inputs) -> Result<Edge, ServeError> {
+pub(super) fn start(mut inputs: Inputs, state: State) -> Result<Edge, ServeError> {
     let config = Arc::clone(&inputs.config);
+    let (node, name, site) = (config.node, &config.our_node().name, &config.site);
+    tracing::info!(node, name, site, nodes = config.nodes.len(), "this node");
     for warning in inputs.warnings() {
         tracing::warn!("{warning}");
     }
-    let state = State::open(&config.state_directory)?;
+    let joined = inputs.joined.take();
     let generation = state.generation;
     tracing::info!(generation, directory = %config.state_directory.display(), "state is ours");
     check_host(&config)?;
@@ -101,8 +105,9 @@ pub(super) fn start(inputs: Inputs) -> Result<Edge, ServeError> {
         certificates: Arc::clone(&inputs.tls.certificates),
         challenges: Arc::clone(&inputs.tls.challenges),
         tcp: tally,
+        controller: joined.as_ref().map(Joined::view),
     }));
-    Ok(Edge { inputs, control, nodes, workers, relay, listener, socket, _state: state })
+    Ok(Edge { control, nodes, workers, relay, listener, socket, joined, _state: state })
 }
 
 /// Says what on this host would lose packets.

@@ -61,6 +61,7 @@ impl Edge {
             certificates: Arc::new(Live::new(UnknownNames::Refuse)),
             challenges: Arc::new(Challenges::new()),
             tcp: Arc::default(),
+            controller: None,
         });
         fleet_wire::secrets::write(&path, &secrets, true).expect("written");
         Self { control, told, path, secrets }

@@ -1,0 +1,152 @@
+//! The start of a node with a controller, up to where one with files begins: what it is, and a
+//! state to start with.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
+
+use fleet_wire::message::Standing;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::{InputError, Inputs, ServeError, Signals, StateError, notify};
+use crate::admin::control::Control;
+use crate::config::{Config, ControllerConfig};
+use crate::follow::first::Fleet;
+use crate::follow::follower::Follower;
+use crate::follow::force::Force;
+use crate::follow::last_good::{self, LastGood};
+use crate::follow::run::{self, Membership};
+use crate::follow::view::{Shown, View};
+use crate::identity::Identity;
+use crate::limits;
+
+/// What a node has of its controller when it starts.
+pub(super) struct Joined {
+    membership: Membership,
+    last_good: LastGood,
+    shown: Arc<Shown>,
+}
+
+impl Joined {
+    pub(super) fn new(membership: Membership, last_good: LastGood) -> Self {
+        let view = View {
+            addresses: membership.addresses.iter().map(ToString::to_string).collect(),
+            connected: None,
+            last_error: None,
+            position: None,
+            standing: Standing::Unspecified,
+            refused: Vec::new(),
+            identity_ends: membership.identity.ends_at(),
+            bundles: 0,
+            failures: 0,
+        };
+        Self { membership, last_good, shown: Arc::new(watch::Sender::new(view)) }
+    }
+
+    pub(super) fn node(&self) -> u16 {
+        self.membership.identity.node()
+    }
+
+    pub(super) const fn last_good(&self) -> &LastGood {
+        &self.last_good
+    }
+
+    pub(super) fn view(&self) -> watch::Receiver<View> {
+        self.shown.subscribe()
+    }
+
+    /// Puts what the node had in force again. What is given back follows the controller.
+    pub(super) async fn restore(self, control: Arc<Control>) -> impl Future<Output = Infallible> {
+        let Self { membership, last_good, shown } = self;
+        let (keep, kept) = watch::channel(None);
+        let node = membership.identity.node();
+        let mut follower = Follower::new(node, Force::new(control), Arc::clone(&shown), keep);
+        follower.restore(&last_good).await;
+        let directory = membership.state_directory.clone();
+        async move {
+            let keeping = last_good::keep(directory, kept);
+            let (never, ()) = tokio::join!(run::run(membership, follower, shown), keeping);
+            never
+        }
+    }
+}
+
+/// What a node with a controller starts with, once there is a state to start with. Nothing, where
+/// it was told to stop before.
+pub(super) fn join(
+    config: Config,
+    controller: &ControllerConfig,
+    signals: &mut Signals,
+) -> Result<Option<Inputs>, ServeError> {
+    let directory = config.state_directory.clone();
+    let identity = Identity::load(&directory).map_err(InputError::from)?;
+    let identity = identity.ok_or(InputError::NotEnrolled)?;
+    let node = identity.node();
+    let addresses = controller.addresses.clone();
+    let mut membership = Membership { addresses, identity, state_directory: directory.clone() };
+    let last_good = match kept(&directory, node) {
+        Some(kept) => kept,
+        None => {
+            let Some(first) = first(&mut membership, signals)? else { return Ok(None) };
+            last_good::write(&directory, &first)
+                .map_err(|error| StateError::Io(directory, error))?;
+            first
+        }
+    };
+    Ok(Some(Inputs::joined(config, Joined::new(membership, last_good))?))
+}
+
+/// The last good state, where there is one that this node can start with.
+fn kept(directory: &Path, node: u16) -> Option<LastGood> {
+    match last_good::load(directory) {
+        Ok(None) => tracing::info!("there is no last good bundle: nothing was ever followed here"),
+        Ok(Some(kept)) => match Fleet::of(node, &kept) {
+            Ok(_) => {
+                let (position, items) = (kept.position, kept.items.len());
+                tracing::info!(%position, items, "the last good bundle is here");
+                return Some(kept);
+            }
+            Err(lacking) => tracing::error!("the last good bundle is not used: {lacking}"),
+        },
+        Err(error) => tracing::error!("{error}"),
+    }
+    None
+}
+
+/// Waits for the first state. Nothing, where told to stop before it came.
+fn first(
+    membership: &mut Membership,
+    signals: &mut Signals,
+) -> Result<Option<LastGood>, ServeError> {
+    // Of its own: its threads were not confined, and end with it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(ServeError::Runtime)?;
+    let addresses: Vec<_> = membership.addresses.iter().map(ToString::to_string).collect();
+    let addresses = addresses.join(", ");
+    tracing::info!(controller = addresses, "waiting for the first bundle of the controller");
+    let status = RefCell::new(format!("waiting for the controller at {addresses}"));
+    let first = runtime.block_on(async {
+        let telling = async {
+            loop {
+                notify::waiting(&status.borrow());
+                sleep(limits::FIRST_TOLD_EVERY).await;
+            }
+        };
+        let first = membership.first(|why| {
+            status.replace(format!("waiting for the controller: {why}"));
+        });
+        tokio::select! {
+            first = first => Some(first),
+            by = signals.stop() => {
+                tracing::info!(by, "told to stop: nothing was begun");
+                None
+            }
+            never = telling => never,
+        }
+    });
+    // A look-up of a name may be under way, which nothing ends but its answer.
+    runtime.shutdown_timeout(limits::FIRST_THREADS_WITHIN);
+    Ok(first)
+}
