@@ -12,6 +12,7 @@
 //! | [`http`] | the listener of `/metrics`, `/healthz`, `/readyz` |
 //! | [`protocol`] | the lines of the admin socket |
 //! | [`socket`] | the admin socket |
+//! | `following` | what `status` and metrics say of the controller |
 //! | `blocklist` | the list of networks whose packets are dropped, live |
 //! | [`client`] | the other end of it, for the command line |
 
@@ -19,6 +20,7 @@ mod blocklist;
 pub mod client;
 pub mod control;
 pub mod fleet;
+mod following;
 pub mod http;
 pub mod metrics;
 pub mod protocol;

@@ -12,6 +12,7 @@
 //! requests in progress end, and only when they are done are the programs detached.
 
 mod attachment;
+mod inputs;
 mod join;
 mod notify;
 mod pressure;
@@ -23,139 +24,22 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use futures_util::future::Either;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+pub use inputs::{InputError, Inputs};
 pub use state::{StateError, lock};
 
 use crate::admin::control::{Control, Phase, mode_name};
-use crate::admission::Rules;
-use crate::admission::blocklist::BlocklistError;
-use crate::config::{Config, JoinError};
-use crate::follow::first::{Fleet, Lacking};
-use crate::follow::last_good;
-use crate::identity::{Identity, IdentityError};
+use crate::config::Config;
 use crate::limits;
 use crate::quic::driver::SpawnError;
 use crate::sandbox::SandboxError;
 use crate::steering::SteeringError;
 use crate::tcp::BindError;
-use crate::tls::{self, Live, Tls, TlsError};
-use fleet_wire::secrets::{FleetError, Secrets};
-use join::Joined;
 use start::Edge;
-
-/// What a process is started with, all of it read and checked.
-pub struct Inputs {
-    config: Arc<Config>,
-    secrets: Arc<Secrets>,
-    tls: Tls,
-    rules: Rules,
-    /// With a controller.
-    joined: Option<Joined>,
-}
-
-/// A file that the configuration names cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum InputError {
-    /// The fleet file.
-    #[error(transparent)]
-    Fleet(#[from] FleetError),
-    /// There is no fleet file.
-    #[error("the secrets of the fleet are the controller's")]
-    NoFleetFile,
-    /// The identity towards the controller.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// There is none.
-    #[error(
-        "this node has no identity towards its controller: `landfast-controller nodes invite` there, then `landfast-edge enrol` here"
-    )]
-    NotEnrolled,
-    /// What the controller gave.
-    #[error("the controller's state: {0}")]
-    Lacking(#[from] Lacking),
-    /// The fleet as the controller has it does not fit the configuration.
-    #[error(transparent)]
-    Join(#[from] JoinError),
-    /// Certificate or key.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The blocklist.
-    #[error(transparent)]
-    Blocklist(#[from] BlocklistError),
-}
-
-impl Inputs {
-    /// Reads the files that `config` names, which names no controller.
-    ///
-    /// # Errors
-    /// Where one of them cannot be used.
-    pub fn load(config: Config) -> Result<Self, InputError> {
-        let secrets = Secrets::load(config.fleet_file.as_ref().ok_or(InputError::NoFleetFile)?)?;
-        Self::with(config, secrets, None)
-    }
-
-    /// Of what the controller gave, and the files that `config` names besides.
-    fn joined(config: Config, joined: Joined) -> Result<Self, InputError> {
-        let node = joined.node();
-        let Fleet { nodes, secrets } = Fleet::of(node, joined.last_good())?;
-        let config = config.joined(node, nodes)?;
-        Self::with(config, secrets, Some(joined))
-    }
-
-    fn with(config: Config, secrets: Secrets, joined: Option<Joined>) -> Result<Self, InputError> {
-        let tls = tls::load(&config.tls, &secrets.tickets)?;
-        let rules = Rules::load(&config)?;
-        Ok(Self { config: Arc::new(config), secrets: Arc::new(secrets), tls, rules, joined })
-    }
-
-    /// What `serve` would be warned of, as far as files tell. Nobody is asked over the network.
-    ///
-    /// # Errors
-    /// Where a file that `config` names cannot be used, or the identity towards the controller.
-    pub fn check(config: Config) -> Result<Vec<String>, InputError> {
-        if config.controller.is_none() {
-            return Ok(Self::load(config)?.warnings());
-        }
-        let mut warnings = Vec::new();
-        if Identity::load(&config.state_directory)?.is_none() {
-            warnings.push(InputError::NotEnrolled.to_string());
-        }
-        match last_good::load(&config.state_directory) {
-            Ok(Some(_)) => {}
-            Ok(None) => warnings.push(
-                "there is no last good bundle: the start waits for the controller".to_owned(),
-            ),
-            Err(error) => warnings.push(error.to_string()),
-        }
-        let live = Live::new(config.tls.unknown_names);
-        let now = SystemTime::now();
-        let read = tls::files::read(&config.tls, &live, now)?;
-        warnings.extend(read.put_in_force(&live, now).warnings);
-        Rules::load(&config)?;
-        warnings.extend(kept_alive(&config));
-        Ok(warnings)
-    }
-
-    /// What will do, but not well.
-    #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
-        self.tls.warnings.iter().cloned().chain(kept_alive(&self.config)).collect()
-    }
-}
-
-/// A warning, where connections that nobody uses live on.
-fn kept_alive(config: &Config) -> Option<String> {
-    let quic = &config.quic;
-    (quic.connection_id_lifetime <= quic.idle_timeout).then(|| {
-        "`connection_id_lifetime_seconds` is not longer than `idle_timeout_seconds`: each \
-         new connection ID keeps a connection alive that nobody uses"
-            .to_owned()
-    })
-}
 
 /// Why a process does not start, or ends otherwise than by a clean stop.
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::following;
 use super::metrics::Snapshot;
 use super::protocol::{Answer, KeysInForce, Request, Status, WorkerStatus};
 use crate::admission::Rules;
@@ -255,6 +256,7 @@ impl Control {
             certificates: self.certificates.summary(SystemTime::now()),
             challenges: self.challenges.asked(),
             tcp: Arc::clone(&self.tcp),
+            controller: self.controller(),
         }
     }
 
@@ -279,7 +281,7 @@ impl Control {
                 Err(error) => Answer::Error(error.to_string()),
             },
             Request::Nodes {} => Answer::Nodes(self.node_list()),
-            Request::Status {} => Answer::Status(self.status().await),
+            Request::Status {} => Answer::Status(Box::new(self.status().await)),
             Request::Blocklist {} => Answer::Blocklist(self.blocklist()),
             Request::BlocklistReload {} => match self.reload_blocklist() {
                 Ok(change) => Answer::Change(change),
@@ -330,6 +332,7 @@ impl Control {
                 made_under: secrets.encapsulate_with,
                 read: secrets.encapsulation_keys.iter().map(|key| key.key_id).collect(),
             },
+            controller: self.controller().map(|view| following::status(view, SystemTime::now())),
             workers: reports.iter().enumerate().map(worker).collect(),
         }
     }

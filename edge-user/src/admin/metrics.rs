@@ -4,6 +4,7 @@
 //! way of a packet, and are asked at the scrape.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use edge_wire::Reason;
 use prometheus::core::Collector;
@@ -12,6 +13,7 @@ use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 use super::control::mode_name;
 use crate::admission::Rules;
 use crate::config::SteeringMode;
+use crate::follow::view::View;
 use crate::nodes::Liveness;
 use crate::quic::driver::WorkerReport;
 use crate::relay::RelayReport;
@@ -45,12 +47,14 @@ pub struct Snapshot {
     pub challenges: Asked,
     /// What came of TCP connections.
     pub tcp: Arc<Tally>,
+    /// How the node stands with its controller, where it has one.
+    pub controller: Option<View>,
 }
 
 /// The content type of [`render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-type Result<T> = prometheus::Result<T>;
+pub(super) type Result<T> = prometheus::Result<T>;
 type Reasons = [u64; Reason::COUNT as usize];
 
 /// The text format of Prometheus, version 0.0.4. Every Reason is in it, at 0 too.
@@ -66,6 +70,9 @@ pub fn render(snapshot: &Snapshot) -> Result<String> {
     certificates(&registry, &snapshot.certificates)?;
     challenges(&registry, &snapshot.challenges)?;
     tcp(&registry, &snapshot.tcp)?;
+    if let Some(view) = &snapshot.controller {
+        super::following::metrics(&registry, view, SystemTime::now())?;
+    }
     TextEncoder::new().encode_to_string(&registry.gather())
 }
 
@@ -281,11 +288,21 @@ fn tcp(registry: &Registry, tally: &Tally) -> Result<()> {
     Ok(())
 }
 
-fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
+pub(super) fn counter(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec> {
     register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
 }
 
-fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {
+pub(super) fn gauge(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntGaugeVec> {
     register(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
 }
 

@@ -51,7 +51,7 @@ pub enum Answer {
     /// To [`Request::Nodes`].
     Nodes(Vec<NodeStatus>),
     /// To [`Request::Status`].
-    Status(Status),
+    Status(Box<Status>),
     /// To [`Request::Blocklist`]: prefixes, in order.
     Blocklist(Vec<String>),
     /// To [`Request::BlocklistReload`].
@@ -121,8 +121,51 @@ pub struct Status {
     pub connection_ids: KeysInForce,
     /// Keys of the encapsulation between nodes.
     pub encapsulation: KeysInForce,
+    /// How it stands with its controller, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller: Option<ControllerStatus>,
     /// The workers, in order.
     pub workers: Vec<WorkerStatus>,
+}
+
+/// How a node stands with its controller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControllerStatus {
+    /// Where it is looked for, in order.
+    pub addresses: Vec<String>,
+    /// For how long it is followed by the stream that is open; none where none is.
+    pub followed_seconds: Option<u64>,
+    /// Why it is not followed.
+    pub last_error: Option<String>,
+    /// What the node does with new traffic, by the controller's last word: `joining`, `serving` or
+    /// `drained`.
+    pub standing: String,
+    /// The state that is in force.
+    pub position: Option<PositionStatus>,
+    /// What of that is not, because it cannot be.
+    pub refused: Vec<RefusedItem>,
+    /// When the node's identity ends, in seconds from now; below 0 since then.
+    pub identity_ends_in_seconds: i64,
+}
+
+/// A point in the history of the controller's store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PositionStatus {
+    /// Of the store.
+    pub epoch: u64,
+    /// Of the controller that led.
+    pub term: u64,
+    /// Of the state.
+    pub serial: u64,
+}
+
+/// What a node cannot take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedItem {
+    /// Its key.
+    pub item: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Which keys of a sort are in force: their IDs, so that nodes can be compared in a rotation.

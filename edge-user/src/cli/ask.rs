@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use edge_user::admin::client;
 use edge_user::admin::protocol::{
-    Answer, BlocklistChange, KeysInForce, NodeStatus, Reloaded, Request, Status, word,
+    Answer, BlocklistChange, ControllerStatus, KeysInForce, NodeStatus, PositionStatus,
+    RefusedItem, Reloaded, Request, Status, word,
 };
 use edge_user::config::Host;
 use edge_user::nodes::Liveness;
@@ -122,6 +123,29 @@ fn keys(what: &str, made: &str, KeysInForce { made_under, read }: &KeysInForce) 
     format!("{what}: {made} {made_under}, read under {}", read.join(", "))
 }
 
+fn of_controller(controller: &ControllerStatus) -> Vec<String> {
+    let addresses = controller.addresses.join(", ");
+    let followed = match (controller.followed_seconds, &controller.last_error) {
+        (Some(seconds), _) => format!("followed for {seconds} s"),
+        (None, Some(error)) => format!("not followed: {error}"),
+        (None, None) => "not followed yet".to_owned(),
+    };
+    let at = controller.position.map(|PositionStatus { epoch, term, serial }| {
+        format!(", at epoch {epoch}, term {term}, serial {serial}")
+    });
+    let ends = match controller.identity_ends_in_seconds {
+        seconds @ ..0 => format!("ended {} s ago", -seconds),
+        seconds => format!("ends in {seconds} s"),
+    };
+    let mut lines = vec![
+        format!("controller {addresses}: {followed}{}", at.unwrap_or_default()),
+        format!("standing {}; the identity {ends}", controller.standing),
+    ];
+    let refused = controller.refused.iter();
+    lines.extend(refused.map(|RefusedItem { item, reason }| format!("refused {item}: {reason}")));
+    lines
+}
+
 fn summary(status: &Status) -> String {
     let Status { phase, node, name, site, generation, version, steering, .. } = status;
     let uptime = status.uptime_seconds;
@@ -131,6 +155,7 @@ fn summary(status: &Status) -> String {
         keys("connection IDs", "minted under config", &status.connection_ids),
         keys("packets to nodes", "sent under key", &status.encapsulation),
     ];
+    lines.extend(status.controller.iter().flat_map(of_controller));
     for worker in &status.workers {
         let number = worker.worker;
         lines.push(match worker.answers {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use fleet_wire::key;
-use fleet_wire::message::{Certificate, Refused, TlsAlpn01};
+use fleet_wire::message::item::Body;
+use fleet_wire::message::{Certificate, Item, Refused, TlsAlpn01};
 
 use super::item::Value;
+use super::last_good::LastGood;
 use super::state::{Change, Step};
 use crate::admin::control::Control;
 use crate::tls::{Candidate, Source};
@@ -45,9 +47,12 @@ impl Force {
                 refused.push(Refused { key: change.key().to_owned(), reason });
             }
         }
-        // All at once: each call copies the index.
+        // All at once, because each call copies the index, and not here, because ten thousand take
+        // seconds.
         if !certificates.is_empty() {
-            let bad = self.control.certificates().put(Source::Controller, certificates, now);
+            let live = Arc::clone(self.control.certificates());
+            let put = move || live.put(Source::Controller, certificates, now);
+            let bad = tokio::task::spawn_blocking(put).await.expect("no candidate panics");
             refused.extend(bad.into_iter().map(|bad| {
                 let reason = bad.reason.to_string();
                 Refused { key: format!("{}{}", key::CERTIFICATE, bad.id), reason }
@@ -107,6 +112,15 @@ impl Force {
     }
 }
 
+/// The certificates of a state, for those who serve before all of it is in force.
+pub(crate) fn certificates(state: &LastGood) -> Vec<Candidate> {
+    let of = |item: &Arc<Item>| match &item.body {
+        Some(Body::Certificate(certificate)) => Some(candidate(&item.key, certificate)),
+        _ => None,
+    };
+    state.items.iter().filter_map(of).collect()
+}
+
 fn candidate(key: &str, certificate: &Certificate) -> Candidate {
     let id = key.strip_prefix(key::CERTIFICATE).unwrap_or(key);
     let chain = certificate.chain.iter().map(|der| der.to_vec()).collect();
@@ -116,8 +130,7 @@ fn candidate(key: &str, certificate: &Certificate) -> Candidate {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use fleet_wire::message::item::Body;
-    use fleet_wire::message::{self, Applied, Bundle, Item, Position};
+    use fleet_wire::message::{self, Applied, Bundle, Position};
     use fleet_wire::secrets::{IdMode, Secrets, to_text};
     use tokio::sync::watch;
 

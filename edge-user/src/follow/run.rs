@@ -44,7 +44,7 @@ pub async fn run(
     mut follower: Follower,
     shown: Arc<Shown>,
 ) -> Infallible {
-    let mut backoff = Backoff::default();
+    let (mut backoff, mut complaints) = (Backoff::default(), Complaints::default());
     loop {
         let begun = Instant::now();
         let Err(failure) = connect_and_follow(&mut membership, &mut follower, &shown).await;
@@ -57,8 +57,9 @@ pub async fn run(
             view.last_error = Some(failure.to_string());
             view.failures += 1;
         });
-        let seconds = wait.as_secs_f32();
-        tracing::warn!(seconds, "the controller is not followed, tried again soon: {failure}");
+        if complaints.is_new(&failure.to_string()) {
+            tracing::warn!("the controller is not followed, and tried again and again: {failure}");
+        }
         sleep(wait).await;
         membership.take_other_identity().await;
     }
@@ -134,7 +135,7 @@ impl Membership {
     /// The first whole state, from wherever there is a controller, for as long as it takes.
     /// `waiting` is told why there is none yet.
     pub async fn first(&mut self, mut waiting: impl FnMut(&str)) -> LastGood {
-        let mut backoff = Backoff::default();
+        let (mut backoff, mut complaints) = (Backoff::default(), Complaints::default());
         loop {
             let error = match self.identity.connect(&self.addresses).await {
                 Ok(channel) => match first::fetch(channel, self.identity.node()).await {
@@ -143,11 +144,33 @@ impl Membership {
                 },
                 Err(error) => error.to_string(),
             };
-            tracing::warn!("there is no first bundle yet, tried again soon: {error}");
+            if complaints.is_new(&error) {
+                tracing::warn!("there is no first bundle yet, tried again and again: {error}");
+            }
             waiting(&error);
             sleep(backoff.after_failure(random())).await;
             self.take_other_identity().await;
         }
+    }
+}
+
+/// What was complained of, so that the log is not filled with the same.
+#[derive(Default)]
+struct Complaints {
+    last: Option<(String, Instant)>,
+}
+
+impl Complaints {
+    /// Whether it is another one than the last, or that was long ago.
+    fn is_new(&mut self, complaint: &str) -> bool {
+        let known = |(last, when): &(String, Instant)| {
+            last == complaint && when.elapsed() < limits::COMPLAIN_AGAIN
+        };
+        if self.last.as_ref().is_some_and(known) {
+            return false;
+        }
+        self.last = Some((complaint.to_owned(), Instant::now()));
+        true
     }
 }
 

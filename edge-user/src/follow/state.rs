@@ -3,22 +3,22 @@
 //! [`State::settle`] what could not be. Only then is anything answered, so that the controller's
 //! word "every node holds it" is true.
 
+mod held;
 mod refusals;
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use fleet_wire::key;
 use fleet_wire::message::item::Body;
-use fleet_wire::message::{Applied, Bundle, Item, Node, Position, Refused, Served};
+use fleet_wire::message::{Applied, Bundle, Item, Position, Refused, Served};
 use prost::Message;
 
 use super::item::{self, Unusable, Value};
 use super::last_good::LastGood;
-use crate::limits;
+use held::{Held, addresses, claim};
 use refusals::{Refusal, Refusals};
 
 /// Why a stream ends: what it brings is of a controller that we do not follow, or of none.
@@ -89,13 +89,6 @@ pub struct State {
     position: Option<Position>,
     refused: Refusals,
     under_way: UnderWay,
-}
-
-/// Items with their size.
-#[derive(Debug, Default)]
-struct Held {
-    items: BTreeMap<String, Arc<Item>>,
-    bytes: usize,
 }
 
 /// A bundle of which the last part is not here yet.
@@ -350,37 +343,6 @@ impl State {
     }
 }
 
-impl Held {
-    fn put(&mut self, item: Arc<Item>) {
-        self.bytes += item.encoded_len();
-        if let Some(old) = self.items.insert(item.key.clone(), item) {
-            self.bytes -= old.encoded_len();
-        }
-    }
-
-    fn remove(&mut self, key: &str) {
-        if let Some(old) = self.items.remove(key) {
-            self.bytes -= old.encoded_len();
-        }
-    }
-
-    fn is_other(&self, item: &Item) -> bool {
-        self.items.get(&item.key).is_none_or(|held| **held != *item)
-    }
-
-    /// Whether `item` fits beside what is held, and beside what will be.
-    fn room_for(&self, item: &Item, items: usize, bytes: usize) -> Result<(), Unusable> {
-        let new = !self.items.contains_key(&item.key);
-        if new && self.items.len() + items >= fleet_wire::MAX_ITEMS {
-            return Err(Unusable::ManyItems);
-        }
-        match self.bytes + bytes + item.encoded_len() > limits::MAX_HELD_BYTES {
-            true => Err(Unusable::ManyBytes),
-            false => Ok(()),
-        }
-    }
-}
-
 fn put(item: Arc<Item>) -> Option<Change> {
     // It was checked when it came.
     let value = item::check(&item).ok()?;
@@ -391,42 +353,6 @@ fn note_certificate(certificates: &mut Vec<String>, item: &Item) {
     if item.key.starts_with(key::CERTIFICATE) {
         certificates.push(item.key.clone());
     }
-}
-
-/// Whose address is whose.
-fn addresses(held: &Held) -> HashMap<IpAddr, u16> {
-    let nodes = held.items.range(key::NODE.to_owned()..).map(|(_, item)| &item.body);
-    let mut addresses = HashMap::new();
-    for node in nodes.map_while(|body| match body {
-        Some(Body::Node(node)) => Some(node),
-        _ => None,
-    }) {
-        for address in addresses_of(node) {
-            addresses.insert(address, node.id as u16);
-        }
-    }
-    addresses
-}
-
-fn addresses_of(node: &Node) -> impl Iterator<Item = IpAddr> {
-    let ipv4 = <[u8; 4]>::try_from(node.ipv4.as_ref()).ok().map(IpAddr::from);
-    let ipv6 = <[u8; 16]>::try_from(node.ipv6.as_ref()).ok().map(IpAddr::from);
-    ipv4.into_iter().chain(ipv6)
-}
-
-/// Gives a node its addresses, unless another one has them: its packets would go there.
-fn claim(addresses: &mut HashMap<IpAddr, u16>, value: &Value) -> Result<(), Unusable> {
-    let Value::Node(node, _) = value else { return Ok(()) };
-    let own = [node.ipv4.map(IpAddr::from), node.ipv6.map(IpAddr::from)];
-    for address in own.iter().flatten() {
-        match addresses.get(address) {
-            Some(other) if *other != node.id => return Err(Unusable::AddressOf(*other)),
-            _ => {}
-        }
-    }
-    addresses.retain(|_, owner| *owner != node.id);
-    addresses.extend(own.into_iter().flatten().map(|address| (address, node.id)));
-    Ok(())
 }
 
 fn refusal(item: &Arc<Item>, unusable: &Unusable) -> Refusal {

@@ -1,6 +1,6 @@
 //! A node that follows a controller which is a test: it sends what the test says, over gRPC.
 
-mod controller;
+mod scripted;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -26,7 +26,7 @@ use crate::nodes::NodeTable;
 use crate::steering::tables::samples;
 use crate::tls::tickets::FleetTickets;
 use crate::tls::{Challenges, Live};
-use controller::{Controller, Stream};
+use scripted::{Controller, Stream};
 
 const NODE: u16 = 1;
 
@@ -203,7 +203,7 @@ async fn an_older_leader_is_not_followed_and_nothing_of_it_is_taken() {
 
 #[tokio::test]
 async fn what_is_no_controller_is_not_followed() {
-    let welcome = |protocol| order::Kind::Welcome(controller::welcome(protocol));
+    let welcome = |protocol| order::Kind::Welcome(scripted::welcome(protocol));
     let bundle = |bundle| order::Kind::Bundle(bundle);
     let large = Item { key: "x".repeat(fleet_wire::MAX_MESSAGE_BYTES), body: None };
     for (orders, reason) in [
@@ -254,7 +254,7 @@ async fn a_node_says_that_it_lives_and_waits_for_a_slow_controller() {
     let (_node, mut stream, task) = following(&secrets()).await;
     let slow = Bundle { last: false, ..whole(at(1, 1, 1), vec![challenge("a")]) };
     stream.send(slow).await;
-    let asked = Duration::from_millis(controller::KEEPALIVE_MILLISECONDS.into());
+    let asked = Duration::from_millis(scripted::KEEPALIVE_MILLISECONDS.into());
     for _ in 0..100 {
         let heard = tokio::time::Instant::now();
         let Some(Report { kind: Some(report::Kind::Alive(_)) }) = stream.report().await else {

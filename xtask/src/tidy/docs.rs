@@ -159,7 +159,7 @@ pub(super) fn every_setting_is_documented(files: &[File]) -> Vec<Violation> {
 
 /// Every metric is on the page about them.
 pub(super) fn every_metric_is_documented(files: &[File]) -> Vec<Violation> {
-    let metrics = |text: &str| {
+    let metrics = |text: &str| -> Names {
         let quoted = |(line, text): (usize, &str)| {
             let (_, rest) = text.split_once("\"landfast_")?;
             let (name, _) = rest.split_once('"')?;
@@ -167,7 +167,9 @@ pub(super) fn every_metric_is_documented(files: &[File]) -> Vec<Violation> {
         };
         iter::zip(1.., text.lines()).filter_map(quoted).collect()
     };
-    named_on_a_page(files, "edge-user/src/admin/metrics.rs", "docs/metrics.md", metrics)
+    let code = ["edge-user/src/admin/metrics.rs", "edge-user/src/admin/following.rs"];
+    let violations = code.map(|code| named_on_a_page(files, code, "docs/metrics.md", metrics));
+    violations.into_iter().flatten().collect()
 }
 
 /// Names that a file has, with their lines; each in all forms that a page may have it in.

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use fleet_wire::message::{self, Standing};
 use fleet_wire::secrets::{IdMode, Secrets, to_text};
 use proptest::prelude::*;
@@ -178,7 +180,9 @@ fn what_is_refused_leaves_the_old_and_what_is_needed_stays() {
     let mut refused: Vec<_> = applied.refused.iter().map(|refused| &refused.key[..]).collect();
     refused.sort_unstable();
     assert_eq!(refused, ["node/1", "node/2", "secrets"]);
-    assert!(applied.refused.iter().all(|item| item.reason.len() <= limits::MAX_REFUSAL_BYTES));
+    assert!(
+        applied.refused.iter().all(|item| item.reason.len() <= crate::limits::MAX_REFUSAL_BYTES)
+    );
     assert_eq!(state.items().cloned().collect::<Vec<_>>(), held);
 }
 
