@@ -13,6 +13,8 @@ const SHOWN: &[&str] = &[
     "NodeList",
     "Node",
     "Refusal",
+    "AccountList",
+    "Account",
     "CertificateList",
     "Certificate",
     "SecretList",
