@@ -43,13 +43,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use instant_acme::RevocationReason;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::certificate::import::Files;
 use crate::certificate::names::Policy;
 use crate::config::Issuer;
 use crate::ledger::Ledger;
 use crate::nodes::{Holds, Nodes};
-use crate::records::Request;
+use crate::records::{Node, NodeStanding, Request};
 use crate::renew::Limits;
 use barrier::Has;
 use observed::Observed;
@@ -101,6 +102,8 @@ pub struct Issuers {
     pub ports: probe::Ports,
     /// How long everything may take.
     pub times: Times,
+    /// Nodes of an earlier controller are back within this.
+    pub lease: Duration,
     /// For jitter; another for each controller.
     pub seed: u64,
 }
@@ -241,9 +244,20 @@ struct Context {
     settings: Issuers,
     accounts: account::Accounts,
     observed: Arc<Observed>,
+    started: Instant,
 }
 
 impl Context {
+    /// Nodes that take traffic and may come back to this controller as they were with an earlier
+    /// one: their leases were valid, for all we know.
+    fn not_back_yet(&self) -> Vec<u16> {
+        if self.started.elapsed() >= self.settings.lease {
+            return Vec::new();
+        }
+        let serving = self.ledger.find(|node: &Node| node.standing == NodeStanding::Serving);
+        serving.into_iter().map(|stored| stored.value.id).collect()
+    }
+
     /// Whether nodes answer for this issuer's account without knowing the token.
     fn is_stateless(&self, issuer: &str) -> bool {
         self.settings.by_name.get(issuer).is_some_and(|issuer| issuer.stateless)
@@ -262,8 +276,9 @@ pub async fn run(
     if let Err(error) = account::answer_for_no_other(&ledger, &issuers.by_name).await {
         tracing::error!("nodes go on answering for accounts that they should not: {error}");
     }
-    let accounts = account::Accounts::default();
-    let context = Arc::new(Context { ledger, fleet, settings: issuers, accounts, observed });
+    let (accounts, started) = (account::Accounts::default(), Instant::now());
+    let context =
+        Arc::new(Context { ledger, fleet, settings: issuers, accounts, observed, started });
     rounds::Rounds::new(context, asks).run().await
 }
 

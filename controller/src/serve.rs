@@ -147,6 +147,7 @@ fn issuers(config: &Config) -> io::Result<Issuers> {
         imported,
         ports: config.probe_ports,
         times,
+        lease: config.nodes.lease,
         seed: u64::from_ne_bytes(seed),
     })
 }

@@ -4,6 +4,7 @@
 mod accounts;
 mod alerts;
 mod authority;
+mod barrier;
 mod challenges;
 mod enrol;
 mod identity;

@@ -6,6 +6,7 @@
 //! | [`credentials`] | what the nodes of a test share, and a client that trusts it |
 //! | [`figure`] | a figure of a bench |
 //! | [`fleet`] | a fleet in network namespaces, behind a router with ECMP |
+//! | [`heard`] | what is logged |
 //! | [`http3`] | an HTTP/3 client of quinn and h3, finely controlled |
 //! | [`initials`] | first packets of clients that never go on |
 //! | [`kernel`] | the kernel's programs, loaded by themselves, one packet at a time |
@@ -23,6 +24,7 @@ pub mod controller_cost;
 pub mod credentials;
 pub mod figure;
 pub mod fleet;
+pub mod heard;
 pub mod http3;
 pub mod initials;
 pub mod kernel;

@@ -5,10 +5,12 @@ pub mod answers;
 pub mod enrolled;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use aws_lc_rs::digest::{SHA256, digest};
+use edge_user::tls::Challenges;
 use fleet_wire::PROTOCOL;
 use fleet_wire::message::fleet_client::FleetClient;
 use fleet_wire::message::{
@@ -38,6 +40,9 @@ pub struct Conduct {
     /// It keeps no items, only where it stands: a thousand nodes with ten thousand items each
     /// would take gigabytes.
     pub forgets: bool,
+    /// Where it keeps what authorities are answered, before it acknowledges it; a node without it
+    /// answers none.
+    pub answers: Option<Arc<Challenges>>,
 }
 
 impl Default for Conduct {
@@ -48,6 +53,7 @@ impl Default for Conduct {
             refuses: BTreeSet::new(),
             position: None,
             forgets: false,
+            answers: None,
         }
     }
 }
@@ -175,10 +181,17 @@ impl Taking {
         conduct: &Conduct,
         before: &Holding,
     ) -> Option<(Holding, Applied)> {
+        if let Some(challenges) = &conduct.answers {
+            bundle.removed.iter().for_each(|key| answers::forget(challenges, key));
+        }
         for item in bundle.items {
             if conduct.refuses.contains(&item.key) {
                 let reason = "it was told to refuse this".to_owned();
                 self.refused.push(Refused { key: item.key, reason });
+            } else if let Some(Err(refused)) =
+                conduct.answers.as_ref().map(|challenges| answers::take(challenges, &item))
+            {
+                self.refused.push(Refused { key: item.key, reason: refused.to_string() });
             } else {
                 let fingerprint = fingerprint(&item);
                 self.items.insert(item.key, fingerprint);

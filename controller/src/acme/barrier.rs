@@ -1,7 +1,7 @@
 //! Whether the authority may be told: pure.
 //!
 //! It may knock on any node the moment it is told, so it is told once every live node holds the
-//! answers *and* gives them when asked over the network. A node that does not is waited for until
+//! answers *and* gives them when asked over the network, and there is one at least. A node that does not is waited for until
 //! the deadline; then there are ways out, in this order:
 //!
 //! 1. where the old certificate is near its end, the authority is told anyway;
@@ -43,14 +43,14 @@ pub enum Answered {
     Wrong(String),
 }
 
-/// A node whose lease is valid. Others do not count.
+/// A node whose lease is valid, or may be. Others do not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeSeen {
     /// Its number.
     pub node: u16,
     /// Where it stands.
     pub site: String,
-    /// Whether it takes no new traffic already.
+    /// Whether it takes no new traffic: it has joined only now, or was drained already.
     pub drained: bool,
     /// Whether it has the answers.
     pub has: Has,
@@ -101,7 +101,8 @@ pub fn judge(waited: Duration, deadline: Duration, pressed: bool, nodes: &[NodeS
     let late: Vec<&NodeSeen> =
         nodes.iter().filter(|node| !node.is_ready() && !node.drained).collect();
     let ids = |of: &[&NodeSeen]| of.iter().map(|node| node.node).collect();
-    if late.is_empty() {
+    let is_anybody_ready = nodes.iter().any(|node| node.is_ready() && !node.drained);
+    if late.is_empty() && is_anybody_ready {
         return Verdict::Go;
     }
     if waited < deadline {
@@ -110,7 +111,7 @@ pub fn judge(waited: Duration, deadline: Duration, pressed: bool, nodes: &[NodeS
     if pressed {
         return Verdict::GoWithout(ids(&late));
     }
-    if late.len() > 1.max(nodes.len() / LATE_ONE_IN) {
+    if !is_anybody_ready || late.len() > 1.max(nodes.len() / LATE_ONE_IN) {
         return Verdict::Hold(ids(&late));
     }
     let others: BTreeSet<&str> = nodes
@@ -172,11 +173,16 @@ mod tests {
                 .collect();
             let over = waited >= 30;
             match judge(Duration::from_secs(waited), DEADLINE, pressed, &nodes) {
-                Verdict::Go => prop_assert!(late.is_empty()),
+                Verdict::Go => {
+                    prop_assert!(late.is_empty());
+                    let is_ready = |node: &NodeSeen| node.is_ready() && !node.drained;
+                    prop_assert!(nodes.iter().any(is_ready), "nobody would answer");
+                }
                 Verdict::Wait(for_whom) => prop_assert!(!over && for_whom == late),
                 Verdict::GoWithout(whom) => prop_assert!(over && pressed && whom == late),
                 Verdict::Hold(for_whom) => {
-                    prop_assert!(over && !pressed && !for_whom.is_empty());
+                    prop_assert!(over && !pressed);
+                    prop_assert!(for_whom.iter().all(|node| late.contains(node)));
                 }
                 Verdict::Drain(drained) => {
                     prop_assert!(over && !pressed && !drained.is_empty());
@@ -195,6 +201,16 @@ mod tests {
 
     fn at(node: u16, site: &str, answered: Answered) -> NodeSeen {
         NodeSeen { node, site: site.into(), drained: false, has: Has::Yes, answered }
+    }
+
+    /// As after the start of a controller, whose nodes are not back yet.
+    #[test]
+    fn where_nobody_would_answer_the_authority_is_told_only_when_patience_is_over() {
+        for nodes in [vec![], vec![NodeSeen { drained: true, ..at(1, "a", Answered::Right) }]] {
+            assert_eq!(judge(Duration::ZERO, DEADLINE, false, &nodes), Verdict::Wait(vec![]));
+            assert_eq!(judge(DEADLINE, DEADLINE, false, &nodes), Verdict::Hold(vec![]));
+            assert_eq!(judge(DEADLINE, DEADLINE, true, &nodes), Verdict::GoWithout(vec![]));
+        }
     }
 
     #[test]

@@ -73,8 +73,8 @@ impl Gate {
     }
 
     fn look(&self, context: &Context, state: &State) -> Vec<NodeSeen> {
-        let mut has: BTreeMap<u16, Has> =
-            context.fleet.live().into_iter().map(|node| (node, Has::NotYet)).collect();
+        let all = context.fleet.live().into_iter().chain(context.not_back_yet());
+        let mut has: BTreeMap<u16, Has> = all.map(|node| (node, Has::NotYet)).collect();
         for (at, key) in keys(context, state).iter().enumerate() {
             let Some(serial) = context.ledger.book(|book| book.serial_of(key)) else { continue };
             let holds: BTreeMap<_, _> = context.fleet.holds(key, serial).into_iter().collect();
@@ -90,7 +90,8 @@ impl Gate {
             Some(NodeSeen {
                 node,
                 site: record.site,
-                drained: record.standing == NodeStanding::Drained,
+                // One that joins is announced once all know it.
+                drained: record.standing != NodeStanding::Serving,
                 has,
                 answered: self.answered.get(&node).cloned().unwrap_or(Answered::NotAsked),
             })
@@ -127,6 +128,10 @@ impl Gate {
             return;
         }
         self.said = Some(Instant::now());
+        if whom.is_empty() {
+            tracing::warn!(order = id, ?waited, "{what}: no node takes traffic");
+            return;
+        }
         let late: Vec<_> = nodes
             .iter()
             .filter(|node| whom.contains(&node.node))

@@ -27,7 +27,7 @@ pub(super) const HOUR: u64 = 3600;
 /// The part of a controller that nodes see.
 pub(super) struct Controller {
     pub(super) ledger: Arc<Ledger>,
-    nodes: Arc<Nodes>,
+    pub(super) nodes: Arc<Nodes>,
     pub(super) authority: Arc<Authority>,
     pub(super) address: SocketAddr,
     serving: JoinHandle<()>,
@@ -42,6 +42,11 @@ impl Drop for Controller {
 
 impl Controller {
     pub(super) async fn start() -> Self {
+        Self::start_with(TIMES).await
+    }
+
+    /// With other leases than usual.
+    pub(super) async fn start_with(times: NodeTimes) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let store = Embedded::create(&directory.path().join("store")).expect("a store");
         let key = KeyFile::create(&directory.path().join("key")).expect("a key");
@@ -49,14 +54,14 @@ impl Controller {
         let ledger = Arc::new(ledger);
         let record = Authority::generate(SystemTime::now().into()).expect("made");
         let authority = Arc::new(Authority::open(&record).expect("opened"));
-        let nodes = Arc::new(Nodes::new(Arc::clone(&ledger), TIMES.lease));
+        let nodes = Arc::new(Nodes::new(Arc::clone(&ledger), times.lease));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let publisher = Publisher {
             ledger: Arc::clone(&ledger),
             nodes: Arc::clone(&nodes),
             authority: Arc::clone(&authority),
-            times: TIMES,
+            times,
         };
         let serving = tokio::spawn(async move {
             let names = ["127.0.0.1".to_owned()];
@@ -67,8 +72,6 @@ impl Controller {
     }
 
     pub(super) async fn invite(&self, id: u16, serves: &[&str], valid_seconds: u64) -> Invitation {
-        let mut secret = [0; 32];
-        aws_lc_rs::rand::fill(&mut secret).expect("random");
         let node = Node {
             id,
             name: format!("n{id}"),
@@ -79,6 +82,12 @@ impl Controller {
             standing: NodeStanding::Joining,
             identities: Vec::new(),
         };
+        self.invite_as(node, valid_seconds).await
+    }
+
+    pub(super) async fn invite_as(&self, node: Node, valid_seconds: u64) -> Invitation {
+        let mut secret = [0; 32];
+        aws_lc_rs::rand::fill(&mut secret).expect("random");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         let token_sha256 = hex(&sha256(&secret));
         let record = records::Invitation { node, token_sha256, expires: now + valid_seconds };

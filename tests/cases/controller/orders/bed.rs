@@ -80,6 +80,7 @@ impl Bed {
             imported: Vec::new(),
             ports: probe::Ports { http: http_port, tls: tls_port },
             times: Times::default(),
+            lease: Duration::from_secs(10),
             seed: 1,
         };
         told(&mut issuers, &authority);
