@@ -30,8 +30,8 @@ pub(super) struct Enrol {
     /// Where the identity is kept, in place of what the configuration says.
     #[arg(long, value_name = "PATH")]
     state_directory: Option<PathBuf>,
-    /// A file that holds the token which `landfast-controller nodes invite` printed; `-` for
-    /// standard input. It is not given as an argument, which every user of the host could read.
+    /// A file that holds what `landfast-controller nodes invite` printed, or its last line, which is
+    /// the token; `-` for standard input. It is not given as an argument, which every user of the host could read.
     #[arg(long, value_name = "FILE")]
     invitation_file: PathBuf,
     /// Replace the identity that is there: this host becomes another node, or the same one anew.
@@ -127,7 +127,10 @@ fn invitation(path: &Path) -> Result<Invitation, Ended> {
         true => read(io::stdin()),
         false => File::open(path).and_then(read),
     };
-    text.map_err(|error| wrong(&error))?.parse().map_err(|error| wrong(&error))
+    let text = text.map_err(|error| wrong(&error))?;
+    // The command that makes it prints a line for people before it.
+    let line = text.lines().rev().find(|line| !line.trim().is_empty());
+    line.unwrap_or_default().parse().map_err(|error| wrong(&error))
 }
 
 fn read(from: impl io::Read) -> io::Result<String> {

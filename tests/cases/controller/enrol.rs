@@ -62,7 +62,10 @@ steering = {{ mode = "off" }}
 
     async fn enrol(&self, more: &[&str], token: &Invitation) -> (Option<i32>, String, String) {
         let arguments = ["enrol", "--config", "edge.toml", "--invitation-file", "-"];
-        said(&self.run(&[&arguments, more].concat(), &format!("{token}\n")).await)
+        // As `nodes invite` prints it.
+        let printed =
+            format!("node 7 (n7) may join within a day, with this token, once:\n{token}\n");
+        said(&self.run(&[&arguments, more].concat(), &printed).await)
     }
 }
 
