@@ -154,3 +154,24 @@ async fn what_keeps_a_host_from_enrolling_is_said_with_what_to_do() {
     assert_eq!(code, Some(0), "no configuration is needed: {error}");
     assert!(out.contains("elsewhere/identity"), "{out}");
 }
+
+#[tokio::test]
+async fn a_configuration_with_a_controller_is_checked_as_far_as_can_be_told() {
+    let controller = Controller::start().await;
+    let host = Host::new(&controller);
+    let check = ["check-config", "--config", "edge.toml"];
+    let summary = format!("edge.toml is good: a node of the controller at {}", controller.address);
+    let (code, out, error) = said(&host.run(&check, "").await);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(out.starts_with(&summary), "{out}");
+    assert!(error.contains("warning: this node has no identity towards its controller"), "{error}");
+    let token = controller.invite(7, &[], HOUR).await;
+    assert_eq!(host.enrol(&[], &token).await.0, Some(0));
+    let (code, _, error) = said(&host.run(&check, "").await);
+    assert_eq!(code, Some(0));
+    assert!(!error.contains("identity"), "{error}");
+    fs::write(host.path("state/identity"), "damaged").expect("written");
+    let (code, _, error) = said(&host.run(&check, "").await);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("it is of another version, or no identity"), "{error}");
+}
