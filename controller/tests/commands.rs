@@ -208,3 +208,52 @@ fn certificates_of_ones_own_are_looked_at_before_they_are_served() {
     place.ok(&["certificates", "remove", "own"]);
     assert!(place.fails(&["certificates", "remove", "own"]).1.contains("there is no certificate"));
 }
+
+#[test]
+fn accounts_and_revocations_are_asked_for_by_words_that_are_known() {
+    let place = Place::new();
+    place.ok(&["init"]);
+    let _running = place.serve();
+    assert_eq!(place.json(&["accounts", "list"])["accounts"].as_array().map(Vec::len), Some(0));
+    let (code, words) = place.fails(&["accounts", "rollover", "public"]);
+    assert!(code == 1 && words.contains("there is no issuer \"public\""), "{words}");
+    place.ok(&["certificates", "request", "a.example", "--issuer", "internal"]);
+    let (code, words) =
+        place.fails(&["certificates", "revoke", "a.example", "--reason", "boredom"]);
+    assert!(code == 2 && words.contains("key-compromise"), "{words}");
+    let (code, words) = place.fails(&["certificates", "revoke", "a.example"]);
+    assert!(code == 1 && words.contains("that can do this"), "{words}");
+}
+
+#[test]
+fn what_the_configuration_says_of_certificates_holds_for_commands_and_files() {
+    let place = Place::new();
+    let own = rcgen::generate_simple_self_signed(["own.example".to_owned()]).expect("made");
+    let root = place.0.path().display();
+    let config = fs::read_to_string(place.path("controller.toml")).expect("there");
+    let more = format!(
+        "[certificates]\ndeny = [\"vault.example\"]\nimport_look_seconds = 1\n\
+         [imports.own]\ncertificate = \"{root}/own.pem\"\nkey = \"{root}/own.key\"\n"
+    );
+    fs::write(place.path("controller.toml"), config + &more).expect("written");
+    place.ok(&["init"]);
+    let (code, words) = place.fails(&["check-config"]);
+    assert!(code == 2 && words.contains("import own: ") && words.contains("own.key"), "{words}");
+
+    let _running = place.serve();
+    let key = place.path("own.key");
+    fs::write(&key, own.signing_key.serialize_pem()).expect("written");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("ours");
+    fs::write(place.path("own.pem"), own.cert.pem()).expect("written");
+    place.ok(&["check-config"]);
+    let mut looks = 0;
+    while place.json(&["certificates", "list"])["certificates"][0]["source"] != "imported" {
+        looks += 1;
+        assert!(looks < 600, "it is not imported");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    for name in ["vault.example", "*.vault.example", "192.0.2.1"] {
+        let (code, words) = place.fails(&["certificates", "request", name, "--issuer", "internal"]);
+        assert!(code == 2 && words.contains("[certificates]"), "{name}: {words}");
+    }
+}

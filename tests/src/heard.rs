@@ -1,40 +1,56 @@
 //! What is logged: the lines that an operator would read.
 
+use std::cell::RefCell;
 use std::fmt::{Debug, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Metadata, Subscriber};
 
 /// Hears what this thread logs, until it is dropped.
 pub struct Heard {
     lines: Lines,
-    _guard: DefaultGuard,
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+type Lines = Arc<Mutex<Vec<String>>>;
+
+thread_local! {
+    static HERE: RefCell<Option<Lines>> = const { RefCell::new(None) };
+}
 
 impl Heard {
     /// From now on. Tasks of a runtime of one thread log on that thread.
     #[must_use]
     pub fn here() -> Self {
+        // One for the whole process that asks each thread: of those that a thread sets for itself
+        // tracing forgets one when another thread logs from the same place before.
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            tracing::subscriber::set_global_default(Everywhere).expect("nobody else listens");
+        });
         let lines = Lines::default();
-        let _guard = tracing::subscriber::set_default(lines.clone());
-        Self { lines, _guard }
+        HERE.set(Some(Arc::clone(&lines)));
+        Self { lines }
     }
 
     /// The lines that say this, with their fields behind them.
     #[must_use]
     pub fn of(&self, what: &str) -> Vec<String> {
-        let lines = self.lines.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().filter(|line| line.contains(what)).cloned().collect()
     }
 }
 
-impl Subscriber for Lines {
+impl Drop for Heard {
+    fn drop(&mut self) {
+        HERE.set(None);
+    }
+}
+
+struct Everywhere;
+
+impl Subscriber for Everywhere {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() <= Level::INFO
     }
@@ -48,10 +64,11 @@ impl Subscriber for Lines {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
+        let Some(lines) = HERE.with_borrow(Clone::clone) else { return };
         let mut line = Line::default();
         event.record(&mut line);
         let line = format!("{} {}{}", event.metadata().level(), line.message, line.fields);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
     fn enter(&self, _: &Id) {}

@@ -21,12 +21,17 @@ const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// What is waited for is logged this often.
 const SAID_EVERY: Duration = Duration::from_secs(10);
 
+/// Late nodes that are named.
+const SHOWN_NODES: usize = 20;
+
 /// What the barrier of one order remembers from step to step.
 #[derive(Default)]
 pub(super) struct Gate {
     since: Option<Instant>,
     said: Option<Instant>,
     answered: BTreeMap<u16, Answered>,
+    /// Who was late at the last look: whom it waited for in the end.
+    last: Vec<u16>,
 }
 
 impl Gate {
@@ -113,7 +118,8 @@ impl Gate {
     fn tell(&mut self, id: &str, waited: Duration, verdict: &Verdict, nodes: &[NodeSeen]) {
         let (what, whom) = match verdict {
             Verdict::Go => {
-                tracing::info!(order = id, ?waited, nodes = nodes.len(), "every node answers");
+                let (nodes, last) = (nodes.len(), &self.last);
+                tracing::info!(order = id, ?waited, nodes, ?last, "every node answers");
                 return;
             }
             Verdict::GoWithout(whom) => ("the authority is told although nodes are late", whom),
@@ -121,6 +127,7 @@ impl Gate {
             Verdict::Wait(whom) => ("the order waits for nodes", whom),
             Verdict::Hold(whom) => ("the order waits for nodes beyond its deadline", whom),
         };
+        self.last = whom.iter().copied().take(SHOWN_NODES).collect();
         let waiting = matches!(verdict, Verdict::Wait(_) | Verdict::Hold(_));
         // The first look is always early: nobody is named before a second has passed.
         let early = waited < Duration::from_secs(1);
@@ -135,7 +142,7 @@ impl Gate {
         let late: Vec<_> = nodes
             .iter()
             .filter(|node| whom.contains(&node.node))
-            .take(20)
+            .take(SHOWN_NODES)
             .map(NodeSeen::lacks)
             .collect();
         tracing::warn!(order = id, ?waited, late = whom.len(), "{what}: {}", late.join("; "));

@@ -64,6 +64,8 @@ async fn a_site_s_last_node_is_never_drained_and_the_order_waits_for_it_by_name(
 
     bed.answer(&mut silent, 3).await;
     bed.until("it is issued", || bed.certificate(NAME).is_some()).await;
+    let said = heard.of("every node answers");
+    assert!(said.len() == 1 && said[0].contains("last=[3]"), "{said:?}");
     assert!(heard.of("drained").is_empty());
     assert_eq!(bed.observed.barrier_waits_for.get(), 0);
 }
