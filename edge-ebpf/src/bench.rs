@@ -5,6 +5,7 @@
 //! Putting back is one adjust_head, a map look-up and three stores, where the packet was sent or
 //! taken in. The floor `harness` does that too, after an adjust_head such as steering needs itself.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
 mod kernel;

@@ -8,6 +8,7 @@
 //! Only `cargo xtask build-ebpf` builds them. On the host this is an empty `main`, so that the
 //! crate can live in the workspace without an eBPF toolchain.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
 mod kernel;

@@ -10,13 +10,13 @@ use edge_wire::cid::{self, ServerId};
 use edge_wire::dissect::{self, UDP_LEN};
 use edge_wire::maps::Local;
 
-use crate::kernel::maps::{HEAD, HEAD_LEN, LOCAL, WORKERS};
+use crate::kernel::maps::{self, HEAD, HEAD_LEN, WORKERS};
 use crate::kernel::owner;
 
 /// Selects a socket, and says how it was chosen.
 #[inline(always)]
 pub(crate) fn select(ctx: &SkReuseportContext) -> Reason {
-    let Some(local) = LOCAL.get(0) else { return Reason::WorkerNone };
+    let local = maps::local();
     let (worker, reason) = choose(ctx, local);
     if WORKERS.select_reuseport(ctx, u32::from(worker)).is_ok() {
         return reason;

@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use edge_wire::admit::{self, Limit};
+use edge_wire::maps;
 
 use crate::config::{AdmissionConfig, Config};
 use crate::limits;
@@ -122,6 +123,16 @@ pub fn port_words<'a>(ports: impl IntoIterator<Item = &'a u16>) -> BTreeMap<u32,
         *words.entry(u32::from(port / 64)).or_default() |= 1u64 << (port % 64);
     }
     words
+}
+
+/// The whole bitmap of ports, as the kernel has it.
+#[must_use]
+pub fn port_bits<'a>(ports: impl IntoIterator<Item = &'a u16>) -> maps::Ports {
+    let mut bits = [0; _];
+    for (index, word) in port_words(ports) {
+        bits[index as usize] = word;
+    }
+    bits
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ use edge_wire::Reason;
 use edge_wire::maps::{self, Local, Node, NodeEntry};
 
 use crate::admission::blocklist::Network;
-use crate::admission::port_words;
+use crate::admission::port_bits;
 use crate::config::{Config, SteeringMode};
 use crate::netlink;
 use crate::next_hop;
@@ -140,11 +140,11 @@ impl Steering {
 
     fn fill(&mut self, tables: &Tables) -> Result<(), SteeringError> {
         self.write(maps::LOCAL, [(0, tables.local)])?;
-        self.write(maps::PORTS, port_words(&tables.ports))?;
-        self.write(maps::AMPLIFIER_PORTS, port_words(&tables.amplifier_ports))?;
+        self.write(maps::PORTS, [(0, port_bits(&tables.ports))])?;
+        self.write(maps::AMPLIFIER_PORTS, [(0, port_bits(&tables.amplifier_ports))])?;
         self.write(maps::ANYCAST, tables.anycast_buckets()?)?;
-        self.write(maps::DECODE_CONFIGS, (0..).zip(tables.decode))?;
-        self.write(maps::ENCAPSULATION_KEYS, (0..).zip(tables.keys))?;
+        self.write(maps::DECODE_CONFIGS, [(0, tables.decode)])?;
+        self.write(maps::ENCAPSULATION_KEYS, [(0, tables.keys)])?;
         let nodes = tables.nodes.iter().map(|(id, node)| (u32::from(*id), NodeEntry::new(node)));
         self.write(maps::NODES, nodes)
     }
@@ -259,8 +259,8 @@ impl Steering {
     /// # Errors
     /// Where a map cannot be written.
     pub fn set_secrets(&mut self, secrets: &Secrets) -> Result<(), SteeringError> {
-        self.write(maps::DECODE_CONFIGS, (0..).zip(secrets.decode_configs()))?;
-        self.write(maps::ENCAPSULATION_KEYS, (0..).zip(tables::encapsulation_keys(secrets)))?;
+        self.write(maps::DECODE_CONFIGS, [(0, secrets.decode_configs())])?;
+        self.write(maps::ENCAPSULATION_KEYS, [(0, tables::encapsulation_keys(secrets))])?;
         self.local.encapsulation_key = secrets.encapsulate_with;
         let local = self.local;
         self.write(maps::LOCAL, [(0, local)])

@@ -15,18 +15,18 @@ pub use entry::{Headers, Link, NodeEntry};
 use crate::{admit, anycast};
 
 /// Array of one [`Local`].
-pub const LOCAL: &str = "LOCAL";
-/// Array of [`PORT_WORDS`] words: bit `port % 64` of word `port / 64` is set for our UDP ports.
-pub const PORTS: &str = "PORTS";
+pub const LOCAL: &str = ".data.local";
+/// Array of one [`Ports`]: bit `port % 64` of word `port / 64` is set for our UDP ports.
+pub const PORTS: &str = ".data.ports";
 /// Array of [`anycast::Bucket`]: the anycast addresses. Asked only where a packet is about to cross
 /// between nodes.
 pub const ANYCAST: &str = "ANYCAST";
-/// Array of [`DecodeConfig`], by config ID; eight, so that three bits are always in bounds.
-pub const DECODE_CONFIGS: &str = "DECODE_CONFIGS";
+/// Array of one [`DecodeConfigs`].
+pub const DECODE_CONFIGS: &str = ".data.configs";
 /// Array of [`NodeEntry`], by node ID.
 pub const NODES: &str = "NODES";
-/// Array of [`EncapsulationKey`], by key ID.
-pub const ENCAPSULATION_KEYS: &str = "ENCAPSULATION_KEYS";
+/// Array of one [`EncapsulationKeys`].
+pub const ENCAPSULATION_KEYS: &str = ".data.keys";
 /// Array of sockets, by worker, of this generation.
 pub const WORKERS: &str = "WORKERS";
 /// LPM trie whose keys are networks that packets are dropped from, IPv4-mapped where they are IPv4
@@ -34,7 +34,7 @@ pub const WORKERS: &str = "WORKERS";
 pub const BLOCKLIST: &str = "BLOCKLIST";
 /// As [`PORTS`], of UDP source ports whose packets are dropped while [`admit::AMPLIFIER_PORTS`]
 /// is on.
-pub const AMPLIFIER_PORTS: &str = "AMPLIFIER_PORTS";
+pub const AMPLIFIER_PORTS: &str = ".data.amplifier";
 /// LRU hash map from [`admit::network`] to the [`admit::Budget`]'s time: Initials of that network.
 pub const INITIALS: &str = "INITIALS";
 /// Per-CPU array of `u64`, by [`crate::Reason`]: packets that `steer_node` ended so.
@@ -46,7 +46,7 @@ pub const STEER_NODE: &str = "steer_node";
 /// The reuseport program.
 pub const STEER_WORKER: &str = "steer_worker";
 
-/// Entries of [`PORTS`].
+/// Words of [`Ports`].
 pub const PORT_WORDS: u32 = 1024;
 /// Addresses in [`ANYCAST`].
 pub const MAX_ANYCAST: u32 = 256;
@@ -57,10 +57,17 @@ pub const MAX_BLOCKLIST: u32 = 65_536;
 /// Entries of [`INITIALS`], the least recently used of which make room for new ones: the networks
 /// of a flood with random senders are as many as it likes.
 pub const MAX_INITIALS: u32 = 65_536;
-/// Entries of [`ENCAPSULATION_KEYS`]: previous, current, next, and one to spare.
+/// Of [`EncapsulationKeys`]: previous, current, next, and one to spare.
 pub const MAX_ENCAPSULATION_KEYS: u32 = 4;
 /// Entries of [`WORKERS`].
 pub const MAX_WORKERS: u32 = 256;
+
+/// A bit for each UDP port.
+pub type Ports = [u64; PORT_WORDS as usize];
+/// By config ID; eight, so that three bits are always in bounds.
+pub type DecodeConfigs = [DecodeConfig; 8];
+/// By key ID.
+pub type EncapsulationKeys = [EncapsulationKey; MAX_ENCAPSULATION_KEYS as usize];
 
 /// What the programs know of their own node.
 #[repr(C)]
@@ -184,6 +191,25 @@ impl Node {
     /// No node.
     pub const UNKNOWN: Self =
         Self { state: NodeState::Unknown as u32, ipv4: Path::UNKNOWN, ipv6: Path::UNKNOWN };
+}
+
+impl Local {
+    /// Nothing: no port, no address, no worker.
+    pub const NONE: Self = Self {
+        hash_key: [0; 2],
+        initials: Limit::NONE,
+        forwards: Limit::NONE,
+        tick_ns: 0,
+        ipv4: [0; 4],
+        ipv6: [0; 16],
+        node: 0,
+        encapsulation_port: 0,
+        trace_one_in: 0,
+        encapsulation_key: 0,
+        workers: 0,
+        generation: 0,
+        admission: 0,
+    };
 }
 
 impl EncapsulationKey {

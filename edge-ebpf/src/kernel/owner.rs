@@ -2,7 +2,7 @@
 
 use edge_wire::cid::{Candidate, ServerId};
 
-use super::maps::DECODE_CONFIGS;
+use super::maps;
 
 /// The bit of [`decode`]'s answer that says that there is one; the owner stands in the low half.
 const OURS: u64 = 1 << 32;
@@ -10,8 +10,7 @@ const OURS: u64 = 1 << 32;
 /// Who minted the ID; `None` where it is not of our making.
 #[inline(always)]
 pub(crate) fn owner(candidate: &Candidate) -> Option<ServerId> {
-    // Three bits, and the map has eight entries.
-    let config = DECODE_CONFIGS.get(candidate.config_id())?;
+    let config = maps::decode_config(candidate.config_id());
     // Without a call, which costs as much as the rest of finding the owner of an ID in clear.
     if config.is_plain() {
         return config.owner_in_clear(candidate);
@@ -35,9 +34,7 @@ pub(crate) fn owner(candidate: &Candidate) -> Option<ServerId> {
 extern "C" fn decode(lengths: u32, a: u64, b: u64, c: u64) -> u64 {
     let candidate =
         Candidate { first: lengths as u8, declared_len: (lengths >> 8) as u8, text: [a, b, c] };
-    // Three bits, and the map has eight entries.
-    let Some(config) = DECODE_CONFIGS.get(candidate.config_id()) else { return 0 };
-    match config.owner(&candidate) {
+    match maps::decode_config(candidate.config_id()).owner(&candidate) {
         Some(owner) => OURS | u64::from(u32::from_be_bytes(owner.to_bytes())),
         None => 0,
     }

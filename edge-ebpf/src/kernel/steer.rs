@@ -11,7 +11,7 @@ use edge_wire::maps::{Local, NodeState};
 use edge_wire::reason::Verdict;
 
 use super::admit;
-use super::maps::{self, LOCAL, NODE_REASONS, NODES};
+use super::maps::{self, NODE_REASONS, NODES};
 use super::packet::Packet;
 use super::{owner, trace, tunnel};
 
@@ -46,7 +46,7 @@ pub(crate) fn steer(ctx: &XdpContext) -> (Reason, xdp_action::Type) {
 fn decide(ctx: &XdpContext) -> Result<(Reason, xdp_action::Type), Reason> {
     let datagram = datagram(ctx)?;
     let udp = &datagram.udp;
-    let local = LOCAL.get(0).ok_or(Reason::OtherPort)?;
+    let local = maps::local();
     if udp.destination_port == local.encapsulation_port && is_to_us(local, &udp.addresses) {
         // Taken in, whoever owns it: a packet that came from a node is never sent to a node.
         return tunnel::take_in(ctx, local, datagram).map(|()| (Reason::Stripped, XDP_PASS));

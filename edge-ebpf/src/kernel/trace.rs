@@ -12,13 +12,13 @@ use edge_wire::cursor::Cursor as _;
 use edge_wire::dissect::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Family};
 use edge_wire::tunnel;
 
-use super::maps::LOCAL;
+use super::maps;
 use super::packet::Packet;
 
 /// Logs one packet in `Local::trace_one_in`. Costs one comparison where that is 0.
 #[inline(always)]
 pub(crate) fn sample(ctx: &XdpContext, reason: Reason) {
-    let Some(local) = LOCAL.get(0) else { return };
+    let local = maps::local();
     if local.trace_one_in != 0 {
         maybe_log(ctx, reason, local.trace_one_in);
     }

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError, ReusePortSockArray};
-use edge_wire::admit::Limit;
 use edge_wire::anycast;
 use edge_wire::maps::{self, DecodeConfig, EncapsulationKey, Local, Node, NodeEntry};
 
@@ -56,7 +55,9 @@ impl Kernel {
 
     /// Sets how connection IDs of a config are read.
     pub fn set_config(&mut self, config_id: u32, config: DecodeConfig) {
-        self.set(maps::DECODE_CONFIGS, config_id, config);
+        self.change(maps::DECODE_CONFIGS, |configs: &mut maps::DecodeConfigs| {
+            configs[config_id as usize] = config;
+        });
     }
 
     /// Sets what is known of a node, which has all of its budget then.
@@ -66,7 +67,9 @@ impl Kernel {
 
     /// Sets an encapsulation key.
     pub fn set_key(&mut self, key_id: u32, key: EncapsulationKey) {
-        self.set(maps::ENCAPSULATION_KEYS, key_id, key);
+        self.change(maps::ENCAPSULATION_KEYS, |keys: &mut maps::EncapsulationKeys| {
+            keys[key_id as usize] = key;
+        });
     }
 
     /// The sockets that `steer_worker` selects from.
@@ -95,10 +98,9 @@ impl Kernel {
 
     /// Empties every map, as after loading. The counters count on.
     pub(super) fn empty(&mut self) {
-        self.set(maps::LOCAL, 0, NO_LOCAL);
-        for word in 0..maps::PORT_WORDS {
-            self.set(maps::PORTS, word, 0_u64);
-            self.set(maps::AMPLIFIER_PORTS, word, 0_u64);
+        self.set(maps::LOCAL, 0, Local::NONE);
+        for ports in [maps::PORTS, maps::AMPLIFIER_PORTS] {
+            self.change(ports, |bits: &mut maps::Ports| *bits = [0; _]);
         }
         for config_id in 0..8 {
             self.set_config(config_id, DecodeConfig::ABSENT);
@@ -128,9 +130,16 @@ impl Kernel {
     }
 
     fn set_bit(&mut self, map: &str, port: u16) {
-        let index = u32::from(port / 64);
-        let word: u64 = self.map::<Array<_, u64>>(map).get(&index, 0).expect("in bounds");
-        self.set(map, index, word | (1 << (port % 64)));
+        let word = usize::from(port / 64);
+        self.change(map, |bits: &mut maps::Ports| bits[word] |= 1 << (port % 64));
+    }
+
+    /// Changes the one entry of a table.
+    fn change<T: aya::Pod>(&mut self, map: &str, change: impl FnOnce(&mut T)) {
+        let mut table = self.map::<Array<_, T>>(map);
+        let mut value = table.get(&0, 0).expect("its one entry");
+        change(&mut value);
+        table.set(0, value, 0).expect("its one entry");
     }
 
     /// Sets an entry of an array.
@@ -150,23 +159,6 @@ impl Kernel {
         })
     }
 }
-
-/// Before user space wrote it.
-const NO_LOCAL: Local = Local {
-    hash_key: [0; 2],
-    initials: Limit::NONE,
-    forwards: Limit::NONE,
-    tick_ns: 0,
-    ipv4: [0; 4],
-    ipv6: [0; 16],
-    node: 0,
-    encapsulation_port: 0,
-    trace_one_in: 0,
-    encapsulation_key: 0,
-    workers: 0,
-    generation: 0,
-    admission: 0,
-};
 
 /// The keys of a map, read before it is changed.
 fn all_of<K>(keys: impl Iterator<Item = Result<K, MapError>>) -> Vec<K> {

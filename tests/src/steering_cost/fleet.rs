@@ -52,7 +52,7 @@ pub(super) fn fill(kernel: &mut Kernel) {
         let decode = DecodeConfig::new(id_len(config), config_key(config).as_ref());
         kernel.set_config(u32::from(config), decode);
     }
-    kernel.set(maps::AMPLIFIER_PORTS, 0, 1u64 << 53);
+    kernel.set_amplifier_port(53);
     kernel.set_key(u32::from(KEY_ID), EncapsulationKey { key: KEY, present: 1 });
     for id in 0..NODES {
         kernel.set_node(id, node(id));
