@@ -59,11 +59,11 @@ fn decide(ctx: &XdpContext) -> Result<(Reason, xdp_action::Type), Reason> {
     let quic = dissect::quic_in(&mut cursor, udp)?;
     admit::initial(local, udp, &quic)?;
     let candidate = dissect::candidate_in(&mut cursor, &quic, udp)?;
-    let owner = owner::owner(&candidate).ok_or(Reason::NewConnection)?;
-    if owner.node == local.node {
+    let node = owner::node(&candidate).ok_or(Reason::NewConnection)?;
+    if node == local.node {
         return Err(Reason::Local);
     }
-    let entry = NODES.get_ptr_mut(u32::from(owner.node)).ok_or(Reason::OwnerUnknown)?;
+    let entry = NODES.get_ptr_mut(u32::from(node)).ok_or(Reason::OwnerUnknown)?;
     // SAFETY: the map keeps its values for as long as the program runs.
     let node = unsafe { &*entry };
     if node.state == NodeState::Live as u32 {

@@ -23,6 +23,19 @@ pub(super) fn nine<const K0: usize, const K1: usize, const K2: usize, const K3: 
     columns
 }
 
+/// As [`nine`], of which only the first and the last column are asked for: the last round makes no
+/// others.
+#[cfg(not(target_arch = "bpf"))]
+#[inline(always)]
+pub(super) fn nine_to_ends<const K0: usize, const K1: usize, const K2: usize, const K3: usize>(
+    table: &Table,
+    columns: [u32; 4],
+    keys: &RoundKeys,
+) -> [u32; 2] {
+    let [first, _, _, last] = nine::<K0, K1, K2, K3>(table, columns, keys);
+    [first, last]
+}
+
 #[cfg(not(target_arch = "bpf"))]
 #[inline(always)]
 fn look_up(table: &Table, row0: u32, row1: u32, row2: u32, row3: u32) -> u32 {
@@ -100,6 +113,27 @@ macro_rules! round {
     };
 }
 
+/// As `round`, only the first column and the last, in `$e` and `$h`.
+#[cfg(target_arch = "bpf")]
+#[rustfmt::skip] // an instruction a line
+macro_rules! ends {
+    ($a:literal, $b:literal, $c:literal, $d:literal => $e:literal, $h:literal) => {
+        concat!(
+            $e, " = ", $a, "\n", look_up!($e, " >>= 21", "0"),
+            $h, " = ", $a, "\n", look_up!($h, " >>= 13", "1"),
+            $a, " = ", $b, "\n", look_up!($a, " >>= 13", "1"), $e, " ^= ", $a, "\n",
+            look_up!($b, " >>= 5", "2"), $h, " ^= ", $b, "\n",
+            $a, " = ", $c, "\n", look_up!($a, " >>= 5", "2"), $e, " ^= ", $a, "\n",
+            look_up!($c, " <<= 3", "3"), $h, " ^= ", $c, "\n",
+            $a, " = ", $d, "\n", look_up!($a, " <<= 3", "3"), $e, " ^= ", $a, "\n",
+            look_up!($d, " >>= 21", "0"), $h, " ^= ", $d, "\n",
+            "{key} += 16\n",
+            $a, " = *(u32 *)({key} + {k0})\n", $e, " ^= ", $a, "\n",
+            $a, " = *(u32 *)({key} + {k3})\n", $h, " ^= ", $a, "\n",
+        )
+    };
+}
+
 /// The same, an instruction a line. The compiler loads the table's place anew for each look-up, masks
 /// a byte before it makes an offset of it, and keeps columns in memory. Old and new columns,
 /// table and key are ten, which is all the registers that there are: so a column that was used up
@@ -144,6 +178,49 @@ pub(super) fn nine<const K0: usize, const K1: usize, const K2: usize, const K3: 
         );
     }
     [e as u32, f as u32, g as u32, h as u32]
+}
+
+/// As [`nine`], of which only the first and the last column are asked for: the last round makes no
+/// others.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+#[allow(unsafe_code)] // reason: inline assembly is unsafe
+pub(super) fn nine_to_ends<const K0: usize, const K1: usize, const K2: usize, const K3: usize>(
+    table: &Table,
+    [a, b, c, d]: [u32; 4],
+    keys: &RoundKeys,
+) -> [u32; 2] {
+    let (e, h): (u64, u64);
+    // SAFETY: as in `nine`.
+    unsafe {
+        core::arch::asm!(
+            round!("{a}", "{b}", "{c}", "{d}" => "{e}", "{f}", "{g}", "{h}"),
+            round!("{e}", "{f}", "{g}", "{h}" => "{a}", "{b}", "{c}", "{d}"),
+            round!("{a}", "{b}", "{c}", "{d}" => "{e}", "{f}", "{g}", "{h}"),
+            round!("{e}", "{f}", "{g}", "{h}" => "{a}", "{b}", "{c}", "{d}"),
+            round!("{a}", "{b}", "{c}", "{d}" => "{e}", "{f}", "{g}", "{h}"),
+            round!("{e}", "{f}", "{g}", "{h}" => "{a}", "{b}", "{c}", "{d}"),
+            round!("{a}", "{b}", "{c}", "{d}" => "{e}", "{f}", "{g}", "{h}"),
+            round!("{e}", "{f}", "{g}", "{h}" => "{a}", "{b}", "{c}", "{d}"),
+            ends!("{a}", "{b}", "{c}", "{d}" => "{e}", "{h}"),
+            a = inout(reg) u64::from(a) => _,
+            b = inout(reg) u64::from(b) => _,
+            c = inout(reg) u64::from(c) => _,
+            d = inout(reg) u64::from(d) => _,
+            e = out(reg) e,
+            f = out(reg) _,
+            g = out(reg) _,
+            h = out(reg) h,
+            table = in(reg) table,
+            key = inout(reg) keys => _,
+            k0 = const K0,
+            k1 = const K1,
+            k2 = const K2,
+            k3 = const K3,
+            options(pure, readonly, nostack),
+        );
+    }
+    [e as u32, h as u32]
 }
 
 /// The same table, of which the compiler does not know any more which one it is: so it keeps its

@@ -107,6 +107,14 @@ impl DecodeConfig {
         is_plain.then(|| ServerId::from_bytes(((candidate.text[0] >> 32) as u32).to_be_bytes()))
     }
 
+    /// As [`DecodeConfig::owner_in_clear`], only the node.
+    #[inline(always)]
+    #[must_use]
+    pub fn node_in_clear(&self, candidate: &Candidate) -> Option<u16> {
+        let is_plain = self.is_plain() && self.has_length(candidate);
+        is_plain.then_some((candidate.text[0] >> 48) as u16)
+    }
+
     /// Are its IDs one block each?
     #[inline(always)]
     #[must_use]
@@ -120,6 +128,14 @@ impl DecodeConfig {
     pub fn owner_in_single_pass(&self, candidate: &Candidate) -> Option<ServerId> {
         let is_single_pass = self.is_single_pass() && self.has_length(candidate);
         is_single_pass.then(|| ServerId::from_bytes(self.first_column(candidate).to_be_bytes()))
+    }
+
+    /// As [`DecodeConfig::owner_in_single_pass`], only the node, which costs less.
+    #[inline(always)]
+    #[must_use]
+    pub fn node_in_single_pass(&self, candidate: &Candidate) -> Option<u16> {
+        let is_single_pass = self.is_single_pass() && self.has_length(candidate);
+        is_single_pass.then(|| aes::decrypt_first_two(&self.round_keys, Self::block(candidate)))
     }
 
     /// Reads the owner from an ID whose first octet chose this config. `None`: the ID is not
@@ -145,9 +161,14 @@ impl DecodeConfig {
     /// Of the block that the text is, decrypted.
     #[inline(always)]
     fn first_column(&self, candidate: &Candidate) -> u32 {
+        aes::decrypt_columns(&self.round_keys, Self::block(candidate))[0]
+    }
+
+    /// The text as columns.
+    #[inline(always)]
+    const fn block(candidate: &Candidate) -> [u32; 4] {
         let [a, b, _] = candidate.text;
-        let block = [(a >> 32) as u32, a as u32, (b >> 32) as u32, b as u32];
-        aes::decrypt_columns(&self.round_keys, block)[0]
+        [(a >> 32) as u32, a as u32, (b >> 32) as u32, b as u32]
     }
 
     #[inline(always)]
