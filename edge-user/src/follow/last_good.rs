@@ -31,6 +31,29 @@ pub struct LastGood {
     pub items: Vec<Arc<Item>>,
     /// What it refused beside that.
     pub refused: Vec<Refused>,
+    /// Of what it refused, what only a start can take: other secrets, or another address of its own.
+    pub for_next_start: Vec<Arc<Item>>,
+}
+
+impl LastGood {
+    /// The same, with what was kept for the next start in place of what it held. Nothing, where
+    /// nothing was.
+    #[must_use]
+    pub fn at_next_start(&self) -> Option<Self> {
+        if self.for_next_start.is_empty() {
+            return None;
+        }
+        let is_kept = |key: &str| self.for_next_start.iter().any(|item| item.key == key);
+        let items = self.items.iter().filter(|item| !is_kept(&item.key));
+        Some(Self {
+            position: self.position,
+            items: items.chain(&self.for_next_start).cloned().collect(),
+            // That it was refused stays said: what the start makes of it, the controller is told by
+            // being asked for everything.
+            refused: self.refused.clone(),
+            for_next_start: Vec::new(),
+        })
+    }
 }
 
 /// What the file holds behind its hash.
@@ -41,6 +64,8 @@ struct Kept {
     bundle: Option<Bundle>,
     #[prost(message, repeated, tag = "2")]
     refused: Vec<Refused>,
+    #[prost(message, repeated, tag = "3")]
+    for_next_start: Vec<Item>,
 }
 
 /// Why there is no last good state. The node waits for the controller then.
@@ -102,8 +127,13 @@ fn parse(bytes: &[u8]) -> Result<LastGood, &'static str> {
     let kept = Kept::decode(body).map_err(|_| "its hash is right, its form is not")?;
     let bundle = kept.bundle.ok_or("it has no state")?;
     let position = bundle.position.ok_or("it has no position")?;
-    let items = bundle.items.into_iter().map(Arc::new).collect();
-    Ok(LastGood { position, items, refused: kept.refused })
+    let shared = |items: Vec<Item>| items.into_iter().map(Arc::new).collect();
+    Ok(LastGood {
+        position,
+        items: shared(bundle.items),
+        refused: kept.refused,
+        for_next_start: shared(kept.for_next_start),
+    })
 }
 
 /// Writes `state` whole or not at all, even where the power fails.
@@ -111,15 +141,19 @@ fn parse(bytes: &[u8]) -> Result<LastGood, &'static str> {
 /// # Errors
 /// Where the file system refuses. The one that was there still is.
 pub fn write(state_directory: &Path, state: &LastGood) -> io::Result<()> {
-    let items = state.items.iter().map(|item| Item::clone(item)).collect();
+    let owned = |items: &[Arc<Item>]| items.iter().map(|item| Item::clone(item)).collect();
     let bundle = Bundle {
         position: Some(state.position),
         whole: true,
         last: true,
-        items,
+        items: owned(&state.items),
         ..Bundle::default()
     };
-    let kept = Kept { bundle: Some(bundle), refused: state.refused.clone() };
+    let kept = Kept {
+        bundle: Some(bundle),
+        refused: state.refused.clone(),
+        for_next_start: owned(&state.for_next_start),
+    };
     let body = kept.encode_to_vec();
     let temporary = state_directory.join("bundle.new");
     let mut options = OpenOptions::new();
@@ -160,7 +194,9 @@ mod tests {
         let item = Item { key: "challenge/http-01/a".into(), body: Some(Body::Http01(answer)) };
         let position = Position { epoch: 1, term: 2, serial };
         let refused = Refused { key: "certificate/b".into(), reason: "its key".into() };
-        LastGood { position, items: vec![Arc::new(item)], refused: vec![refused] }
+        let items = vec![Arc::new(item)];
+        let for_next_start = items.clone();
+        LastGood { position, items, refused: vec![refused], for_next_start }
     }
 
     fn directory(name: &str) -> PathBuf {

@@ -151,7 +151,14 @@ impl State {
     #[must_use]
     pub fn last_good(&self) -> Option<LastGood> {
         let items = self.items().cloned().collect();
-        Some(LastGood { position: self.position?, items, refused: self.refused() })
+        let ours = format!("{}{}", key::NODE, self.node);
+        let for_next_start = [&ours[..], key::SECRETS].map(|key| self.refused.item(key));
+        Some(LastGood {
+            position: self.position?,
+            items,
+            refused: self.refused(),
+            for_next_start: for_next_start.into_iter().flatten().cloned().collect(),
+        })
     }
 
     /// What is refused and may be taken now, as a bundle that leads to where the node stands. The

@@ -184,9 +184,29 @@ async fn a_bad_item_is_refused_by_name_and_the_rest_is_taken() {
     assert_eq!(keys, ["certificate/a.example", "later/1", "secrets"]);
     assert!(node.answers(&"a".repeat(43)));
     assert_eq!(node.shown.borrow().refused.len(), 3);
+    let kept = node.kept.borrow().clone().expect("to be kept");
+    assert_eq!(kept.for_next_start.len(), 1, "what only a new process can take");
     stream.send(changes(at(1, 1, 2), vec![of_fleet(&secrets)])).await;
     assert!(stream.applied().await.refused.is_empty());
     assert_eq!(node.shown.borrow().refused.len(), 2);
+}
+
+#[tokio::test]
+async fn what_only_a_start_can_take_is_there_at_the_next_one() {
+    let secrets = secrets();
+    let (node, mut stream, _task) = following(&secrets).await;
+    let items = vec![of_fleet(&secrets), entry(Standing::Serving)];
+    stream.send(whole(at(1, 1, 1), items)).await;
+    stream.applied().await;
+    assert_eq!(node.kept.borrow().clone().expect("to be kept").at_next_start(), None);
+    let other = Secrets { worker_hash: [9; 16], ..secrets.clone() };
+    stream.send(changes(at(1, 1, 2), vec![of_fleet(&other)])).await;
+    assert_eq!(stream.applied().await.refused.len(), 1);
+    let kept = node.kept.borrow().clone().expect("to be kept");
+    let start = |state: &LastGood| Fleet::of(NODE, state).expect("enough").secrets.worker_hash;
+    assert_eq!(start(&kept), secrets.worker_hash);
+    let next = kept.at_next_start().expect("another one");
+    assert_eq!((start(&next), next.items.len()), (other.worker_hash, 2));
 }
 
 #[tokio::test]
@@ -323,7 +343,8 @@ async fn a_node_that_starts_again_says_where_it_stands_unless_something_was_refu
     let position = Position { epoch: 1, term: 1, serial: 5 };
     let refused = message::Refused { key: "certificate/a".into(), reason: "its key".into() };
     for (refused, says) in [(Vec::new(), Some(position)), (vec![refused], None)] {
-        let last_good = LastGood { position, items: items.clone(), refused };
+        let last_good =
+            LastGood { position, items: items.clone(), refused, for_next_start: Vec::new() };
         let (node, mut follower) = Node::new(&secrets);
         follower.restore(&last_good).await;
         assert!(node.answers(&"a".repeat(43)));

@@ -2,7 +2,9 @@
 //! state to start with.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use tokio::time::sleep;
 
 use super::{InputError, Inputs, ServeError, Signals, StateError, notify};
 use crate::admin::control::Control;
-use crate::config::{Config, ControllerConfig};
+use crate::config::{Config, ControllerConfig, NodeConfig};
 use crate::follow::first::Fleet;
 use crate::follow::follower::Follower;
 use crate::follow::force::Force;
@@ -95,7 +97,23 @@ pub(super) fn join(
             first
         }
     };
+    // What the process before could not take, where that is enough to start with.
+    let last_good = match last_good.at_next_start() {
+        Some(next) if fits(&config, node, &next) => {
+            tracing::info!("what only a start can take of the controller's state is taken now");
+            next
+        }
+        _ => last_good,
+    };
     Ok(Some(Inputs::joined(config, Joined::new(membership, last_good))?))
+}
+
+fn fits(config: &Config, node: u16, state: &LastGood) -> bool {
+    let Ok(Fleet { nodes, .. }) = Fleet::of(node, state) else { return false };
+    let of = |node: &NodeConfig| [node.ipv4.map(IpAddr::from), node.ipv6.map(IpAddr::from)];
+    let mut addresses = HashSet::new();
+    let differ = nodes.iter().flat_map(of).flatten().all(|address| addresses.insert(address));
+    differ && config.clone().joined(node, nodes).is_ok()
 }
 
 /// The last good state, where there is one that this node can start with.

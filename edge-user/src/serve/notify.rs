@@ -15,7 +15,9 @@ pub(super) fn ready(status: &str) {
 pub(super) fn waiting(status: &str) {
     let patience = limits::FIRST_TOLD_EVERY * 3;
     let patience = u32::try_from(patience.as_micros()).unwrap_or(u32::MAX);
-    send(&[NotifyState::Status(status), NotifyState::ExtendTimeoutUsec(patience)]);
+    // A line break would begin another variable, and a part of the words is the controller's.
+    let status = status.replace(char::is_control, " ");
+    send(&[NotifyState::Status(&status), NotifyState::ExtendTimeoutUsec(patience)]);
 }
 
 /// Files are read again. [`ready`] follows.

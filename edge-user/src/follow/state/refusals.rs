@@ -71,6 +71,11 @@ impl Refusals {
         self.by_key.values().map(Refusal::said).collect()
     }
 
+    /// What is under `key`, where that is worth another try.
+    pub(super) fn item(&self, key: &str) -> Option<&Arc<Item>> {
+        self.by_key.get(key)?.item.as_ref()
+    }
+
     /// Those that are worth another try.
     pub(super) fn items(&self) -> Vec<Item> {
         let items = self.by_key.values().filter_map(|refusal| refusal.item.as_ref());
