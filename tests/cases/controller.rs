@@ -8,7 +8,7 @@ mod barrier;
 mod challenges;
 mod enrol;
 mod identity;
-mod nodes;
+pub(crate) mod nodes;
 mod orders;
 mod own;
 mod process;

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod commands;
+mod follow;
 mod reload;
 mod serve_and_stop;
 mod service_manager;

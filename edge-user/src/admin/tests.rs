@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use edge_wire::Reason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,11 +16,13 @@ use super::protocol::{Answer, Request};
 use super::socket::AdminSocket;
 use crate::admission::Rules;
 use crate::config::{self, Config, Host, UnknownNames};
+use crate::follow::view::View;
 use crate::nodes::{Liveness, NodeTable};
 use crate::quic::driver::{ToWorker, WorkerReport};
 use crate::sandbox::Landlock;
 use crate::tls::tickets::FleetTickets;
 use crate::tls::{Challenges, Live};
+use fleet_wire::message::{Position, Refused, Standing};
 use fleet_wire::secrets::{IdMode, Secrets};
 
 const CONFIG: &str = r#"
@@ -79,6 +81,14 @@ fn stuck() -> mpsc::Sender<ToWorker> {
 }
 
 fn control(workers: Vec<mpsc::Sender<ToWorker>>) -> Arc<Control> {
+    followed(workers, None)
+}
+
+/// With a controller, with which it stands as `view` shows.
+fn followed(
+    workers: Vec<mpsc::Sender<ToWorker>>,
+    view: Option<watch::Receiver<View>>,
+) -> Arc<Control> {
     let config = config();
     let nodes = Arc::new(NodeTable::new(&config.nodes));
     let rules = watch::Sender::new(Rules::load(&config).expect("no blocklist"));
@@ -99,7 +109,7 @@ fn control(workers: Vec<mpsc::Sender<ToWorker>>) -> Arc<Control> {
         certificates: Arc::new(Live::new(UnknownNames::Refuse)),
         challenges: Arc::new(Challenges::new()),
         tcp: Arc::default(),
-        controller: None,
+        controller: view,
     }))
 }
 
@@ -178,6 +188,55 @@ async fn ready_is_who_serves_and_healthy_is_who_answers() {
         assert!(answer.ends_with(body), "{phase:?}: {answer}");
         assert!(request(&control, "GET /healthz").await.ends_with("healthy\n"));
     }
+}
+
+#[tokio::test]
+async fn a_node_is_ready_by_its_controllers_last_word_whether_or_not_that_is_there() {
+    let view = View {
+        addresses: vec!["c.example:4840".into()],
+        connected: None,
+        last_error: Some("no controller is reached".into()),
+        position: Some(Position { epoch: 3, term: 2, serial: 7 }),
+        standing: Standing::Serving,
+        refused: vec![Refused { key: "node/9".into(), reason: "no address".into() }],
+        identity_ends: SystemTime::now() - Duration::from_secs(100),
+        bundles: 5,
+        failures: 4,
+    };
+    let (shown, view) = watch::channel(view);
+    let control = followed(vec![answering(0)], Some(view));
+    control.advance(Phase::Serving);
+    for (standing, status, body) in [
+        (Standing::Serving, "200", "ready\n"),
+        (Standing::Joining, "503", "joining: not every live node knows this one yet\n"),
+        (Standing::Drained, "503", "drained: by the controller's word\n"),
+    ] {
+        shown.send_modify(|view| view.standing = standing);
+        let answer = request(&control, "GET /readyz").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{standing:?}: {answer}");
+        assert!(answer.ends_with(body), "{standing:?}: {answer}");
+        assert!(request(&control, "GET /healthz").await.ends_with("healthy\n"));
+    }
+    let answer = request(&control, "GET /metrics").await;
+    for line in [
+        "landfast_follow_connected 0\n",
+        "landfast_follow_serial 7\n",
+        "landfast_follow_refused_items 1\n",
+        "landfast_follow_bundles_total 5\n",
+        "landfast_follow_failures_total 4\n",
+        "landfast_follow_identity_ends_seconds -10",
+        "landfast_follow_standing{standing=\"drained\"} 1\n",
+    ] {
+        assert!(answer.contains(line), "no {line} in {answer}");
+    }
+    let Answer::Status(status) = control.answer(Request::Status {}).await else {
+        panic!("not a status");
+    };
+    let said = status.controller.expect("it has one");
+    assert_eq!((said.standing.as_str(), said.followed_seconds), ("drained", None));
+    assert_eq!(said.position.map(|position| position.serial), Some(7));
+    assert_eq!(said.refused[0].item, "node/9");
+    assert_eq!(said.last_error.as_deref(), Some("no controller is reached"));
 }
 
 #[tokio::test]

@@ -22,14 +22,14 @@ use tokio::task::JoinHandle;
 
 const TIMES: NodeTimes =
     NodeTimes { lease: Duration::from_secs(20), keepalive: Duration::from_secs(2) };
-pub(super) const HOUR: u64 = 3600;
+pub(crate) const HOUR: u64 = 3600;
 
 /// The part of a controller that nodes see.
-pub(super) struct Controller {
-    pub(super) ledger: Arc<Ledger>,
-    pub(super) nodes: Arc<Nodes>,
-    pub(super) authority: Arc<Authority>,
-    pub(super) address: SocketAddr,
+pub(crate) struct Controller {
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) address: SocketAddr,
     serving: JoinHandle<()>,
     _directory: tempfile::TempDir,
 }
@@ -41,12 +41,12 @@ impl Drop for Controller {
 }
 
 impl Controller {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(TIMES).await
     }
 
     /// With other leases than usual.
-    pub(super) async fn start_with(times: NodeTimes) -> Self {
+    pub(crate) async fn start_with(times: NodeTimes) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let store = Embedded::create(&directory.path().join("store")).expect("a store");
         let key = KeyFile::create(&directory.path().join("key")).expect("a key");
@@ -71,7 +71,7 @@ impl Controller {
         Self { ledger, nodes, authority, address, serving, _directory: directory }
     }
 
-    pub(super) async fn invite(&self, id: u16, serves: &[&str], valid_seconds: u64) -> Invitation {
+    pub(crate) async fn invite(&self, id: u16, serves: &[&str], valid_seconds: u64) -> Invitation {
         let node = Node {
             id,
             name: format!("n{id}"),
@@ -85,7 +85,7 @@ impl Controller {
         self.invite_as(node, valid_seconds).await
     }
 
-    pub(super) async fn invite_as(&self, node: Node, valid_seconds: u64) -> Invitation {
+    pub(crate) async fn invite_as(&self, node: Node, valid_seconds: u64) -> Invitation {
         let mut secret = [0; 32];
         aws_lc_rs::rand::fill(&mut secret).expect("random");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();

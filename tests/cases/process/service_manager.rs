@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use super::{Edge, WITHIN};
 
 /// The next message, as variables, that is not a sign of life; and how many of these came before.
-fn next(manager: &UnixDatagram) -> (BTreeMap<String, String>, usize) {
+pub(super) fn next(manager: &UnixDatagram) -> (BTreeMap<String, String>, usize) {
     let mut signs_of_life = 0;
     loop {
         let mut message = [0; 1024];
@@ -28,7 +28,7 @@ fn next(manager: &UnixDatagram) -> (BTreeMap<String, String>, usize) {
 }
 
 /// What the message says under `names`.
-fn said<'a>(message: &'a BTreeMap<String, String>, names: &[&str]) -> Vec<&'a str> {
+pub(super) fn said<'a>(message: &'a BTreeMap<String, String>, names: &[&str]) -> Vec<&'a str> {
     names.iter().filter_map(|name| message.get(*name)).map(String::as_str).collect()
 }
 
