@@ -61,7 +61,6 @@ pub async fn run(
             tracing::warn!("the controller is not followed, and tried again and again: {failure}");
         }
         sleep(wait).await;
-        membership.take_other_identity().await;
     }
 }
 
@@ -114,27 +113,12 @@ impl Membership {
     async fn kept(&self, identity: Identity) -> Result<Identity, IdentityError> {
         let directory = self.state_directory.clone();
         let keep = move || identity.store(&directory).map(|()| identity);
-        off_thread(keep).await
-    }
-
-    /// Takes the identity that an operator made while we could not connect, if it is of the same
-    /// node: another one needs another process.
-    async fn take_other_identity(&mut self) {
-        let directory = self.state_directory.clone();
-        match off_thread(move || Identity::load(&directory)).await {
-            Ok(Some(there)) if there.node() == self.identity.node() => self.identity = there,
-            Ok(Some(there)) => {
-                let (ours, node) = (self.identity.node(), there.node());
-                tracing::warn!(ours, node, "the identity is another node's now: restart to be it");
-            }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "the identity in use stays in use"),
-        }
+        tokio::task::spawn_blocking(keep).await.expect("writing does not panic")
     }
 
     /// The first whole state, from wherever there is a controller, for as long as it takes.
     /// `waiting` is told why there is none yet.
-    pub async fn first(&mut self, mut waiting: impl FnMut(&str)) -> LastGood {
+    pub async fn first(&self, mut waiting: impl FnMut(&str)) -> LastGood {
         let (mut backoff, mut complaints) = (Backoff::default(), Complaints::default());
         loop {
             let error = match self.identity.connect(&self.addresses).await {
@@ -149,7 +133,6 @@ impl Membership {
             }
             waiting(&error);
             sleep(backoff.after_failure(random())).await;
-            self.take_other_identity().await;
         }
     }
 }
@@ -172,8 +155,4 @@ impl Complaints {
         self.last = Some((complaint.to_owned(), Instant::now()));
         true
     }
-}
-
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.expect("neither reading nor writing panics")
 }

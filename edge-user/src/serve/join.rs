@@ -87,11 +87,11 @@ pub(super) fn join(
     let identity = identity.ok_or(InputError::NotEnrolled)?;
     let node = identity.node();
     let addresses = controller.addresses.clone();
-    let mut membership = Membership { addresses, identity, state_directory: directory.clone() };
+    let membership = Membership { addresses, identity, state_directory: directory.clone() };
     let last_good = match kept(&directory, node) {
         Some(kept) => kept,
         None => {
-            let Some(first) = first(&mut membership, signals)? else { return Ok(None) };
+            let Some(first) = first(&membership, signals)? else { return Ok(None) };
             last_good::write(&directory, &first)
                 .map_err(|error| StateError::Io(directory, error))?;
             first
@@ -134,10 +134,7 @@ fn kept(directory: &Path, node: u16) -> Option<LastGood> {
 }
 
 /// Waits for the first state. Nothing, where told to stop before it came.
-fn first(
-    membership: &mut Membership,
-    signals: &mut Signals,
-) -> Result<Option<LastGood>, ServeError> {
+fn first(membership: &Membership, signals: &mut Signals) -> Result<Option<LastGood>, ServeError> {
     // Of its own: its threads were not confined, and end with it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(ServeError::Runtime)?;
