@@ -13,9 +13,11 @@ use std::time::Duration;
 use crate::certificate::names;
 use crate::records::{Certificate, Request};
 
-/// The longest wait after failures. An attempt that is planned for later than this was planned by
-/// a clock that has jumped back since, and does not count.
+/// The longest wait after failures, where the authority names none.
 pub const LONGEST_BACKOFF: Duration = Duration::from_secs(6 * 60 * 60);
+/// The longest that an authority is believed: limits of public ones are over a week. An attempt that
+/// is planned for later was planned by a clock that has jumped back since, and does not count.
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The shortest: an authority that has just failed is not asked again at once.
 pub const SHORTEST_BACKOFF: Duration = Duration::from_secs(2);
 /// The first wait for what has no certificate, or one that lives long.
@@ -53,6 +55,8 @@ pub struct Attempts {
     pub in_progress: bool,
     /// Not before then, after a failure: seconds since 1970.
     pub not_before: u64,
+    /// When that failure was: where it is to come yet, our clock has jumped back.
+    pub failed_at: u64,
     /// How long ago the last certificate was issued, by a clock that does not jump.
     pub issued_ago: Option<Duration>,
     /// An operator wants it now.
@@ -154,7 +158,9 @@ fn when(known: &Known<'_>, request: &Request) -> When {
         return When::Never;
     }
     let held_back = attempts.not_before.saturating_sub(known.now);
-    if held_back > 0 && held_back <= LONGEST_BACKOFF.as_secs() * 2 {
+    let is_planned_by_this_clock = held_back <= LONGEST_RETRY_AFTER.as_secs()
+        && attempts.failed_at <= known.now + CLOCKS_APART_SECONDS;
+    if held_back > 0 && is_planned_by_this_clock {
         return When::In(held_back);
     }
     if attempts.asked {
@@ -221,7 +227,7 @@ pub fn renew_at(certificate: &Certificate, window: Option<&Window>, seed: u64) -
 
 /// How long nothing is tried after so many failures in a row: doubling from a minute, or from an
 /// eighth of the certificate's life where it lives short, with a fifth of jitter, and at least for
-/// as long as the authority said.
+/// as long as the authority said, a week at most.
 #[must_use]
 pub fn backoff(
     failures: u32,
@@ -235,8 +241,9 @@ pub fn backoff(
     let longest =
         life.map_or(LONGEST_BACKOFF, |_| LONGEST_BACKOFF.min(eighth.max(FIRST_BACKOFF * 8)));
     let wait = first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest);
+    let authority = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
     let jitter = wait.mul_f64((draw(seed, &failures) % 1_000) as f64 / 5_000.0);
-    (wait - jitter).max(SHORTEST_BACKOFF).max(retry_after.unwrap_or_default().min(LONGEST_BACKOFF))
+    (wait - jitter).max(SHORTEST_BACKOFF).max(authority)
 }
 
 fn draw(seed: u64, of: &impl Hash) -> u64 {

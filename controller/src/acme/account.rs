@@ -46,6 +46,7 @@ impl Accounts {
         // Nobody waits for another's turn at an authority that hangs, but where a record changes.
         let is_settled = |stored: &Stored<records::Account>| {
             stored.value.next_key.is_none()
+                && is_at(&stored.value, issuer)
                 && stored.value.stateless_thumbprint.is_some() == issuer.stateless
         };
         if let Some(stored) = ledger.get::<records::Account>(name).filter(is_settled) {
@@ -53,8 +54,15 @@ impl Accounts {
         }
         let turn = self.turn(name).await;
         let _turn = turn.lock().await;
-        let Some(stored) = ledger.get::<records::Account>(name) else {
-            return create(ledger, name, issuer, client).await;
+        let stored = match ledger.get::<records::Account>(name) {
+            Some(stored) if is_at(&stored.value, issuer) => stored,
+            Some(stored) => {
+                tracing::warn!(issuer = name, "it is another authority now: it gets a new account");
+                let change = Change::new().if_unchanged(&stored).delete(&stored.value);
+                ledger.commit(change).await.map_err(Trouble::ours)?;
+                return create(ledger, name, issuer, client).await;
+            }
+            None => return create(ledger, name, issuer, client).await,
         };
         let stored = match rollover::finish(ledger, &stored, issuer, &client).await {
             Ok(stored) => stored,
@@ -148,6 +156,11 @@ impl Accounts {
     async fn turn(&self, name: &str) -> Arc<Mutex<()>> {
         Arc::clone(self.0.lock().await.entry(name.to_owned()).or_default())
     }
+}
+
+/// Whether an account is at the authority that its issuer is now, by the configuration.
+fn is_at(account: &records::Account, issuer: &Issuer) -> bool {
+    account.credentials["directory"] == issuer.directory.as_str()
 }
 
 /// Nodes answer for any token only for issuers that are to: an account of another has none of it

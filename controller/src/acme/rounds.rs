@@ -15,6 +15,7 @@ use super::windows::Windows;
 use super::{Ask, Context, now, operator};
 use crate::certificate::Wanted;
 use crate::certificate::import::Watched;
+use crate::config::{ChallengeKind, Issuer};
 use crate::internal;
 use crate::ledger::Change;
 use crate::records::{self, Certificate, Request};
@@ -147,6 +148,7 @@ impl Rounds {
             let attempts = Attempts {
                 in_progress: state.is_in_progress() || self.running.contains_key(&request.id),
                 not_before,
+                failed_at: state.failure.as_ref().map_or(0, |failure| failure.at),
                 issued_ago: self.issued.get(&request.id).map(Instant::elapsed),
                 asked: state.asked,
             };
@@ -182,7 +184,7 @@ impl Rounds {
             return; // `status` shows it, until the configuration knows the issuer again
         };
         let at_work = self.running.values().filter(|at| **at == request.issuer).count();
-        if at_work >= issuer.limits.concurrent {
+        if at_work >= issuer.limits.concurrent || self.takes_turns(request, &issuer) {
             return;
         }
         if anew {
@@ -194,6 +196,17 @@ impl Rounds {
             let end = carry::carry(&context, &request, &issuer).await;
             (request.id, end)
         });
+    }
+
+    /// Whether another order at work is for one of its names, and they cannot both be answered: by
+    /// TLS-ALPN-01 a name has one answer (RFC 8737 section 3). Its turn is in a later round.
+    fn takes_turns(&self, request: &Request, issuer: &Issuer) -> bool {
+        let is_shared = |other: &str| {
+            let other = self.context.ledger.get::<Request>(other);
+            other.is_some_and(|it| it.value.names.iter().any(|name| request.names.contains(name)))
+        };
+        issuer.challenge == ChallengeKind::TlsAlpn01
+            && self.running.keys().any(|other| *other != request.id && is_shared(other))
     }
 
     fn count(&mut self, issuer: &str) {

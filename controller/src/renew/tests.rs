@@ -129,13 +129,14 @@ proptest! {
     #[test]
     fn backoff_grows_stays_in_bounds_and_heeds_the_authority(
         failures in 1..100_u32, seed: u64, life in proptest::option::of(60..90 * DAY),
-        retry_after in proptest::option::of(0..DAY),
+        retry_after in proptest::option::of(0..20 * DAY),
     ) {
         let life = life.map(Duration::from_secs);
         let retry_after = retry_after.map(Duration::from_secs);
         let wait = backoff(failures, life, retry_after, seed);
-        prop_assert!(wait >= SHORTEST_BACKOFF && wait <= LONGEST_BACKOFF);
-        prop_assert!(wait >= retry_after.unwrap_or_default().min(LONGEST_BACKOFF));
+        let authority = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+        prop_assert!(wait >= SHORTEST_BACKOFF && wait <= LONGEST_BACKOFF.max(authority));
+        prop_assert!(wait >= authority);
         // But for its fifth of jitter it never shrinks.
         let later = backoff(failures + 2, life, None, seed);
         prop_assert!(later * 5 >= backoff(failures, life, None, seed) * 4);
@@ -178,9 +179,9 @@ fn a_certificate_of_two_minutes_is_no_storm_for_a_clock_a_day_ahead() {
 fn a_wait_that_a_clock_since_set_back_has_planned_does_not_count() {
     let requests = [request("a.example")];
     let limits = BTreeMap::from([("acme".to_owned(), Limits { concurrent: 1, an_hour: 9 })]);
-    let begins = |not_before| {
-        let attempts =
-            BTreeMap::from([("a.example".to_owned(), Attempts { not_before, ..<_>::default() })]);
+    let begins = |failed_at, not_before| {
+        let attempts = Attempts { not_before, failed_at, ..<_>::default() };
+        let attempts = BTreeMap::from([("a.example".to_owned(), attempts)]);
         let plan = plan(&Known {
             now: NOW,
             requests: &requests,
@@ -193,8 +194,10 @@ fn a_wait_that_a_clock_since_set_back_has_planned_does_not_count() {
         });
         !plan.begin.is_empty()
     };
-    assert!(!begins(NOW + 60));
-    assert!(begins(NOW + 365 * DAY));
+    assert!(!begins(NOW, NOW + 60));
+    assert!(!begins(NOW - DAY, NOW + 6 * DAY), "the authority's limit is over in a week");
+    assert!(begins(NOW + DAY, NOW + DAY + 60), "the failure is to come yet");
+    assert!(begins(NOW - DAY, NOW + 365 * DAY));
 }
 
 #[test]

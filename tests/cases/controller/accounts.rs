@@ -151,6 +151,25 @@ async fn an_account_that_its_authority_has_lost_is_made_anew() {
     assert_ne!(account(&bed).credentials["id"], before.credentials["id"]);
 }
 
+#[tokio::test]
+async fn an_issuer_that_becomes_another_authority_gets_an_account_there() {
+    let mut bed = Bed::new(PebbleOptions::default()).await;
+    bed.request("before.example.net").await;
+    bed.certificate("before.example.net", LONG).await;
+    bed.until_idle(LONG).await;
+    let elsewhere = bed.unruly.directory_url();
+    bed.tell(|issuers| {
+        issuers.by_name.get_mut(PEBBLE).expect("there").directory.clone_from(&elsewhere);
+    })
+    .await;
+    bed.request("after.example.net").await;
+    bed.certificate("after.example.net", LONG).await;
+    let account = bed.ledger.get::<Account>(PEBBLE).expect("there").value;
+    assert_eq!(account.credentials["directory"], elsewhere);
+    let asked = |endpoint| bed.unruly.requests(endpoint);
+    assert_eq!((asked(Endpoint::NewAccount), asked(Endpoint::NewOrder)), (1, 1));
+}
+
 /// RFC 8555 section 7.6, with a reason of RFC 5280 section 5.3.1.
 #[tokio::test]
 async fn a_certificate_is_revoked_with_a_reason_and_another_takes_its_place() {

@@ -2,18 +2,25 @@
 
 use std::cell::Cell;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
-use controller::acme::{Deed, Issuers};
+use controller::acme::barrier::Answered;
+use controller::acme::challenge::Answer;
+use controller::acme::{Deed, Issuers, probe};
 use controller::config::{ChallengeKind, Issuer};
+use controller::ledger::Ledger;
 use controller::records::{Account, Certificate, Challenge, KeyType};
+use controller::store::Embedded;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use tests::pebble::{Pebble, PebbleOptions};
 
 use super::orders::bed::{Bed, PEBBLE, request};
+use super::orders::edge::Edge;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -36,6 +43,68 @@ async fn tls_alpn_01_is_answered_by_a_certificate_that_goes_afterwards() {
     let asked = bed.edge.challenges.asked();
     // Each name once by us, and once at least by the authority.
     assert!(asked.tls_alpn01_answered >= 4 && asked.http01_answered == 0, "{asked:?}");
+}
+
+/// RSA beside ECDSA: by TLS-ALPN-01 a name has one answer at a time.
+#[tokio::test]
+async fn two_certificates_for_one_name_take_turns() {
+    let bed = Bed::with(PebbleOptions::default(), |issuers, _| {
+        pebble(issuers).challenge = ChallengeKind::TlsAlpn01;
+    })
+    .await;
+    for (id, key_type) in [("ecdsa", KeyType::P256), ("rsa", KeyType::Rsa2048)] {
+        let plain = request(PEBBLE, &["www.example.net"]);
+        let wanted = controller::records::Request { id: id.into(), key_type, ..plain };
+        bed.ask(Deed::Request(wanted)).await.expect("allowed");
+    }
+    bed.certificate("ecdsa", LONG).await;
+    bed.certificate("rsa", LONG).await;
+    bed.until_idle(LONG).await;
+    assert_eq!(bed.orders(), 2, "none of them failed");
+}
+
+/// What a node shows instead of the answer is noticed before the authority is told.
+#[tokio::test]
+async fn a_node_that_shows_another_answer_is_not_ready() {
+    let ledger = empty_ledger().await;
+    let edge = Edge::start(&ledger);
+    let ports = probe::Ports { http: edge.http_port, tls: edge.tls_port };
+    let made = |digest: u8| {
+        let name = "www.example.net".to_owned();
+        let mut params = rcgen::CertificateParams::new(vec![name.clone()]).expect("a name");
+        params.custom_extensions = vec![rcgen::CustomExtension::new_acme_identifier(&[digest; 32])];
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("signed");
+        let answer =
+            Answer::TlsAlpn01 { name, certificate: certificate.pem(), key: key.serialize_pem() };
+        (answer, certificate.der().to_vec(), key.serialize_der())
+    };
+    let ((right, der, key), (other, ..)) = (made(1), made(2));
+    let ask = |answer: Answer| async move {
+        probe::ask(Ipv4Addr::LOCALHOST.into(), ports, &answer).await
+    };
+    assert!(matches!(ask(right.clone()).await, Answered::Wrong(_)), "it has no answer yet");
+    edge.challenges.set_tls_alpn01("www.example.net", vec![der], key).expect("good");
+    assert_eq!(ask(right).await, Answered::Right);
+    let Answered::Wrong(why) = ask(other).await else { panic!("it shows another certificate") };
+    assert!(why.contains("another certificate"), "{why}");
+
+    let (token, thumbprint) = ("LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDf", "A".repeat(43));
+    let answer = |thumbprint: &str| Answer::Http01 {
+        name: "www.example.net".into(),
+        token: token.into(),
+        key_authorization: format!("{token}.{thumbprint}"),
+    };
+    assert!(matches!(ask(answer(&thumbprint)).await, Answered::Wrong(_)));
+    edge.challenges.set_http01(token, &format!("{token}.{thumbprint}")).expect("good");
+    assert_eq!(ask(answer(&thumbprint)).await, Answered::Right);
+    assert!(matches!(ask(answer(&"B".repeat(43))).await, Answered::Wrong(_)));
+}
+
+async fn empty_ledger() -> Arc<Ledger> {
+    let place = tempfile::tempdir().expect("a directory");
+    let store = Embedded::create(&place.path().join("store")).expect("a store");
+    Arc::new(Ledger::open(Arc::new(store)).await.expect("opened"))
 }
 
 /// A hook that tells pebble's DNS, and notes what it was asked. It is put in place by another
