@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use instant_acme::{CertificateIdentifier, RenewalInfo};
 use serde::Deserialize;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::client::Client;
@@ -24,7 +24,7 @@ const ASK: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(
 /// Where the authority does not say.
 const ASK_BY_DEFAULT: Duration = Duration::from_secs(6 * 60 * 60);
 /// Questions at a time at one authority: ten thousand certificates are asked for in minutes.
-const ASKED_AT_A_TIME: usize = 2;
+const ASKED_AT_A_TIME: usize = 8;
 /// For how long it is known where, or that, an authority has no renewal information.
 const DIRECTORY_GOOD_FOR: Duration = Duration::from_secs(60 * 60);
 
@@ -111,14 +111,21 @@ impl Windows {
         });
     }
 
-    /// Takes an answer, once there is one; nothing where nothing was asked.
+    /// Takes the answers that there are, once there is one; nothing where nothing was asked.
     pub(super) async fn answered(&mut self, seed: u64) -> Option<()> {
-        let Asked { certificate, place, result } = match self.questions.join_next().await? {
+        let first = self.questions.join_next().await?;
+        self.take(first, seed);
+        while let Some(next) = self.questions.try_join_next() {
+            self.take(next, seed);
+        }
+        Some(())
+    }
+
+    fn take(&mut self, asked: Result<Asked, JoinError>, seed: u64) {
+        let Asked { certificate, place, result } = match asked {
             Ok(asked) => asked,
-            Err(error) => {
-                tracing::error!("a question ended by a mistake of ours: {error}");
-                return Some(());
-            }
+            // Whose it was is not known: it keeps its place until the next start.
+            Err(error) => return tracing::error!("a question ended by a mistake of ours: {error}"),
         };
         let issuer = certificate.source.clone();
         if let Some(at_work) = self.at_work.get_mut(&issuer) {
@@ -132,7 +139,7 @@ impl Windows {
         }
         let known = self.known.get_mut(&certificate.id);
         let known = known.filter(|known| known.fingerprint == certificate.fingerprint);
-        let Some(known) = known else { return Some(()) };
+        let Some(known) = known else { return };
         let ask_in = match result {
             Ok(Suggestion { window, ask_in }) => {
                 if known.window != window {
@@ -148,7 +155,6 @@ impl Windows {
             }
         };
         known.ask_at = Some(Instant::now() + ask_in);
-        Some(())
     }
 
     /// What is suggested, by the certificate's ID.
