@@ -142,7 +142,7 @@ impl Steering {
         self.write(maps::LOCAL, [(0, tables.local)])?;
         self.write(maps::PORTS, [(0, port_bits(&tables.ports))])?;
         self.write(maps::AMPLIFIER_PORTS, [(0, port_bits(&tables.amplifier_ports))])?;
-        self.write(maps::ANYCAST, tables.anycast_buckets()?)?;
+        self.write(maps::ANYCAST, [(0, tables.anycast_buckets()?)])?;
         self.write(maps::DECODE_CONFIGS, [(0, tables.decode)])?;
         self.write(maps::ENCAPSULATION_KEYS, [(0, tables.keys)])?;
         let nodes = tables.nodes.iter().map(|(id, node)| (u32::from(*id), NodeEntry::new(node)));

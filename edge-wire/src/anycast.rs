@@ -17,6 +17,9 @@ pub type Address = [u64; 2];
 /// What the map holds; zeros where a place is free.
 pub type Bucket = [Address; PLACES];
 
+/// All of the set, by [`bucket`].
+pub type Buckets = [Bucket; BUCKETS as usize];
+
 /// No addresses.
 pub const EMPTY: Bucket = [[0; 2]; PLACES];
 

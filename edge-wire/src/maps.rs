@@ -17,10 +17,10 @@ use crate::{admit, anycast};
 /// Array of one [`Local`].
 pub const LOCAL: &str = ".data.local";
 /// Array of one [`Ports`]: bit `port % 64` of word `port / 64` is set for our UDP ports.
-pub const PORTS: &str = ".data.ports";
-/// Array of [`anycast::Bucket`]: the anycast addresses. Asked only where a packet is about to cross
+pub const PORTS: &str = ".bss.ports";
+/// Array of one [`anycast::Buckets`]: the anycast addresses. Asked only where a packet is about to cross
 /// between nodes.
-pub const ANYCAST: &str = "ANYCAST";
+pub const ANYCAST: &str = ".bss.anycast";
 /// Array of one [`DecodeConfigs`].
 pub const DECODE_CONFIGS: &str = ".data.configs";
 /// Array of [`NodeEntry`], by node ID.
@@ -34,7 +34,7 @@ pub const WORKERS: &str = "WORKERS";
 pub const BLOCKLIST: &str = "BLOCKLIST";
 /// As [`PORTS`], of UDP source ports whose packets are dropped while [`admit::AMPLIFIER_PORTS`]
 /// is on.
-pub const AMPLIFIER_PORTS: &str = ".data.amplifier";
+pub const AMPLIFIER_PORTS: &str = ".bss.amplifier";
 /// LRU hash map from [`admit::network`] to the [`admit::Budget`]'s time: Initials of that network.
 pub const INITIALS: &str = "INITIALS";
 /// Per-CPU array of `u64`, by [`crate::Reason`]: packets that `steer_node` ended so.

@@ -44,7 +44,12 @@ impl<T, const N: usize> Table<[T; N]> {
         // The verifier has to see the bound, which the compiler knows and leaves out.
         // SAFETY: changes the register that it names.
         unsafe {
-            asm!("{i} &= {mask}", i = inout(reg) within, mask = const N - 1, options(pure, nomem, nostack));
+            asm!(
+                "{i} &= {mask}",
+                i = inout(reg) within,
+                mask = const N - 1,
+                options(pure, nomem, nostack),
+            );
         }
         // SAFETY: it is below `N` now; the rest as in `get`.
         unsafe { &*self.0.get().cast::<T>().add(within as usize) }
@@ -57,11 +62,11 @@ impl<T, const N: usize> Table<[T; N]> {
 static LOCAL: Table<Local> = Table::new(Local::NONE);
 
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".data.ports")]
+#[unsafe(link_section = ".bss.ports")]
 static PORTS: Table<[u64; PORT_WORDS as usize]> = Table::new([0; _]);
 
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".data.amplifier")]
+#[unsafe(link_section = ".bss.amplifier")]
 static AMPLIFIER_PORTS: Table<[u64; PORT_WORDS as usize]> = Table::new([0; _]);
 
 #[unsafe(no_mangle)]
@@ -73,8 +78,10 @@ static DECODE_CONFIGS: Table<[DecodeConfig; 8]> = Table::new([DecodeConfig::ABSE
 static ENCAPSULATION_KEYS: Table<[EncapsulationKey; MAX_ENCAPSULATION_KEYS as usize]> =
     Table::new([EncapsulationKey::ABSENT; _]);
 
-#[map]
-static ANYCAST: Array<anycast::Bucket> = Array::with_max_entries(anycast::BUCKETS, 0);
+// In a section that takes no room in the object.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.anycast")]
+static ANYCAST: Table<anycast::Buckets> = Table::new([anycast::EMPTY; _]);
 
 /// Mappable, which nobody makes use of, because the entries of such an array begin at a page: so
 /// each is in cache lines of its own.
@@ -161,7 +168,7 @@ pub(crate) fn is_blocked(addresses: &Addresses<'_>) -> bool {
 #[inline(always)]
 pub(crate) fn is_anycast(addresses: &Addresses<'_>) -> bool {
     let address = anycast::destination(addresses);
-    ANYCAST.get(anycast::bucket(address)).is_some_and(|bucket| anycast::holds(bucket, address))
+    anycast::holds(ANYCAST.at(anycast::bucket(address)), address)
 }
 
 #[inline(always)]

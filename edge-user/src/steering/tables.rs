@@ -99,10 +99,10 @@ impl Tables {
     ///
     /// # Errors
     /// Where a bucket has no place left, which more than a hundred addresses may bring about.
-    pub(super) fn anycast_buckets(&self) -> Result<BTreeMap<u32, anycast::Bucket>, SteeringError> {
-        let mut buckets = BTreeMap::new();
+    pub(super) fn anycast_buckets(&self) -> Result<anycast::Buckets, SteeringError> {
+        let mut buckets = [anycast::EMPTY; _];
         for address in self.anycast.iter().map(anycast::address) {
-            let bucket = buckets.entry(anycast::bucket(address)).or_insert(anycast::EMPTY);
+            let bucket = &mut buckets[anycast::bucket(address) as usize];
             if !anycast::add(bucket, address) {
                 let cause = "these addresses do not find places beside each other: take one less";
                 return Err(SteeringError::map(maps::ANYCAST, cause));

@@ -37,10 +37,10 @@ impl Kernel {
     /// Makes an address an anycast one of the fleet.
     pub fn set_anycast(&mut self, address: IpAddr) {
         let address = anycast::address(&mapped(address));
-        let index = anycast::bucket(address);
-        let mut bucket = self.map::<Array<_, _>>(maps::ANYCAST).get(&index, 0).expect("in bounds");
-        assert!(anycast::add(&mut bucket, address), "room for it");
-        self.set(maps::ANYCAST, index, bucket);
+        self.change(maps::ANYCAST, |buckets: &mut anycast::Buckets| {
+            let bucket = &mut buckets[anycast::bucket(address) as usize];
+            assert!(anycast::add(bucket, address), "room for it");
+        });
     }
 
     /// Drops what comes from a network.
@@ -111,9 +111,7 @@ impl Kernel {
         for key_id in 0..maps::MAX_ENCAPSULATION_KEYS {
             self.set_key(key_id, EncapsulationKey::ABSENT);
         }
-        for bucket in 0..anycast::BUCKETS {
-            self.set(maps::ANYCAST, bucket, anycast::EMPTY);
-        }
+        self.set(maps::ANYCAST, 0, [anycast::EMPTY; anycast::BUCKETS as usize]);
         let mut blocklist = self.blocklist();
         for network in all_of(blocklist.keys()) {
             blocklist.remove(&network).expect("it is there");
