@@ -41,7 +41,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use instant_acme::RevocationReason;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -151,7 +150,7 @@ pub enum Deed {
         /// The certificate.
         id: String,
         /// Why.
-        reason: Reason,
+        reason: RevocationReason,
     },
     /// Request and certificate go; nodes serve it no more.
     Remove(String),
@@ -164,7 +163,7 @@ pub enum Deed {
 /// Why a certificate must not be trusted any more (RFC 5280 section 5.3.1): those that its owner can
 /// give.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reason {
+pub enum RevocationReason {
     /// None is said.
     Unspecified,
     /// Somebody else may have its key.
@@ -178,7 +177,7 @@ pub enum Reason {
     CessationOfOperation,
 }
 
-impl Reason {
+impl RevocationReason {
     /// All of them.
     pub const ALL: [Self; 5] = [
         Self::Unspecified,
@@ -200,13 +199,14 @@ impl Reason {
         }
     }
 
-    const fn acme(self) -> RevocationReason {
+    const fn acme(self) -> instant_acme::RevocationReason {
+        use instant_acme::RevocationReason as Theirs;
         match self {
-            Self::Unspecified => RevocationReason::Unspecified,
-            Self::KeyCompromise => RevocationReason::KeyCompromise,
-            Self::AffiliationChanged => RevocationReason::AffiliationChanged,
-            Self::Superseded => RevocationReason::Superseded,
-            Self::CessationOfOperation => RevocationReason::CessationOfOperation,
+            Self::Unspecified => Theirs::Unspecified,
+            Self::KeyCompromise => Theirs::KeyCompromise,
+            Self::AffiliationChanged => Theirs::AffiliationChanged,
+            Self::Superseded => Theirs::Superseded,
+            Self::CessationOfOperation => Theirs::CessationOfOperation,
         }
     }
 }

@@ -12,5 +12,6 @@ pub(crate) mod nodes;
 mod orders;
 mod own;
 mod process;
+mod program;
 mod trouble;
 mod windows;

@@ -4,7 +4,7 @@ use instant_acme::RevocationRequest;
 
 use super::account::Opened;
 use super::order::{Phase, State};
-use super::{Context, Deed, Pems, Reason, Trouble, now};
+use super::{Context, Deed, Pems, RevocationReason, Trouble, now};
 use crate::certificate::import::SOURCE;
 use crate::certificate::{self, Wanted};
 use crate::config::Issuer;
@@ -60,7 +60,7 @@ async fn renew(context: &Context, id: &str) -> Result<(), String> {
     commit(context, change.put(record)).await
 }
 
-async fn revoke(context: &Context, id: &str, reason: Reason) -> Result<(), String> {
+async fn revoke(context: &Context, id: &str, reason: RevocationReason) -> Result<(), String> {
     let stored = context.ledger.get::<Certificate>(id);
     let stored = stored.ok_or_else(|| format!("there is no certificate {id}"))?.value;
     let issuer = issuer(context, &stored.source)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use controller::acme::Reason;
+use controller::acme::RevocationReason;
 use controller::config::Config;
 use controller::operator::message::{
     CertificateName, CertificateRequest, CertificatesRequest, Import, Revocation,
@@ -54,8 +54,8 @@ pub(super) enum Command {
         #[command(flatten)]
         name: Name,
         /// Why (RFC 5280 section 5.3.1).
-        #[arg(long, default_value = Reason::default().name())]
-        #[arg(value_parser = Reason::ALL.map(Reason::name))]
+        #[arg(long, default_value = RevocationReason::default().name())]
+        #[arg(value_parser = RevocationReason::ALL.map(RevocationReason::name))]
         reason: String,
     },
     /// Serve a certificate no more, and neither renew nor order it.

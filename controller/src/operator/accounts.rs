@@ -3,7 +3,7 @@
 use tonic::{Response, Status};
 
 use super::{Operator, m};
-use crate::acme::{Deed, Reason};
+use crate::acme::{Deed, RevocationReason};
 use crate::internal;
 use crate::records::Account;
 
@@ -24,8 +24,8 @@ impl Operator {
 
     pub(super) async fn revoke(&self, asked: m::Revocation) -> Result<Response<m::Done>, Status> {
         let m::Revocation { id, reason } = asked;
-        let Some(reason) = Reason::ALL.into_iter().find(|it| it.name() == reason) else {
-            let known = Reason::ALL.map(Reason::name).join(", ");
+        let Some(reason) = RevocationReason::ALL.into_iter().find(|it| it.name() == reason) else {
+            let known = RevocationReason::ALL.map(RevocationReason::name).join(", ");
             return Err(Status::invalid_argument(format!("`{reason}` is none of: {known}")));
         };
         let word = format!("{id} is revoked ({}), and a new one ordered", reason.name());

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use controller::acme::{Deed as Command, Reason};
+use controller::acme::{Deed as Command, RevocationReason};
 use controller::certificate;
 use controller::config::ExternalAccount;
 use controller::records::{Account, Certificate};
@@ -180,7 +180,8 @@ async fn a_certificate_is_revoked_with_a_reason_and_another_takes_its_place() {
     let serial = serial(&first);
     let status = || bed.authority.certificate_status(&serial).expect("it knows it");
     assert_eq!(status()["Status"], "Valid");
-    let revoke = Command::Revoke { id: "www.example.net".into(), reason: Reason::KeyCompromise };
+    let revoke =
+        Command::Revoke { id: "www.example.net".into(), reason: RevocationReason::KeyCompromise };
     bed.ask(revoke).await.expect("revoked");
     assert_eq!((&status()["Status"], &status()["Reason"]), (&"Revoked".into(), &1.into()));
     let other = || {

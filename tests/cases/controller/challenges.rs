@@ -109,7 +109,7 @@ async fn empty_ledger() -> Arc<Ledger> {
 
 /// A hook that tells pebble's DNS, and notes what it was asked. It is put in place by another
 /// process: what this one wrote a moment ago could not be run yet.
-fn hook(place: &Path, authority: &Pebble) -> PathBuf {
+pub(super) fn hook(place: &Path, authority: &Pebble) -> PathBuf {
     let (log, path) = (place.join("log"), place.join("hook"));
     let port = authority.dns_management().port();
     let script = format!(
