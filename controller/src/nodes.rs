@@ -116,22 +116,33 @@ impl Nodes {
         true
     }
 
-    /// The node applied everything up to `serial`: of what it was `sent`, all but `refused`.
+    /// The node applied everything up to `serial`, all but `refused`: what changed since it said the
+    /// same before, or the `whole` state.
+    ///
+    /// What it refused earlier it has taken, if that is not refused again and was in what it was
+    /// sent. Which that is, is told by serials: to remember the keys that were sent would take more
+    /// memory than all the rest, where a thousand nodes begin at once.
     pub fn applied(
         &self,
         node: u16,
         stream: StreamId,
         serial: u64,
-        sent: &[String],
+        whole: bool,
         refused: Vec<(String, String)>,
     ) {
         {
             let mut state = self.state();
             let Some(following) = state.of(node, stream) else { return };
-            following.serial = Some(serial);
-            for key in sent {
-                following.refused.remove(key);
-            }
+            let before = following.serial.replace(serial);
+            following.refused.retain(|key, _| {
+                match self.ledger.book(|book| book.serial_of(key)) {
+                    None => false, // nobody refuses what is gone
+                    Some(at) => {
+                        let under_way = at > serial;
+                        under_way || !whole && before.is_some_and(|before| at <= before)
+                    }
+                }
+            });
             for (key, reason) in refused {
                 following.refused.insert(key, (serial, reason));
             }
@@ -241,10 +252,19 @@ impl Nodes {
     fn ready_to_serve(&self) -> Vec<Stored<Node>> {
         let is_joining = |node: &Node| node.standing == NodeStanding::Joining;
         let mut joining = self.ledger.find::<Node>(is_joining);
-        let live = if joining.is_empty() { Vec::new() } else { self.live() };
+        if joining.is_empty() {
+            return joining;
+        }
+        let now = Instant::now();
+        let state = self.state();
+        let live: BTreeMap<_, _> =
+            state.following.iter().filter(|(_, following)| following.is_live(now)).collect();
+        // Every node gets the list of nodes: nobody needs to be asked whether it is for them. A
+        // thousand nodes that join together are a million pairs.
         joining.retain(|node| {
-            let holds = || self.holds(&node.value.key(), node.revision);
-            live.contains(&node.value.id) && holds().iter().all(|(_, holds)| *holds == Holds::Yes)
+            let (key, serial) = (node.value.key(), node.revision);
+            let knows = |following: &&Following| following.holds(&key, serial) == Holds::Yes;
+            live.contains_key(&node.value.id) && live.values().all(knows)
         });
         joining
     }

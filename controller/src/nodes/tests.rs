@@ -37,7 +37,7 @@ async fn a_node_is_live_while_it_reports_and_said_what_it_has() {
     let nodes = Nodes::new(ledger, LEASE);
     let stream = nodes.begin(1, "v", None, Vec::new(), Instant::now());
     assert!(nodes.live().is_empty(), "it has not said anything yet");
-    nodes.applied(1, stream, 5, &[], Vec::new());
+    nodes.applied(1, stream, 5, false, Vec::new());
     assert_eq!(nodes.live(), [1]);
     tokio::time::advance(LEASE - Duration::from_secs(1)).await;
     assert!(nodes.report(1, stream, Instant::now()));
@@ -60,14 +60,23 @@ async fn what_a_node_refused_it_does_not_hold_until_it_takes_it() {
     let stream = nodes.begin(1, "v", None, Vec::new(), Instant::now());
     assert!(nodes.holds(&key, 1).is_empty(), "not live yet");
     let refused = vec![(key.clone(), "no".to_owned())];
-    nodes.applied(1, stream, 1, &[key.clone(), other.clone()], refused);
+    nodes.applied(1, stream, 1, true, refused.clone());
     assert_eq!(nodes.holds(&key, 1), [(1, Holds::Refused("no".into()))]);
     assert_eq!(nodes.holds(&other, 1), [(1, Holds::Yes)]);
     assert_eq!(nodes.holds(&key, 2), [(1, Holds::NotYet)], "it was not asked about that one");
-    nodes.applied(1, stream, 2, std::slice::from_ref(&other), Vec::new());
+    ledger.commit(Change::new().put(node(1))).await.expect("kept");
+    nodes.applied(1, stream, 2, false, Vec::new());
     assert_eq!(nodes.holds(&key, 1), [(1, Holds::Refused("no".into()))], "not sent again");
-    nodes.applied(1, stream, 3, std::slice::from_ref(&key), Vec::new());
+    ledger.commit(Change::new().put(challenge())).await.expect("kept");
+    nodes.applied(1, stream, 2, false, Vec::new());
+    assert_eq!(nodes.holds(&key, 1), [(1, Holds::Refused("no".into()))], "still under way");
+    nodes.applied(1, stream, 3, false, Vec::new());
     assert_eq!(nodes.holds(&key, 3), [(1, Holds::Yes)]);
+
+    nodes.applied(1, stream, 3, true, refused);
+    assert_eq!(nodes.holds(&key, 3), [(1, Holds::Refused("no".into()))]);
+    nodes.applied(1, stream, 3, true, Vec::new());
+    assert_eq!(nodes.holds(&key, 3), [(1, Holds::Yes)], "taken where all is sent again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,15 +89,15 @@ async fn a_node_takes_traffic_once_every_live_node_knows_it() {
     ledger.commit(Change::new().put(node(1)).put(node(2))).await.expect("kept");
     let standing = |id: &str| ledger.get::<Node>(id).expect("it is there").value.standing;
     let first = nodes.begin(1, "v", None, Vec::new(), Instant::now());
-    nodes.applied(1, first, 0, &[], Vec::new());
+    nodes.applied(1, first, 0, false, Vec::new());
     let second = nodes.begin(2, "v", None, Vec::new(), Instant::now());
-    nodes.applied(2, second, 1, &[], Vec::new());
+    nodes.applied(2, second, 1, false, Vec::new());
     tokio::time::sleep(LEASE + LEASE / 4).await;
     let now = Instant::now();
     assert!(nodes.report(1, first, now) && nodes.report(2, second, now));
     tokio::time::sleep(LEASE / 4).await;
     assert_eq!(standing("2"), NodeStanding::Joining, "node 1 is live and does not know it");
-    nodes.applied(1, first, 1, &[], Vec::new());
+    nodes.applied(1, first, 1, false, Vec::new());
     while [standing("1"), standing("2")] != [NodeStanding::Serving; 2] {
         moved.changed().await.expect("the ledger lives");
     }

@@ -3,8 +3,6 @@
 //! What the node lacks is a cursor into the book. A part is taken out of it when the stream has
 //! room for one, so a slow node costs its cursor, and gets the latest state when it does read.
 
-use std::collections::BTreeMap;
-
 use fleet_wire::message::{
     Applied, Bundle, Hello, Item, Order, Position, Refused, Report, Welcome, order, report,
 };
@@ -35,8 +33,8 @@ struct Sent {
     cursor: Cursor,
     /// Whether all that there was is sent.
     complete: bool,
-    /// Keys that were sent and not acknowledged yet, each with the serial that acknowledges it.
-    keys: BTreeMap<String, u64>,
+    /// The serial that acknowledges a whole state, while there is one that is not acknowledged.
+    whole: Option<u64>,
 }
 
 impl Session {
@@ -105,7 +103,7 @@ impl Session {
         let mut moved = self.publisher.ledger.moved();
         // Who serves other names than before lacks certificates that did not change since.
         let has = self.has(hello.position).filter(|has| *has >= self.changed);
-        let mut sent = Sent { cursor: self.cursor(has), complete: false, keys: BTreeMap::new() };
+        let mut sent = Sent { cursor: self.cursor(has), complete: false, whole: None };
         let lease = self.publisher.times.lease;
         let mut heard = Instant::now();
         let mut whole_again = Instant::now() + self.resync_after();
@@ -182,8 +180,9 @@ impl Session {
         let part = part.ok_or_else(late)?;
         let whole = sent.cursor.is_whole();
         let items: Vec<Item> = part.items.iter().map(|item| Item::clone(item)).collect();
-        let keys = items.iter().map(|item| &item.key).chain(&part.removed);
-        sent.keys.extend(keys.map(|key| (key.clone(), position.serial)));
+        if whole && part.last {
+            sent.whole = Some(position.serial);
+        }
         sent.complete = part.last;
         sent.cursor = if part.last { Cursor::from_serial(position.serial) } else { part.cursor };
         let bundle = Bundle {
@@ -225,9 +224,8 @@ impl Session {
                 }
                 let refused = named(&refused);
                 let serial = position.serial;
-                let acknowledged = sent.keys.extract_if(.., |_, sent| *sent <= serial);
-                let acknowledged: Vec<_> = acknowledged.map(|(key, _)| key).collect();
-                nodes.applied(node, stream, serial, &acknowledged, refused);
+                let whole = sent.whole.take_if(|whole| *whole <= serial).is_some();
+                nodes.applied(node, stream, serial, whole, refused);
             }
             Some(report::Kind::Alive(_)) => {}
             Some(report::Kind::Hello(_)) => {
