@@ -10,6 +10,7 @@ mod clients;
 mod connection_ids;
 mod crash;
 mod encapsulation;
+mod following;
 mod foreign_program;
 mod forged_encapsulation;
 mod handshakes;

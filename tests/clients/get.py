@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """An HTTP/3 GET by aioquic: the body on standard output, the status and the headers on standard error.
 
-    .venv/bin/python tests/clients/get.py https://localhost:4433/ --ca target/run/cert.pem
+    .venv/bin/python tests/clients/get.py https://localhost:4433/ --ca target/run/internal.pem
 """
 
 import argparse

@@ -17,6 +17,7 @@
 //! | [`crossings`] | what nodes forward to another |
 //! | [`client`] | where clients run: quinn in this process, others in theirs |
 //! | [`aioquic`] | an aioquic client that does what it is told, step by step |
+//! | [`following`] | a fleet with a controller and an authority |
 //! | [`bgp`] | nodes that announce themselves by BGP with BFD |
 //! | [`bird`] | the routing daemon that does it |
 //! | [`raw_ip`] | packets as a test wrote them |
@@ -29,6 +30,7 @@ pub mod client;
 pub mod controller;
 pub mod crossings;
 mod daemon;
+pub mod following;
 pub mod interposer;
 pub mod metrics;
 pub mod namespace;
@@ -54,6 +56,7 @@ pub use bgp::Bgp;
 pub use client::Client;
 pub use controller::{Controller, ControllerOptions};
 pub use crossings::Crossings;
+pub use following::{Following, FollowingOptions};
 pub use metrics::Metrics;
 pub use node::Node;
 pub use options::{FleetOptions, Steering};
@@ -66,6 +69,7 @@ pub use topology::{
 use crate::credentials::Certificates;
 use edge_wire::cid::{Codec, ServerId};
 use fleet_wire::secrets::Secrets;
+use node::Origin;
 use tap::Tap;
 use topology::INTERFACE;
 
@@ -93,7 +97,7 @@ impl Fleet {
         let fleet_files = write_fleet_files(&directory, options)?;
         let node = |place: Place| {
             let fleet_file = &fleet_files[usize::from(options.rotated.contains(&place.name))];
-            Node::new(&bed, place, options, &credentials, fleet_file)
+            Node::new(&bed, place, options, &Origin::Files(&credentials, fleet_file))
         };
         let nodes = options.places().map(node).collect::<Result<Vec<_>>>()?;
         let routed = options.places().filter(|place| place.site == PLACES[0].site);

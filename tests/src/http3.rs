@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::{Buf as _, Bytes};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Endpoint, EndpointConfig, TokioRuntime, TransportConfig, VarInt};
@@ -50,6 +51,13 @@ pub fn endpoint(local: IpAddr, config: quinn::ClientConfig) -> Result<Endpoint> 
 /// Where none can be had.
 pub fn socket(local: IpAddr) -> Result<UdpSocket> {
     UdpSocket::bind((local, 0)).with_context(|| format!("bind {local}"))
+}
+
+/// SHA-256 of a certificate, in hexadecimal.
+#[must_use]
+pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    let digest = digest(&SHA256, certificate);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An answer, whole.
@@ -111,6 +119,17 @@ impl Http3 {
         // Ends with the connection.
         tokio::spawn(async move { driver.wait_idle().await });
         Ok(Self { connection, requests })
+    }
+
+    /// SHA-256 of the certificate that the server showed, in hexadecimal.
+    ///
+    /// # Errors
+    /// Where it showed none, as in a handshake that resumed a session of another process.
+    pub fn fingerprint(&self) -> Result<String> {
+        let identity = self.connection.peer_identity().context("no certificate")?;
+        let chain = identity.downcast::<Vec<CertificateDer<'static>>>();
+        let chain = chain.ok().context("the identity of TLS is a chain")?;
+        Ok(fingerprint(chain.first().context("an empty chain")?))
     }
 
     /// Sends a GET for `path`.

@@ -26,7 +26,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -38,6 +37,7 @@ pub use options::PebbleOptions;
 pub use place::Place;
 pub use unruly::{Deed, Unruly};
 
+use crate::fleet::namespace::BedName;
 use message::Request;
 use tls::Credentials;
 
@@ -323,11 +323,9 @@ fn directory_url(acme: SocketAddr) -> String {
     format!("https://{acme}{}", Endpoint::Directory.path())
 }
 
+/// Named as a bed is, so that it is swept with beds where this process is killed.
 fn fresh_directory() -> Result<PathBuf> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("landfast-pebble-{}-{number}", std::process::id());
-    let directory = std::env::temp_dir().join(name);
+    let directory = BedName::unique().directory();
     fs::create_dir(&directory).with_context(|| format!("make {}", directory.display()))?;
     Ok(directory)
 }

@@ -182,11 +182,22 @@ pub fn mount_bpffs() -> Result<()> {
 
 /// Ends what is left of beds whose process is dead: processes, namespaces, pins, files.
 fn sweep() {
-    for name in names(Path::new(NAMED)).filter(|name| is_orphan(name)) {
+    remove(is_orphan);
+}
+
+/// Ends every bed of this process, also one that another thread still uses: for a process that is
+/// told to end at once.
+pub fn remove_all_of_this_process() {
+    let ours = format!("{PREFIX}-{}-", std::process::id());
+    remove(|name| name.starts_with(&ours));
+}
+
+fn remove(is_wanted: impl Fn(&str) -> bool) {
+    for name in names(Path::new(NAMED)).filter(|name| is_wanted(name)) {
         remove_namespaces(&[Namespace { name }]);
     }
     for directory in [Path::new(BPFFS), &std::env::temp_dir()] {
-        for name in names(directory).filter(|name| is_orphan(name)) {
+        for name in names(directory).filter(|name| is_wanted(name)) {
             let _ = fs::remove_dir_all(directory.join(name)); // another sweep was faster
         }
     }

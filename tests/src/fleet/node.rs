@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -21,6 +21,14 @@ use crate::credentials::Files;
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const ADMIN: &str = "127.0.0.1:9443";
 
+/// What a node serves with.
+pub(crate) enum Origin<'a> {
+    /// A certificate with its key, and the fleet file.
+    Files(&'a Files, &'a Path),
+    /// What the controller at this address gives it.
+    Controller(SocketAddr),
+}
+
 /// A node of the fleet.
 #[derive(Debug)]
 pub struct Node {
@@ -37,8 +45,7 @@ impl Node {
         bed: &Bed,
         place: Place,
         options: &FleetOptions,
-        credentials: &Files,
-        fleet_file: &Path,
+        origin: &Origin<'_>,
     ) -> Result<Self> {
         let directory = bed.name().directory().join(place.name);
         fs::create_dir_all(directory.join("state"))?;
@@ -50,8 +57,7 @@ impl Node {
             directory,
         };
         fs::write(node.blocklist(), "")?;
-        let config = node.config(options, credentials, fleet_file)?;
-        fs::write(node.config_file(), config)?;
+        fs::write(node.config_file(), node.config(options, origin)?)?;
         Ok(node)
     }
 
@@ -81,6 +87,28 @@ impl Node {
         &self.pin_directory
     }
 
+    /// Where it keeps what outlives its process.
+    #[must_use]
+    pub fn state_directory(&self) -> PathBuf {
+        self.directory.join("state")
+    }
+
+    /// Makes it the node that a controller's `token` is for, by the program's own `enrol`.
+    ///
+    /// # Errors
+    /// Where the program refuses, with what it says.
+    pub fn enrol(&self, token: &str) -> Result<()> {
+        let invitation = self.directory.join("invitation");
+        fs::write(&invitation, token)?;
+        let paths = [self.config_file(), invitation];
+        let [config, invitation] =
+            paths.each_ref().map(|path| path.to_str().context("the path is UTF-8"));
+        let edge = programs::edge().to_str().context("the path is UTF-8")?;
+        let enrol = ["enrol", "--config", config?, "--invitation-file", invitation?];
+        self.namespace.output(edge, &enrol)?;
+        Ok(())
+    }
+
     fn config_file(&self) -> PathBuf {
         self.directory.join("edge.toml")
     }
@@ -95,26 +123,24 @@ impl Node {
         self.directory.join("admin.sock")
     }
 
-    fn config(
-        &self,
-        options: &FleetOptions,
-        credentials: &Files,
-        fleet_file: &Path,
-    ) -> Result<String> {
-        let Place { id, name, .. } = self.place;
-        let mut config = format!(
-            r#"node = {id}
-fleet_file = "{fleet}"
-state_directory = "{state}"
+    fn config(&self, options: &FleetOptions, origin: &Origin<'_>) -> Result<String> {
+        let name = self.place.name;
+        let [first, tables] = match origin {
+            Origin::Files(credentials, fleet_file) => {
+                self.of_files(options, credentials, fleet_file)?
+            }
+            Origin::Controller(address) => {
+                [String::new(), format!("[controller]\naddresses = [\"{address}\"]\n")]
+            }
+        };
+        Ok(format!(
+            r#"{first}state_directory = "{state}"
 drain_seconds = {drain}
 [listen]
 anycast = {anycast:?}
 interfaces = {interfaces:?}
 port = {PORT}
 workers = {workers}
-[tls]
-certificate = "{certificate}"
-key = "{key}"
 [steering]
 mode = "{mode}"
 pin_directory = "{pins}"
@@ -128,16 +154,13 @@ idle_timeout_seconds = 60
 [admission]
 blocklist = "{blocklist}"
 {admission}
-"#,
-            fleet = fleet_file.display(),
-            state = self.directory.join("state").display(),
+{tables}"#,
+            state = self.state_directory().display(),
             drain = options.drain.as_secs(),
             anycast =
                 [ANYCAST, MORE_ANYCAST].concat().iter().map(IpAddr::to_string).collect::<Vec<_>>(),
             interfaces = self.place.links().map(|link| link.interface).collect::<Vec<_>>(),
             workers = options.workers_at(name),
-            certificate = credentials.certificate.display(),
-            key = credentials.key.display(),
             mode = options.steering_at(name).word(),
             pins = self.pin_directory.display(),
             socket = self.admin_socket().display(),
@@ -145,24 +168,40 @@ blocklist = "{blocklist}"
             blocklist = self.blocklist().display(),
             quic = options.quic,
             admission = options.admission,
+        ))
+    }
+
+    /// What stands at the top of the file and at its end, of a node without a controller.
+    fn of_files(
+        &self,
+        options: &FleetOptions,
+        credentials: &Files,
+        fleet_file: &Path,
+    ) -> Result<[String; 2]> {
+        let first =
+            format!("node = {}\nfleet_file = \"{}\"\n", self.place.id, fleet_file.display());
+        let mut tables = format!(
+            "[tls]\ncertificate = \"{}\"\nkey = \"{}\"\n",
+            credentials.certificate.display(),
+            credentials.key.display()
         );
         for place in PLACES {
             write!(
-                config,
+                tables,
                 "[[nodes]]\nid = {}\nname = \"{}\"\nsite = \"{}\"\n",
                 place.id, place.name, place.site
             )?;
             if !options.ipv6_only.contains(&place.name) {
-                writeln!(config, "ipv4 = \"{}\"", place.ipv4())?;
+                writeln!(tables, "ipv4 = \"{}\"", place.ipv4())?;
             }
             if !options.ipv4_only.contains(&place.name) {
-                writeln!(config, "ipv6 = \"{}\"", place.ipv6())?;
+                writeln!(tables, "ipv6 = \"{}\"", place.ipv6())?;
             }
             if options.unknown.contains(&place.name) && place != self.place {
-                config += "liveness = \"unknown\"\n";
+                tables += "liveness = \"unknown\"\n";
             }
         }
-        Ok(config)
+        Ok([first, tables])
     }
 
     /// From the next start on the node steers in this way.
