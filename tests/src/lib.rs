@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`controller_cost`] | how fast a controller reaches many nodes, and what it holds in memory |
 //! | [`credentials`] | what the nodes of a test share, and a client that trusts it |
+//! | [`demo`] | a fleet with a controller, told in plain words |
 //! | [`figure`] | a figure of a bench |
 //! | [`fleet`] | a fleet in network namespaces, behind a router with ECMP |
 //! | [`heard`] | what is logged |
@@ -22,6 +23,7 @@
 
 pub mod controller_cost;
 pub mod credentials;
+pub mod demo;
 pub mod figure;
 pub mod fleet;
 pub mod heard;

@@ -6,6 +6,7 @@
 //! | [`test`] | the rings of tests, and all that they need installed |
 //! | [`run`] | a working edge on this machine |
 //! | [`tidy`] | the invariants of the architecture that a program can check |
+//! | [`demo`] | a fleet with a controller, told in plain words |
 //! | [`stickiness`] | how many connections survive, with steering and without |
 //! | [`bench`] | what a packet, a request, a connection costs, beside something known |
 //! | [`load`] | the XDP program on an interface, its counters live |
@@ -21,6 +22,7 @@ mod bench;
 mod build_ebpf;
 mod ci;
 mod debian;
+mod demo;
 mod load;
 mod process;
 mod run;
@@ -46,6 +48,7 @@ enum Verb {
     BuildEbpf(build_ebpf::Options),
     Test(test::Options),
     Run(run::Options),
+    Demo(demo::Options),
     Load(load::Options),
     Stickiness(stickiness::Options),
     Bench(bench::Options),
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Verb::BuildEbpf(options) => build_ebpf::run(&options),
         Verb::Test(options) => test::run(&options),
         Verb::Run(options) => run::run(&options),
+        Verb::Demo(options) => demo::run(&options),
         Verb::Load(options) => load::run(&options),
         Verb::Stickiness(options) => stickiness::run(&options),
         Verb::Bench(options) => bench::run(&options),

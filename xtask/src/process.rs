@@ -1,6 +1,7 @@
 //! Starting other programs: where they are, what they printed, how they ended.
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -63,6 +64,23 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         .with_context(|| format!("cannot start {line}"))?;
     ensure!(output.status.success(), "{line} ended with {}", output.status);
     String::from_utf8(output.stdout).with_context(|| format!("{line} did not print UTF-8"))
+}
+
+/// Runs to the end with `text` on its standard input, its output hidden, its errors shown.
+///
+/// # Errors
+/// As [`complete`].
+pub(crate) fn feed(command: &mut Command, text: &str) -> Result<()> {
+    let line = shown(command);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot start {line}"))?;
+    child.stdin.take().context("it has no standard input")?.write_all(text.as_bytes())?;
+    let status = child.wait()?;
+    ensure!(status.success(), "{line} ended with {status}");
+    Ok(())
 }
 
 /// Whether it runs to the end with status 0, its output hidden. For probes only.

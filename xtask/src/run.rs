@@ -1,6 +1,8 @@
-//! `cargo xtask run`: a working edge on this machine, in one command.
+//! `cargo xtask run`: a working edge with its controller on this machine, in one command.
 
+mod controller;
 mod files;
+mod signals;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -15,9 +17,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::{process, setup};
+use controller::Controller;
 use files::{Place, Wanted};
+pub(crate) use signals::{Awaited, Signals};
 
-/// A working edge on this machine: own key and certificate, XDP where root allows.
+/// A working edge with its controller on this machine: a certificate of the controller's own
+/// issuer, XDP where root allows.
 ///
 /// Installs what it needs and says so first. Prints the URL, the URL of the metrics and a client
 /// command, then serves until Ctrl-C.
@@ -29,6 +34,9 @@ pub(crate) struct Options {
     /// TCP port of metrics and health, on 127.0.0.1.
     #[arg(long, default_value_t = 9443)]
     metrics_port: u16,
+    /// TCP port where the edge meets its controller, on 127.0.0.1.
+    #[arg(long, default_value_t = 4840)]
+    controller_port: u16,
     /// The interface whose addresses are served.
     #[arg(long, default_value = "lo")]
     iface: String,
@@ -37,14 +45,15 @@ pub(crate) struct Options {
     once: bool,
 }
 
-/// How long the edge may take to be ready. It loads two eBPF programs: a second on a busy machine.
+/// How long a program may take to be ready: the edge loads two eBPF programs, and waits until it is
+/// let in. A few seconds on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How often that is asked.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// # Errors
-/// Where the edge does not build or start; with `--once`, where it does not answer or does not
-/// stop cleanly.
+/// Where a program does not build or start; with `--once`, where the edge does not answer or one
+/// of them does not stop cleanly.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let root = process::is_root();
     let needs = setup::Needs { clients: true, bpf_file_system: root, ..setup::Needs::default() };
@@ -55,26 +64,81 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Ok(()) => {}
     }
     let edge = process::build("edge-user", "landfast-edge", true)?;
+    let controller = process::build("controller", "landfast-controller", true)?;
     let wanted = Wanted {
         interface: &options.iface,
         port: options.port,
         metrics_port: options.metrics_port,
+        controller_port: options.controller_port,
         steering: if root { "generic" } else { "user-space" },
     };
-    let place = Place::prepare(&edge, &wanted)?;
-    explain(options, &place, root);
-
-    let mut serve = process::command(&edge);
-    serve.arg("serve").arg("--config").arg(&place.config);
-    if options.once {
-        return once(options, &place, &mut serve);
-    }
-    println!("to stop      Ctrl-C\n");
-    // The edge takes our place, so that Ctrl-C is its own and the terminal comes back when it ends.
-    Err(serve.exec()).with_context(|| format!("cannot start {}", edge.display()))
+    let place = Place::prepare(&wanted)?;
+    explain(options, &place, &controller, root);
+    // From here on Ctrl-C is told to us, and we tell it to both.
+    let mut signals = Signals::catch()?;
+    let controller = Controller::start(controller, &place)?;
+    let served = enrol(&controller, &edge, &place)
+        .and_then(|()| serve(options, &edge, &place, &controller, &mut signals));
+    let stopped = controller.stop();
+    served.and(stopped)
 }
 
-fn explain(options: &Options, place: &Place, root: bool) {
+/// Makes the edge a node of the controller, anew each time: an identity ends after a day.
+fn enrol(controller: &Controller, edge: &Path, place: &Place) -> Result<()> {
+    let token = controller.invite()?;
+    let mut enrol = process::command(edge);
+    enrol.args(["enrol", "--force", "--invitation-file", "-", "--config"]).arg(&place.edge);
+    process::feed(&mut enrol, &token)
+}
+
+fn serve(
+    options: &Options,
+    edge: &Path,
+    place: &Place,
+    controller: &Controller,
+    signals: &mut Signals,
+) -> Result<()> {
+    let mut serve = process::command(edge);
+    serve.arg("serve").arg("--config").arg(&place.edge);
+    let mut edge = start(&mut serve)?;
+    let ready = ready(&mut edge, metrics(options)).and_then(|()| controller.certify(place));
+    let done = match ready {
+        Err(error) => Err(error),
+        Ok(()) if options.once => process::output(&mut get(options, place)).map(|answer| {
+            println!("answer       {}", answer.trim_end());
+        }),
+        Ok(()) => {
+            println!("ready        now; to stop: Ctrl-C\n");
+            wait(signals, &mut edge, controller)
+        }
+    };
+    // Stopped first, whatever became of the request.
+    let stopped = stop(&mut edge, "the edge");
+    done.and(stopped)
+}
+
+/// Waits until somebody wants an end, or one of both has ended by itself.
+fn wait(signals: &mut Signals, edge: &mut Child, controller: &Controller) -> Result<()> {
+    loop {
+        match signals.wait() {
+            Awaited::Stop => return Ok(()),
+            // It may have been a command that is long done.
+            Awaited::Child => {
+                let ended = edge.try_wait()?;
+                ensure!(ended.is_none(), "the edge ended by itself, see above");
+                ensure!(!controller.has_ended()?, "the controller ended by itself, see above");
+            }
+        }
+    }
+}
+
+/// In a process group of its own, so that Ctrl-C comes to us alone and the order is ours.
+fn start(command: &mut Command) -> Result<Child> {
+    let line = process::shown(command);
+    command.process_group(0).spawn().with_context(|| format!("cannot start {line}"))
+}
+
+fn explain(options: &Options, place: &Place, controller: &Path, root: bool) {
     let steering = match root {
         true => "by XDP, generic mode (native mode needs a driver; loopback has none)",
         false => "in user space (XDP needs root)",
@@ -84,7 +148,9 @@ fn explain(options: &Options, place: &Place, root: bool) {
     println!("metrics      http://{}/metrics", metrics(options));
     println!("steering     {steering}");
     println!("client       {}", process::shown(&client));
-    println!("files        {}", relative(&place.config).display());
+    let (controller, config) = (relative(controller), relative(&place.controller));
+    println!("controller   {} --config {} status", controller.display(), config.display());
+    println!("files        {}", relative(&place.edge).display());
 }
 
 fn url(options: &Options, place: &Place) -> String {
@@ -99,23 +165,13 @@ fn metrics(options: &Options) -> SocketAddr {
 fn get(options: &Options, place: &Place) -> Command {
     let mut python = process::command(relative(&setup::python()));
     python.args(["tests/clients/get.py", &url(options, place), "--ca"]);
-    python.arg(relative(&place.certificate));
+    python.arg(relative(&place.authority));
     python
 }
 
 /// Shorter to read and to type; commands start in the root of the repository.
 fn relative(path: &Path) -> &Path {
     path.strip_prefix(process::root()).unwrap_or(path)
-}
-
-fn once(options: &Options, place: &Place, serve: &mut Command) -> Result<()> {
-    let mut edge = serve.spawn().context("cannot start the edge")?;
-    let answer =
-        ready(&mut edge, metrics(options)).and_then(|()| process::output(&mut get(options, place)));
-    // Stopped first, whatever became of the request.
-    let stopped = stop(&mut edge);
-    println!("answer       {}", answer?.trim_end());
-    stopped
 }
 
 fn ready(edge: &mut Child, metrics: SocketAddr) -> Result<()> {
@@ -142,11 +198,11 @@ fn is_ready(metrics: SocketAddr) -> std::io::Result<bool> {
     Ok(answer.split(' ').nth(1) == Some("200"))
 }
 
-fn stop(edge: &mut Child) -> Result<()> {
-    if edge.try_wait()?.is_none() {
-        kill(Pid::from_raw(edge.id().try_into()?), Signal::SIGTERM)?;
+fn stop(program: &mut Child, name: &str) -> Result<()> {
+    if program.try_wait()?.is_none() {
+        kill(Pid::from_raw(program.id().try_into()?), Signal::SIGTERM)?;
     }
-    let status = edge.wait()?;
-    ensure!(status.success(), "the edge ended with {status}");
+    let status = program.wait()?;
+    ensure!(status.success(), "{name} ended with {status}");
     Ok(())
 }

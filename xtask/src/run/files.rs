@@ -1,5 +1,5 @@
-//! The files of an edge on this machine, in `target/run`: key, certificate, fleet file,
-//! configuration.
+//! The files of a controller and an edge on this machine, in `target/run`. Secrets, identities and
+//! certificates are made by the programs themselves.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,44 +18,48 @@ pub(super) struct Wanted<'a> {
     pub(super) port: u16,
     /// TCP port of metrics and health.
     pub(super) metrics_port: u16,
+    /// TCP port where the edge meets its controller.
+    pub(super) controller_port: u16,
     /// `mode` of `[steering]`.
     pub(super) steering: &'a str,
 }
 
-/// An edge's files.
+/// Where the files are.
 pub(super) struct Place {
     /// A name or address that the certificate is for and a client can reach.
     pub(super) host: String,
-    /// What a client trusts.
-    pub(super) certificate: PathBuf,
+    /// What the certificate is for.
+    pub(super) names: Vec<String>,
+    /// What a client trusts: written by the controller.
+    pub(super) authority: PathBuf,
     /// What the edge is started with.
-    pub(super) config: PathBuf,
+    pub(super) edge: PathBuf,
+    /// What the controller is started with.
+    pub(super) controller: PathBuf,
+    /// The controller's store: there once it was started.
+    pub(super) store: PathBuf,
 }
 
 impl Place {
-    /// Writes the files. The certificate is new each time, the secrets of the fleet stay.
+    /// Writes the configurations. Everything else stays as it was left.
     ///
     /// # Errors
     /// Where the interface has no address, or a file cannot be written.
-    pub(super) fn prepare(edge: &Path, wanted: &Wanted<'_>) -> Result<Self> {
+    pub(super) fn prepare(wanted: &Wanted<'_>) -> Result<Self> {
         let addresses = addresses(wanted.interface)?;
         let folder = process::root().join("target/run");
         fs::create_dir_all(&folder).with_context(|| format!("no folder {}", folder.display()))?;
 
-        let host = match addresses.iter().any(IpAddr::is_loopback) {
-            true => "localhost".to_owned(),
-            false => bracketed(addresses[0]),
+        let (host, name) = match addresses.iter().any(IpAddr::is_loopback) {
+            true => ("localhost".to_owned(), Some("localhost".to_owned())),
+            false => (bracketed(addresses[0]), None),
         };
-        let certificate = folder.join("cert.pem");
-        certify(&addresses, &certificate, &folder.join("key.pem"))?;
-
-        let fleet = folder.join("fleet.toml");
-        if !fleet.exists() {
-            process::complete(process::command(edge).args(["fleet", "init"]).arg(&fleet))?;
-        }
-        let config = folder.join("edge.toml");
-        fs::write(&config, configuration(&folder, &addresses, wanted))?;
-        Ok(Self { host, certificate, config })
+        let names = name.into_iter().chain(addresses.iter().map(IpAddr::to_string)).collect();
+        let [edge, controller] = ["edge.toml", "controller.toml"].map(|name| folder.join(name));
+        fs::write(&edge, edge_configuration(&folder, &addresses, wanted))?;
+        fs::write(&controller, controller_configuration(&folder, wanted.controller_port))?;
+        let (authority, store) = (folder.join("internal.pem"), folder.join("store.redb"));
+        Ok(Self { host, names, authority, edge, controller, store })
     }
 }
 
@@ -86,46 +90,29 @@ fn bracketed(address: IpAddr) -> String {
     }
 }
 
-/// A key, and a certificate for `localhost` and `addresses` that it signed itself.
-fn certify(addresses: &[IpAddr], certificate: &Path, key: &Path) -> Result<()> {
-    let mut names = vec!["localhost".to_owned()];
-    names.extend(addresses.iter().map(IpAddr::to_string));
-    let certified = rcgen::generate_simple_self_signed(names)?;
-    fs::write(certificate, certified.cert.pem())?;
-    write_private(key, &certified.signing_key.serialize_pem())
-}
-
-fn write_private(path: &Path, text: &str) -> Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = fs::File::options();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    Ok(file.write_all(text.as_bytes())?)
-}
-
 /// The one node's own address: as every node's, not one of those that clients come to.
-const NODE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+pub(super) const NODE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-fn configuration(folder: &Path, addresses: &[IpAddr], wanted: &Wanted<'_>) -> String {
-    let Wanted { interface, port, metrics_port, steering } = wanted;
+fn edge_configuration(folder: &Path, addresses: &[IpAddr], wanted: &Wanted<'_>) -> String {
+    let Wanted { interface, port, metrics_port, controller_port, steering } = wanted;
     let folder = folder.display();
     let anycast: Vec<_> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
     let anycast = anycast.join(", ");
     format!(
         r#"# Written by `cargo xtask run`, each time.
-node = 1
-fleet_file = "{folder}/fleet.toml"
 state_directory = "{folder}/state"
 drain_seconds = 5
+
+[controller]
+addresses = ["127.0.0.1:{controller_port}"]
 
 [listen]
 anycast = [{anycast}]
 interfaces = ["{interface}"]
 port = {port}
-
-[tls]
-certificate = "{folder}/cert.pem"
-key = "{folder}/key.pem"
+# For certificate authorities, of which there is none here: the controller issues by itself.
+http_port = 0
+tcp = false
 
 [steering]
 mode = "{steering}"
@@ -134,12 +121,34 @@ pin_directory = "/sys/fs/bpf/landfast-run"
 [admin]
 listen = "127.0.0.1:{metrics_port}"
 socket = "{folder}/admin.sock"
+"#
+    )
+}
 
-[[nodes]]
-id = 1
-name = "here"
-site = "local"
-ipv4 = "{NODE}"
+fn controller_configuration(folder: &Path, port: u16) -> String {
+    let folder = folder.display();
+    format!(
+        r#"# Written by `cargo xtask run`, each time.
+names = ["127.0.0.1"]
+listen = "127.0.0.1:{port}"
+
+[store]
+path = "{folder}/store.redb"
+key_file = "{folder}/controller.key"
+
+[admin]
+socket = "{folder}/controller.sock"
+
+[certificates]
+addresses = true
+
+# A node is let in after one lease.
+[nodes]
+lease_milliseconds = 1000
+keepalive_milliseconds = 300
+
+[log]
+level = "warn"
 "#
     )
 }
@@ -155,14 +164,21 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_is_toml_and_the_node_is_no_anycast_address() {
+    fn the_configurations_are_toml_and_meet_at_one_port() {
         let served = [IpAddr::V4(Ipv4Addr::LOCALHOST)];
-        let wanted =
-            Wanted { interface: "lo", port: 4433, metrics_port: 9443, steering: "user-space" };
-        let text = configuration(Path::new("/a"), &served, &wanted);
-        let table: toml::Table = toml::from_str(&text).expect("TOML");
-        assert_eq!(table["steering"]["mode"].as_str(), Some("user-space"));
-        assert_eq!(table["listen"]["anycast"][0].as_str(), Some("127.0.0.1"));
-        assert_eq!(table["nodes"][0]["ipv4"].as_str(), Some("127.0.0.2"));
+        let wanted = Wanted {
+            interface: "lo",
+            port: 4433,
+            metrics_port: 9443,
+            controller_port: 4840,
+            steering: "user-space",
+        };
+        let edge = edge_configuration(Path::new("/a"), &served, &wanted);
+        let edge: toml::Table = toml::from_str(&edge).expect("TOML");
+        assert_eq!(edge["steering"]["mode"].as_str(), Some("user-space"));
+        assert_eq!(edge["listen"]["anycast"][0].as_str(), Some("127.0.0.1"));
+        let controller = controller_configuration(Path::new("/a"), wanted.controller_port);
+        let controller: toml::Table = toml::from_str(&controller).expect("TOML");
+        assert_eq!(controller["listen"], edge["controller"]["addresses"][0]);
     }
 }
