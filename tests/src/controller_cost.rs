@@ -1,5 +1,6 @@
-//! How fast a controller reaches many nodes, and what it holds in memory. The controller is the
-//! program; the nodes are in this process.
+//! How fast a controller reaches nodes, and what it holds in memory. The controller is the program;
+//! where there are many nodes they are in this process, where there are three they are edges in
+//! namespaces.
 //!
 //! | module | job |
 //! |---|---|
@@ -7,6 +8,7 @@
 //! | `crowd` | simulated nodes, many of them |
 //! | `acknowledged` | from a command to the acknowledgement of all of them |
 //! | `memory` | what the controller holds with many certificates |
+//! | `served` | from a command to certificates that clients of three real nodes are shown |
 //!
 //! A figure is compared with the bound that it has to keep: there is nothing else beside it that
 //! does the same.
@@ -15,6 +17,7 @@ mod acknowledged;
 mod crowd;
 mod memory;
 mod scene;
+mod served;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -34,7 +37,7 @@ struct Measure {
     measure: fn() -> Result<f64>,
 }
 
-const MEASURES: [Measure; 2] = [
+const MEASURES: [Measure; 4] = [
     Measure {
         name: "acknowledged_by_1000",
         unit: "ms",
@@ -48,6 +51,20 @@ const MEASURES: [Measure; 2] = [
         bound: 400.0,
         against: "at most 400 MB",
         measure: memory::with_ten_thousand_certificates,
+    },
+    Measure {
+        name: "served_by_3",
+        unit: "ms",
+        bound: 250.0,
+        against: "p99 at most 250 ms",
+        measure: served::by_three,
+    },
+    Measure {
+        name: "order_to_served",
+        unit: "s",
+        bound: 3.0,
+        against: "at most 3 s",
+        measure: served::from_an_order,
     },
 ];
 

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::controller::certificate::Wanted;
 use ::controller::certificate::names::Policy;
@@ -19,6 +19,9 @@ use crate::fleet::{Controller, ControllerOptions};
 
 /// Requests of a change, each with its certificate: half of what a change may have.
 const AT_ONCE: u32 = ::controller::limits::MAX_WRITES as u32 / 4;
+
+/// The nodes are on the same few cores as the controller, and none comes back once it is lost.
+const LEASE: Duration = Duration::from_secs(30);
 
 /// A controller, and its files. Dropping it ends and removes both.
 pub(super) struct Scene {
@@ -41,7 +44,7 @@ impl Scene {
         let directory = format!("landfast-bench-controller-{}", std::process::id());
         let directory = Directory(std::env::temp_dir().join(directory));
         fs::create_dir(&directory.0)?;
-        let options = ControllerOptions::default();
+        let options = ControllerOptions { lease: LEASE, ..ControllerOptions::default() };
         let controller = Controller::create(&directory.0, &options)?;
         if certificates > 0 {
             fill(&controller, certificates).await?;
