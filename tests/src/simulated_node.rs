@@ -14,8 +14,8 @@ use edge_user::tls::Challenges;
 use fleet_wire::PROTOCOL;
 use fleet_wire::message::fleet_client::FleetClient;
 use fleet_wire::message::{
-    Alive, Applied, Bundle, Hello, Item, Order, Position, Refused, Report, Served, Welcome, item,
-    order, report,
+    Alive, Applied, Bundle, Hello, Item, Order, Position, Refused, Report, Welcome, item, order,
+    report,
 };
 use futures_util::stream;
 use tokio::sync::{mpsc, watch};
@@ -202,12 +202,7 @@ impl Taking {
             return None;
         }
         let Self { items, removed, refused } = std::mem::take(self);
-        let served = items.iter().filter(|(_, fingerprint)| !fingerprint.is_empty());
-        let served = served.map(|(key, fingerprint)| Served {
-            key: key.clone(),
-            fingerprint: fingerprint.clone().into(),
-        });
-        let applied = Applied { position: bundle.position, refused, served: served.collect() };
+        let applied = Applied { position: bundle.position, refused };
 
         let mut held = before.clone();
         held.position = bundle.position;
@@ -263,15 +258,15 @@ mod tests {
         let (held, applied) = taking.take(second, &conduct, &old).expect("the last part");
         assert_eq!(held.items.keys().collect::<Vec<_>>(), ["certificate/a", "certificate/b"]);
         assert_eq!((held.position, held.bundles), (at(7), [1, 0]));
-        assert_eq!(applied.served.len(), 2);
-        assert_eq!(applied.served[0].fingerprint, digest(&SHA256, b"a1").as_ref());
+        assert_eq!(applied.position, at(7));
+        assert_eq!(held.items["certificate/a"], digest(&SHA256, b"a1").as_ref());
 
         let mut change = part(vec![certificate("b", b"b2")], false, true);
         change.removed = vec!["certificate/a".to_owned()];
         let (held, applied) = taking.take(change, &conduct, &held).expect("the last part");
         assert_eq!(held.items.keys().collect::<Vec<_>>(), ["certificate/b"]);
         assert_eq!(held.bundles, [1, 1]);
-        assert_eq!(applied.served.len(), 1);
+        assert_eq!(applied.refused, []);
     }
 
     #[test]
@@ -284,7 +279,8 @@ mod tests {
         let change = Bundle { position: at(8), whole: false, last: true, items, removed: vec![] };
         let (held, applied) = Taking::default().take(change, &conduct, &old).expect("one part");
         assert_eq!(held.items["certificate/a"], [1]);
+        assert_eq!(held.items["certificate/b"], digest(&SHA256, b"b1").as_ref());
+        assert_eq!(applied.refused.len(), 1);
         assert_eq!(applied.refused[0].key, "certificate/a");
-        assert_eq!(applied.served.len(), 1);
     }
 }

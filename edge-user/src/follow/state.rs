@@ -9,11 +9,8 @@ mod refusals;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
-use bytes::Bytes;
 use fleet_wire::key;
-use fleet_wire::message::item::Body;
-use fleet_wire::message::{Applied, Bundle, Item, Position, Refused, Served};
+use fleet_wire::message::{Applied, Bundle, Item, Position, Refused};
 use prost::Message;
 
 use super::item::{self, Unusable, Value};
@@ -97,8 +94,6 @@ struct UnderWay {
     /// All of the whole state so far, beside what is held.
     whole: Option<Held>,
     refused: Vec<Refusal>,
-    /// Certificates in it.
-    certificates: Vec<String>,
     position: Option<Position>,
 }
 
@@ -240,10 +235,9 @@ impl State {
         }
         self.refused.fit()?;
         let Some(position) = reaches else { return Ok(None) };
-        let UnderWay { refused, certificates, .. } = std::mem::take(&mut self.under_way);
-        let refused: Vec<_> = refused.iter().map(Refusal::said).collect();
-        let served = self.served(certificates, &refused);
-        let applied = Applied { position: Some(position), refused, served };
+        let UnderWay { refused, .. } = std::mem::take(&mut self.under_way);
+        let refused = refused.iter().map(Refusal::said).collect();
+        let applied = Applied { position: Some(position), refused };
         if applied.encoded_len() > fleet_wire::MAX_MESSAGE_BYTES / 2 {
             return Err(Unfollowed::TooMuchRefused);
         }
@@ -253,7 +247,7 @@ impl State {
 
     /// Puts a part of the whole state beside what is held.
     fn stage(&mut self, items: Vec<Item>, removed: Vec<String>) {
-        let UnderWay { whole, refused, certificates, .. } = &mut self.under_way;
+        let UnderWay { whole, refused, .. } = &mut self.under_way;
         let whole = whole.get_or_insert_default();
         let mut addresses = addresses(whole);
         for item in items {
@@ -263,10 +257,7 @@ impl State {
                 claim(&mut addresses, &value)
             });
             match checked {
-                Ok(()) => {
-                    note_certificate(certificates, &item);
-                    whole.put(item);
-                }
+                Ok(()) => whole.put(item),
                 Err(unusable) => {
                     refused.push(refusal(&item, &unusable));
                     // The old one stays, and so do its addresses.
@@ -307,7 +298,6 @@ impl State {
             });
             match checked {
                 Ok(value) => {
-                    note_certificate(&mut self.under_way.certificates, &item);
                     if self.held.is_other(&item) {
                         more_items += usize::from(!self.held.items.contains_key(&item.key));
                         more_bytes += item.encoded_len();
@@ -333,33 +323,12 @@ impl State {
         self.under_way.refused.extend(needed.iter().map(|key| Refusal::of(key, &reason)));
         gone.into_iter().map(|key| Change::Remove { key }).collect()
     }
-
-    /// Of these certificates, the fingerprints of those that were taken.
-    fn served(&self, certificates: Vec<String>, refused: &[Refused]) -> Vec<Served> {
-        let taken = certificates
-            .into_iter()
-            .filter(|key| refused.iter().all(|refused| refused.key != *key));
-        let served = taken.filter_map(|key| {
-            let Some(Body::Certificate(certificate)) = &self.held.items.get(&key)?.body else {
-                return None;
-            };
-            let hash = digest::digest(&digest::SHA256, certificate.chain.first()?);
-            Some(Served { key, fingerprint: Bytes::copy_from_slice(hash.as_ref()) })
-        });
-        served.collect()
-    }
 }
 
 fn put(item: Arc<Item>) -> Option<Change> {
     // It was checked when it came.
     let value = item::check(&item).ok()?;
     Some(Change::Put { key: item.key.clone(), item, value })
-}
-
-fn note_certificate(certificates: &mut Vec<String>, item: &Item) {
-    if item.key.starts_with(key::CERTIFICATE) {
-        certificates.push(item.key.clone());
-    }
 }
 
 fn refusal(item: &Arc<Item>, unusable: &Unusable) -> Refusal {

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+use fleet_wire::message::item::Body;
 use fleet_wire::message::{self, Standing};
 use fleet_wire::secrets::{IdMode, Secrets, to_text};
 use proptest::prelude::*;
@@ -184,28 +186,4 @@ fn what_is_refused_leaves_the_old_and_what_is_needed_stays() {
         applied.refused.iter().all(|item| item.reason.len() <= crate::limits::MAX_REFUSAL_BYTES)
     );
     assert_eq!(state.items().cloned().collect::<Vec<_>>(), held);
-}
-
-#[test]
-fn a_certificate_that_is_served_is_answered_with_its_fingerprint() {
-    let certificate = message::Certificate {
-        chain: vec![Bytes::from_static(b"first"), Bytes::from_static(b"second")],
-        key: Bytes::from_static(b"key"),
-    };
-    let item = |name: &str| Item {
-        key: format!("{}{name}", key::CERTIFICATE),
-        body: Some(Body::Certificate(certificate.clone())),
-    };
-    let mut state = State::new(0);
-    let step = state.take(bundle(AT, false, true, vec![item("a"), item("b")])).expect("followed");
-    let refused = Refused { key: "certificate/b".into(), reason: "its key".into() };
-    let applied = state.settle(step, vec![refused]).expect("said").expect("the last part");
-    let hash = digest::digest(&digest::SHA256, b"first");
-    let served = Served { key: "certificate/a".into(), fingerprint: hash.as_ref().to_vec().into() };
-    assert_eq!(applied.served, std::slice::from_ref(&served));
-    // It is in force already, and that is answered too.
-    let step = state.take(bundle(AT, false, true, vec![item("a")])).expect("followed");
-    assert!(step.changes.is_empty());
-    let applied = state.settle(step, Vec::new()).expect("said").expect("the last part");
-    assert_eq!(applied.served, [served]);
 }
