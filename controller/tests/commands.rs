@@ -76,6 +76,20 @@ impl Place {
         names.filter(|name| name != "internal.pem").collect()
     }
 
+    /// Has the internal issuer make a certificate, and waits until it has.
+    fn issue(&self, name: &str) {
+        self.ok(&["certificates", "request", name, "--issuer", "internal"]);
+        for _ in 0..600 {
+            let list = self.json(&["certificates", "list"]);
+            let all = list["certificates"].as_array().expect("a list");
+            if all.iter().any(|it| it["id"] == name && it["state"] == "served") {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("not issued: {}", fs::read_to_string(self.path("log")).expect("a log"));
+    }
+
     fn serve(&self) -> Running {
         let mut command = self.command(&["serve"]);
         let log = fs::File::create(self.path("log")).expect("a log");
@@ -152,7 +166,7 @@ fn a_backup_of_a_running_controller_becomes_a_later_store_under_its_key_alone() 
     let place = Place::new();
     place.ok(&["init"]);
     let running = place.serve();
-    place.ok(&["certificates", "request", "a.example", "--issuer", "internal"]);
+    place.issue("a.example");
     let backup = place.path("backup");
     let path = backup.to_str().expect("text");
     place.ok(&["backup", path]);
@@ -217,7 +231,7 @@ fn accounts_and_revocations_are_asked_for_by_words_that_are_known() {
     assert_eq!(place.json(&["accounts", "list"])["accounts"].as_array().map(Vec::len), Some(0));
     let (code, words) = place.fails(&["accounts", "rollover", "public"]);
     assert!(code == 1 && words.contains("there is no issuer \"public\""), "{words}");
-    place.ok(&["certificates", "request", "a.example", "--issuer", "internal"]);
+    place.issue("a.example");
     let (code, words) =
         place.fails(&["certificates", "revoke", "a.example", "--reason", "boredom"]);
     assert!(code == 2 && words.contains("key-compromise"), "{words}");

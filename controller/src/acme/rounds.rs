@@ -70,17 +70,30 @@ impl Rounds {
             let began = Instant::now();
             let look_again = self.round().await;
             // A round costs by the number of requests: with many, at most a tenth of the time.
-            sleep(BETWEEN.max(began.elapsed() * 10)).await;
-            tokio::select! {
-                ask = self.asks.recv(), if open => match ask {
-                    Some(ask) => self.serve(ask).await,
-                    None => open = false,
-                },
-                Some(ended) = self.orders.join_next_with_id() => self.ended(ended.map(|(_, end)| end)),
-                Some(_) = self.deeds.join_next() => {}
-                Some(()) = self.windows.answered(self.context.settings.seed) => {}
-                _ = moved.changed() => {}
-                () = sleep(look_again) => {}
+            let rested = sleep(BETWEEN.max(began.elapsed() * 10));
+            let look = sleep(look_again);
+            tokio::pin!(rested, look);
+            let (mut is_rested, mut news) = (false, false);
+            // What comes meanwhile is taken at once; only the next round waits.
+            while !(is_rested && news) {
+                tokio::select! {
+                    ask = self.asks.recv(), if open => {
+                        match ask {
+                            Some(ask) => self.serve(ask).await,
+                            None => open = false,
+                        }
+                        news = true;
+                    }
+                    Some(ended) = self.orders.join_next_with_id() => {
+                        self.ended(ended.map(|(_, end)| end));
+                        news = true;
+                    }
+                    Some(_) = self.deeds.join_next() => news = true,
+                    Some(()) = self.windows.answered(self.context.settings.seed) => news = true,
+                    _ = moved.changed(), if !news => news = true,
+                    () = &mut look, if !news => news = true,
+                    () = &mut rested, if !is_rested => is_rested = true,
+                }
             }
         }
     }
