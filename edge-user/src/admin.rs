@@ -28,4 +28,6 @@ pub mod reload;
 pub mod socket;
 
 #[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
 mod tests;

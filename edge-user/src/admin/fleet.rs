@@ -46,7 +46,7 @@ pub enum ChangeNodeError {
     /// The kernel. Nothing is sent to the node until it is put again.
     #[error("the kernel's entry of it cannot be changed: {0}")]
     Kernel(#[from] SteeringError),
-    /// The relay does not answer in time. What it does not know yet it will, once it does.
+    /// The relay does not answer in time. The same change may be made again.
     #[error("the relay does not answer")]
     Relay,
 }
@@ -125,14 +125,18 @@ impl Control {
         let mut nodes: Vec<_> = nodes.collect();
         nodes.sort_by_key(|node| node.id);
         let nodes: Arc<[NodeConfig]> = nodes.into();
-        self.fleet.send_replace(Arc::clone(&nodes));
-        let Some(relay) = &self.relay else { return Ok(()) };
-        let (done, heard) = oneshot::channel();
-        let told = async {
-            relay.orders.send(RelayOrder::Nodes(nodes, done)).await.ok()?;
-            heard.await.ok()
-        };
-        timeout(limits::REPORT_WITHIN, told).await.ok().flatten().ok_or(ChangeNodeError::Relay)
+        if let Some(relay) = &self.relay {
+            let (done, heard) = oneshot::channel();
+            let told = async {
+                relay.orders.send(RelayOrder::Nodes(Arc::clone(&nodes), done)).await.ok()?;
+                heard.await.ok()
+            };
+            let told = timeout(limits::REPORT_WITHIN, told).await.ok().flatten();
+            told.ok_or(ChangeNodeError::Relay)?;
+        }
+        // Last: where something did not follow, the same change is made again, not taken for made.
+        self.fleet.send_replace(nodes);
+        Ok(())
     }
 
     /// Notes how a node fares, for the workers and in the kernel.

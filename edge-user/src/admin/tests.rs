@@ -13,15 +13,12 @@ use tokio::sync::{mpsc, watch};
 use super::client::{self, ClientError};
 use super::control::{Control, Parts, Phase};
 use super::protocol::{Answer, Request};
+use super::samples;
 use super::socket::AdminSocket;
-use crate::admission::Rules;
-use crate::config::{self, Config, Host, UnknownNames};
+use crate::config::{self, Config, Host};
 use crate::follow::view::View;
-use crate::nodes::{Liveness, NodeTable};
+use crate::nodes::Liveness;
 use crate::quic::driver::{ToWorker, WorkerReport};
-use crate::sandbox::Landlock;
-use crate::tls::tickets::FleetTickets;
-use crate::tls::{Challenges, Live};
 use fleet_wire::message::{Position, Refused, Standing};
 use fleet_wire::secrets::{IdMode, Secrets};
 
@@ -89,28 +86,9 @@ fn followed(
     workers: Vec<mpsc::Sender<ToWorker>>,
     view: Option<watch::Receiver<View>>,
 ) -> Arc<Control> {
-    let config = config();
-    let nodes = Arc::new(NodeTable::new(&config.nodes));
-    let rules = watch::Sender::new(Rules::load(&config).expect("no blocklist"));
-    let generation = 3;
     let secrets = Secrets::generate(IdMode::Encrypted, 17).expect("random");
-    let tickets = Arc::new(FleetTickets::new(&secrets.tickets));
-    Arc::new(Control::new(Parts {
-        config,
-        nodes,
-        steering: None,
-        workers,
-        relay: None,
-        rules,
-        landlock: Landlock::Partial,
-        generation,
-        secrets,
-        tickets,
-        certificates: Arc::new(Live::new(UnknownNames::Refuse)),
-        challenges: Arc::new(Challenges::new()),
-        tcp: Arc::default(),
-        controller: view,
-    }))
+    let parts = samples::parts(Config::clone(&config()), &secrets);
+    Arc::new(Control::new(Parts { workers, controller: view, ..parts }))
 }
 
 async fn request(control: &Arc<Control>, request: &str) -> String {

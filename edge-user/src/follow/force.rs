@@ -132,17 +132,15 @@ mod tests {
     use bytes::Bytes;
     use fleet_wire::message::{self, Applied, Bundle, Position};
     use fleet_wire::secrets::{IdMode, Secrets, to_text};
-    use tokio::sync::watch;
+    use tokio::sync::mpsc;
 
     use super::super::state::State;
     use super::*;
     use crate::admin::control::Parts;
-    use crate::admission::Rules;
-    use crate::config::{NodeConfig, UnknownNames};
-    use crate::nodes::NodeTable;
+    use crate::admin::samples::parts;
+    use crate::config::NodeConfig;
+    use crate::relay::{RelayHandle, RelayOrder};
     use crate::steering::tables::samples;
-    use crate::tls::tickets::FleetTickets;
-    use crate::tls::{Challenges, Live};
 
     /// A process without workers that follows.
     struct Follower {
@@ -154,23 +152,11 @@ mod tests {
 
     impl Follower {
         fn new(secrets: &Secrets) -> Self {
-            let config = samples::config(1);
-            let control = Arc::new(Control::new(Parts {
-                nodes: Arc::new(NodeTable::new(&config.nodes)),
-                steering: None,
-                workers: Vec::new(),
-                relay: None,
-                rules: watch::Sender::new(Rules::load(&config).expect("no blocklist")),
-                landlock: crate::sandbox::Landlock::None,
-                generation: 0,
-                secrets: secrets.clone(),
-                tickets: Arc::new(FleetTickets::new(&secrets.tickets)),
-                certificates: Arc::new(Live::new(UnknownNames::Refuse)),
-                challenges: Arc::new(Challenges::new()),
-                tcp: Arc::default(),
-                controller: None,
-                config: Arc::new(config),
-            }));
+            Self::of(parts(samples::config(1), secrets))
+        }
+
+        fn of(parts: Parts) -> Self {
+            let control = Arc::new(Control::new(parts));
             let force = Force::new(Arc::clone(&control));
             Self { control, force, state: State::new(1), serial: 0 }
         }
@@ -276,6 +262,36 @@ mod tests {
         assert_eq!(follower.take(vec![entry(ours.id, &ours)], &[]).await, [""; 0]);
         let moved = NodeConfig { ipv4: Some([198, 51, 100, 77].into()), ..ours.clone() };
         assert_eq!(follower.take(vec![entry(ours.id, &moved)], &[]).await, ["node/1"]);
+    }
+
+    /// What is refused must not count as done: the same change comes again.
+    #[tokio::test(start_paused = true)]
+    async fn a_change_that_the_relay_did_not_hear_of_is_made_again() {
+        let secrets = Secrets::generate(IdMode::Encrypted, 17).expect("random");
+        let (orders, mut heard) = mpsc::channel(1);
+        let relay = Some(RelayHandle { inbox: mpsc::channel(1).0, orders });
+        let parts = Parts { relay, ..parts(samples::config(1), &secrets) };
+        let mut follower = Follower::of(parts);
+        let ours = follower.control.config().our_node().clone();
+        let other = NodeConfig { ipv4: Some([198, 51, 100, 9].into()), ipv6: None, ..ours.clone() };
+        let known = |follower: &Follower| follower.control.nodes().iter().any(|it| it.id == 99);
+        // The relay is stuck: nobody reads its orders.
+        assert_eq!(follower.take(vec![entry(99, &other)], &[]).await, ["node/99"]);
+        assert!(!known(&follower));
+        let relay = tokio::spawn(async move {
+            let mut told = 0;
+            while let Some(RelayOrder::Nodes(_, done)) = heard.recv().await {
+                // Whoever gave up does not wait for this one.
+                told += u32::from(done.send(()).is_ok());
+            }
+            told
+        });
+        assert_eq!(follower.take(vec![entry(99, &other)], &[]).await, [""; 0]);
+        assert!(known(&follower));
+        assert_eq!(follower.take(Vec::new(), &["node/99"]).await, [""; 0]);
+        assert!(!known(&follower));
+        drop(follower);
+        assert_eq!(relay.await.expect("no panic"), 2);
     }
 
     fn entry(id: u16, node: &NodeConfig) -> Item {

@@ -18,14 +18,10 @@ use super::force::Force;
 use super::last_good::LastGood;
 use super::stream::StreamError;
 use super::view::View;
-use crate::admin::control::{Control, Parts};
-use crate::admission::Rules;
-use crate::config::UnknownNames;
+use crate::admin::control::Control;
+use crate::admin::samples::parts;
 use crate::limits;
-use crate::nodes::NodeTable;
 use crate::steering::tables::samples;
-use crate::tls::tickets::FleetTickets;
-use crate::tls::{Challenges, Live};
 use scripted::{Controller, Stream};
 
 const NODE: u16 = 1;
@@ -39,23 +35,7 @@ struct Node {
 
 impl Node {
     fn new(secrets: &Secrets) -> (Self, Follower) {
-        let config = samples::config(NODE);
-        let control = Arc::new(Control::new(Parts {
-            nodes: Arc::new(NodeTable::new(&config.nodes)),
-            steering: None,
-            workers: Vec::new(),
-            relay: None,
-            rules: watch::Sender::new(Rules::load(&config).expect("no blocklist")),
-            landlock: crate::sandbox::Landlock::None,
-            generation: 0,
-            secrets: secrets.clone(),
-            tickets: Arc::new(FleetTickets::new(&secrets.tickets)),
-            certificates: Arc::new(Live::new(UnknownNames::Refuse)),
-            challenges: Arc::new(Challenges::new()),
-            tcp: Arc::default(),
-            controller: None,
-            config: Arc::new(config),
-        }));
+        let control = Arc::new(Control::new(parts(samples::config(NODE), secrets)));
         let shown = watch::Sender::new(View {
             addresses: Vec::new(),
             connected: None,

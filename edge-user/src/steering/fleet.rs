@@ -38,11 +38,15 @@ impl Steering {
         self.change_node(node.id, |entry| entry.state = state)
     }
 
-    /// Forgets a node: nothing is sent to it, and nothing accepted from its addresses.
+    /// Forgets a node, if there is one: nothing is sent to it, and nothing accepted from its
+    /// addresses.
     ///
     /// # Errors
-    /// Where there is none with this ID, or the map cannot be written.
+    /// Where the map cannot be written.
     pub fn remove_node(&mut self, id: u16) -> Result<(), SteeringError> {
+        if !self.nodes.contains_key(&id) {
+            return Ok(());
+        }
         self.change_node(id, |entry| entry.state = NodeState::Unknown as u32)?;
         let nobody =
             Node { state: NodeState::Unknown as u32, ipv4: Path::UNKNOWN, ipv6: Path::UNKNOWN };

@@ -3,17 +3,12 @@
 use std::fs;
 use std::sync::Mutex;
 
-use tokio::sync::watch;
-
 use super::*;
 use crate::admin::control::Parts;
-use crate::admission::Rules;
+use crate::admin::samples::parts;
 use crate::config::{Config, ControllerConfig, TlsConfig, UnknownNames};
-use crate::nodes::NodeTable;
 use crate::relay::RelayHandle;
 use crate::steering::tables::samples;
-use crate::tls::tickets::FleetTickets;
-use crate::tls::{Challenges, Live};
 use fleet_wire::secrets::{ConnectionIdConfig, IdMode};
 
 /// Who was told to mint under which config, and to read which, in this order.
@@ -45,23 +40,10 @@ impl Edge {
         config.admission.blocklist = Some(path.with_extension("blocklist"));
         fs::write(path.with_extension("blocklist"), "192.0.2.0/24\n").expect("written");
         change(&mut config);
-        let rules = watch::Sender::new(Rules::load(&config).expect("a blocklist"));
-        let nodes = Arc::new(NodeTable::new(&config.nodes));
         let control = Control::new(Parts {
-            config: Arc::new(config),
-            nodes,
-            steering: None,
             workers: workers.iter().map(|who| worker(who, Arc::clone(&told))).collect(),
             relay: Some(RelayHandle { inbox: mpsc::channel(1).0, orders: orders("relay") }),
-            rules,
-            landlock: crate::sandbox::Landlock::Partial,
-            generation: 0,
-            secrets: secrets.clone(),
-            tickets: Arc::new(FleetTickets::new(&secrets.tickets)),
-            certificates: Arc::new(Live::new(UnknownNames::Refuse)),
-            challenges: Arc::new(Challenges::new()),
-            tcp: Arc::default(),
-            controller: None,
+            ..parts(config, &secrets)
         });
         fleet_wire::secrets::write(&path, &secrets, true).expect("written");
         Self { control, told, path, secrets }
