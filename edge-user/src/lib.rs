@@ -12,6 +12,7 @@
 //! | [`nodes`] | the liveness of every node |
 //! | [`identity`] | what this node is towards its controller, and the connection to it |
 //! | [`follow`] | what the controller gives this node |
+//! | `private_file` | files that are their owner's alone, because keys are in them |
 //! | [`current`] | a value that is replaced as a whole while others hold it |
 //! | [`tls`] | certificates, answers to authorities, and session tickets |
 //! | [`steering`] | the programs in the kernel: load, attach, fill maps, detach, counters |
@@ -37,6 +38,7 @@ pub mod netlink;
 pub mod next_hop;
 pub mod nodes;
 pub mod preflight;
+mod private_file;
 pub mod quic;
 pub mod relay;
 pub mod sandbox;

@@ -4,9 +4,7 @@
 //! open to others is not believed. The hash finds what a disk did to it, not what an attacker who
 //! can write there would do, who has the node anyway.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::limits;
+use crate::private_file::{self, Fresh, Unread};
 
 /// What the file begins with: its kind, and the version of its form.
 const HEADING: &[u8; 18] = b"landfast bundle 1\n";
@@ -94,22 +93,15 @@ pub fn path(state_directory: &Path) -> PathBuf {
 /// Where there is one that cannot be used.
 pub fn load(state_directory: &Path) -> Result<Option<LastGood>, LastGoodError> {
     let path = path(state_directory);
-    let read = |error| LastGoodError::Read(path.clone(), error);
-    let file = match File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(read)?,
+    let bytes = match private_file::read(&path, file_bytes_at_most()) {
+        Ok(None) => return Ok(None),
+        Ok(Some(bytes)) => bytes,
+        Err(Unread::Io(error)) => return Err(LastGoodError::Read(path, error)),
+        Err(Unread::Open) => return Err(LastGoodError::Open(path)),
+        Err(Unread::Long) => {
+            return Err(LastGoodError::Form(path, "it is larger than any that is written"));
+        }
     };
-    let metadata = file.metadata().map_err(read)?;
-    let ours = [0, nix::unistd::geteuid().as_raw()].contains(&metadata.uid());
-    if !metadata.is_file() || !ours || metadata.mode() & 0o077 != 0 {
-        return Err(LastGoodError::Open(path));
-    }
-    let mut bytes = Vec::new();
-    let most = file_bytes_at_most();
-    file.take(most + 1).read_to_end(&mut bytes).map_err(read)?;
-    if bytes.len() as u64 > most {
-        return Err(LastGoodError::Form(path, "it is larger than any that is written"));
-    }
     parse(&bytes).map(Some).map_err(|reason| LastGoodError::Form(path, reason))
 }
 
@@ -155,17 +147,8 @@ pub fn write(state_directory: &Path, state: &LastGood) -> io::Result<()> {
         for_next_start: owned(&state.for_next_start),
     };
     let body = kept.encode_to_vec();
-    let temporary = state_directory.join("bundle.new");
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    // One that a crash left may have another mode.
-    file.set_permissions(Permissions::from_mode(0o600))?;
-    file.write_all(HEADING)?;
-    file.write_all(digest::digest(&digest::SHA256, &body).as_ref())?;
-    file.write_all(&body)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path(state_directory))?;
-    File::open(state_directory)?.sync_all()
+    let hash = digest::digest(&digest::SHA256, &body);
+    Fresh::beside(path(state_directory))?.keep(&[HEADING, hash.as_ref(), &body])
 }
 
 /// Writes every state that `states` shows, or a later one, for as long as somebody shows any: at
@@ -185,6 +168,9 @@ pub async fn keep(state_directory: PathBuf, mut states: watch::Receiver<Option<A
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     use fleet_wire::message::{Http01, item::Body};
 
     use super::*;

@@ -2,9 +2,7 @@
 //! but the heading PEM (RFC 7468), so that `openssl x509` shows when it ends.
 
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -14,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 use super::{Identity, Unsound};
 use crate::limits;
+use crate::private_file::{self, Fresh, Unread};
 
 /// What the file begins with: its kind, and the version of its form.
 const HEADING: &str = "landfast identity 1\n";
@@ -71,22 +70,13 @@ pub fn path(state_directory: &Path) -> PathBuf {
 
 pub(super) fn load(state_directory: &Path) -> Result<Option<Identity>, IdentityError> {
     let path = path(state_directory);
-    let read = |error| IdentityError::Read(path.clone(), error);
-    let file = match File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(read)?,
+    let text = match private_file::read(&path, limits::MAX_IDENTITY_BYTES as u64) {
+        Ok(None) => return Ok(None),
+        Ok(Some(text)) => text,
+        Err(Unread::Io(error)) => return Err(IdentityError::Read(path, error)),
+        Err(Unread::Open) => return Err(IdentityError::Open(path)),
+        Err(Unread::Long) => return Err(IdentityError::Form(path, Form::Long)),
     };
-    let metadata = file.metadata().map_err(read)?;
-    let ours = [0, nix::unistd::geteuid().as_raw()].contains(&metadata.uid());
-    if !metadata.is_file() || !ours || metadata.mode() & 0o077 != 0 {
-        return Err(IdentityError::Open(path));
-    }
-    let mut text = Vec::new();
-    let most = limits::MAX_IDENTITY_BYTES as u64;
-    file.take(most + 1).read_to_end(&mut text).map_err(read)?;
-    if text.len() as u64 > most {
-        return Err(IdentityError::Form(path, Form::Long));
-    }
     parse(&text).map(Some).map_err(|form| IdentityError::Form(path, form))
 }
 
@@ -131,7 +121,7 @@ fn section(text: &mut String, label: &str, der: &[u8]) {
 #[derive(Debug)]
 pub struct Place {
     state_directory: PathBuf,
-    file: File,
+    file: Fresh,
 }
 
 impl Place {
@@ -147,11 +137,7 @@ impl Place {
             return Err(IdentityError::There(path));
         }
         std::fs::create_dir_all(state_directory).map_err(failed)?;
-        let mut options = OpenOptions::new();
-        let options = options.write(true).create(true).truncate(true).mode(0o600);
-        let file = options.open(temporary(state_directory)).map_err(failed)?;
-        // One that a crash left may have another mode.
-        file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+        let file = Fresh::beside(path).map_err(failed)?;
         Ok(Self { state_directory: state_directory.to_owned(), file })
     }
 
@@ -159,23 +145,13 @@ impl Place {
     ///
     /// # Errors
     /// Where the file system refuses.
-    pub fn keep(mut self, identity: &Identity) -> Result<(), IdentityError> {
-        let written = (|| {
-            self.file.write_all(text(identity).as_bytes())?;
-            self.file.sync_all()?;
-            std::fs::rename(temporary(&self.state_directory), path(&self.state_directory))?;
-            File::open(&self.state_directory)?.sync_all()
-        })();
-        written.map_err(|error| IdentityError::Write(self.state_directory.clone(), error))
+    pub fn keep(self, identity: &Identity) -> Result<(), IdentityError> {
+        let written = self.file.keep(&[text(identity).as_bytes()]);
+        written.map_err(|error| IdentityError::Write(self.state_directory, error))
     }
 
     /// Gives it up: nothing is kept.
     pub fn give_up(self) {
-        // Empty, and the next one takes its place.
-        let _ = std::fs::remove_file(temporary(&self.state_directory));
+        self.file.give_up();
     }
-}
-
-fn temporary(state_directory: &Path) -> PathBuf {
-    state_directory.join("identity.new")
 }
