@@ -11,13 +11,13 @@ mod tcp;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 use tests::credentials::{Certificates, Files};
 use tests::fleet::programs;
 use tests::http3::{self, Http3};
@@ -27,7 +27,7 @@ const WITHIN: Duration = Duration::from_secs(30);
 
 /// A node with files and ports of its own. What runs of it ends with it.
 struct Edge {
-    directory: PathBuf,
+    directory: TempDir,
     credentials: Files,
     port: u16,
     admin: SocketAddr,
@@ -36,12 +36,10 @@ struct Edge {
 
 impl Edge {
     /// Writes the files; nothing runs yet.
-    fn new(name: &str) -> Self {
-        let directory = format!("landfast-process-{name}-{}", std::process::id());
-        let directory = std::env::temp_dir().join(directory);
-        fs::create_dir(&directory).expect("a fresh directory");
-        let credentials =
-            Certificates::make().and_then(|made| made.write(&directory)).expect("written");
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a fresh directory");
+        let credentials = Certificates::make().and_then(|made| made.write(directory.path()));
+        let credentials = credentials.expect("written");
         let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let admin = admin.local_addr().expect("bound");
         let edge = Self { directory, credentials, port: free_udp_port(), admin, child: None };
@@ -51,7 +49,7 @@ impl Edge {
     }
 
     fn path(&self, name: &str) -> String {
-        self.directory.join(name).to_str().expect("UTF-8").to_owned()
+        self.directory.path().join(name).to_str().expect("UTF-8").to_owned()
     }
 
     /// Writes the configuration, with `more` in front.
@@ -106,7 +104,7 @@ nodes = [
     fn run(&self, arguments: &[&str]) -> Output {
         Command::new(programs::edge())
             .args(arguments)
-            .current_dir(&self.directory)
+            .current_dir(self.directory.path())
             .output()
             .expect("it can be started")
     }
@@ -178,7 +176,6 @@ impl Drop for Edge {
             let _ = child.kill();
             let _ = child.wait();
         }
-        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 

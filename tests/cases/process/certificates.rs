@@ -10,14 +10,14 @@ use super::Edge;
 impl Edge {
     /// Puts a new certificate, of an authority of its own, into the files.
     fn renew(&mut self) {
-        let made = Certificates::make().and_then(|made| made.write(&self.directory));
+        let made = Certificates::make().and_then(|made| made.write(self.directory.path()));
         self.credentials = made.expect("written");
     }
 }
 
 #[tokio::test]
 async fn a_connection_lives_through_a_change_of_the_certificate() {
-    let mut edge = Edge::new("certificate");
+    let mut edge = Edge::new();
     edge.start();
     let client = edge.connect().await;
     let owner = client.identity().await.expect("an answer").owner;
@@ -38,7 +38,7 @@ async fn a_connection_lives_through_a_change_of_the_certificate() {
 
 #[tokio::test]
 async fn a_bad_certificate_file_is_refused_with_the_reason_and_changes_nothing() {
-    let mut edge = Edge::new("bad-certificate");
+    let mut edge = Edge::new();
     edge.start();
     let client = edge.connect().await;
     let certificate = edge.credentials.certificate.clone();
@@ -46,7 +46,8 @@ async fn a_bad_certificate_file_is_refused_with_the_reason_and_changes_nothing()
     let good = fs::read(&certificate).expect("there");
     let good_key = fs::read(&key).expect("there");
 
-    let other = Certificates::make().and_then(|made| made.write(&edge.directory)).expect("written");
+    let other =
+        Certificates::make().and_then(|made| made.write(edge.directory.path())).expect("written");
     let key_of_other = fs::read(&other.key).expect("there");
     for (bytes, key_bytes, reason) in [
         (&b"no certificate"[..], &good_key[..], "holds no certificate"),

@@ -7,7 +7,7 @@ use super::{Edge, stderr};
 
 #[test]
 fn a_good_configuration_is_said_to_be_good() {
-    let edge = Edge::new("check");
+    let edge = Edge::new();
     let config = edge.path("edge.toml");
     for arguments in [
         &["check-config", "--config", &config][..],
@@ -21,7 +21,7 @@ fn a_good_configuration_is_said_to_be_good() {
 
 #[test]
 fn the_check_says_what_the_host_lacks_in_words_and_for_machines() {
-    let edge = Edge::new("host");
+    let edge = Edge::new();
     edge.make_fleet(); // of addresses that this host does not have
     let config = edge.path("edge.toml");
     let words = edge.run(&["check-config", "--config", &config]);
@@ -62,7 +62,7 @@ fn the_check_says_what_the_host_lacks_in_words_and_for_machines() {
 
 #[test]
 fn a_bad_configuration_ends_with_2_and_shows_the_place() {
-    let edge = Edge::new("bad");
+    let edge = Edge::new();
     edge.write_config("fleet_flie = \"/x\"");
     for command in ["check-config", "serve"] {
         let output = edge.run(&[command, "--config", &edge.path("edge.toml")]);
@@ -79,7 +79,7 @@ fn a_bad_configuration_ends_with_2_and_shows_the_place() {
 
 #[test]
 fn a_file_that_the_configuration_names_is_checked_too() {
-    let edge = Edge::new("files");
+    let edge = Edge::new();
     let (config, fleet) = (edge.path("edge.toml"), edge.path("fleet.toml"));
     fs::set_permissions(&fleet, fs::Permissions::from_mode(0o644)).expect("ours");
     for command in ["check-config", "serve"] {
@@ -92,7 +92,7 @@ fn a_file_that_the_configuration_names_is_checked_too() {
 
 #[test]
 fn a_key_that_every_user_may_read_is_warned_of() {
-    let edge = Edge::new("key-mode");
+    let edge = Edge::new();
     let config = edge.path("edge.toml");
     for (mode, warned) in [(0o600, false), (0o644, true)] {
         let permissions = fs::Permissions::from_mode(mode);
@@ -106,7 +106,7 @@ fn a_key_that_every_user_may_read_is_warned_of() {
 
 #[test]
 fn a_blocklist_with_a_mistake_is_refused_with_its_line() {
-    let edge = Edge::new("blocked");
+    let edge = Edge::new();
     let list = edge.path("blocklist");
     edge.write_config(&format!("admission = {{ blocklist = \"{list}\" }}"));
     fs::write(&list, "# nobody\n\n192.0.2.0/240\n").expect("written");
@@ -122,7 +122,7 @@ fn a_blocklist_with_a_mistake_is_refused_with_its_line() {
 
 #[test]
 fn fleet_init_writes_once() {
-    let edge = Edge::new("init");
+    let edge = Edge::new();
     let fleet = edge.path("fleet.toml");
     let before = fs::read(&fleet).expect("written");
     let output = edge.run(&["fleet", "init", &fleet]);
@@ -137,7 +137,7 @@ fn fleet_init_writes_once() {
 
 #[test]
 fn a_running_edge_is_asked_and_drained_by_its_socket() {
-    let mut edge = Edge::new("ask");
+    let mut edge = Edge::new();
     edge.make_fleet();
     let (config, socket) = (edge.path("edge.toml"), edge.path("admin.sock"));
     let output = edge.run(&["status", "--socket", &socket]);
@@ -172,8 +172,8 @@ fn a_running_edge_is_asked_and_drained_by_its_socket() {
 
 #[test]
 fn a_fleet_file_without_a_folder_is_written_where_we_are() {
-    let edge = Edge::new("bare");
+    let edge = Edge::new();
     let output = edge.run(&["fleet", "init", "bare.toml"]);
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(edge.directory.join("bare.toml").exists());
+    assert!(edge.directory.path().join("bare.toml").exists());
 }

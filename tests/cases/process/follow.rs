@@ -37,7 +37,7 @@ struct Followed {
 impl Followed {
     /// The controller serves, with a certificate of its own for [`SERVER_NAME`]; the node is
     /// enrolled, and does not run yet.
-    fn new(name: &str) -> Self {
+    fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let options = ControllerOptions {
             lease: Duration::from_secs(2),
@@ -50,7 +50,7 @@ impl Followed {
         controller.run(&request).expect("requested");
         let issued = || controller.internal_authority().exists();
         eventually("it is issued", issued, || controller.log());
-        let mut edge = Edge::new(name);
+        let mut edge = Edge::new();
         let authority = CertificateDer::from_pem_file(controller.internal_authority());
         edge.credentials.authority_der = authority.expect("a certificate");
         edge.write_config_with(controller.address());
@@ -121,7 +121,7 @@ admin = {{ listen = "{admin}", socket = "{socket}" }}
 
 #[tokio::test]
 async fn a_node_serves_what_its_controller_gives_and_goes_on_without_it() {
-    let mut followed = Followed::new("follow");
+    let mut followed = Followed::new();
     followed.start();
     let Followed { edge, controller, .. } = &mut followed;
     let client = edge.connect().await;
@@ -158,7 +158,7 @@ async fn a_node_serves_what_its_controller_gives_and_goes_on_without_it() {
 
 #[tokio::test]
 async fn a_last_good_bundle_that_is_damaged_is_not_used_and_fetched_anew() {
-    let mut followed = Followed::new("damaged");
+    let mut followed = Followed::new();
     followed.start();
     let bundle = followed.edge.path("state/bundle");
     eventually("it is kept", || fs::exists(&bundle).is_ok_and(|there| there), String::new);
@@ -202,7 +202,7 @@ async fn a_last_good_bundle_that_is_damaged_is_not_used_and_fetched_anew() {
 
 #[tokio::test]
 async fn one_item_that_cannot_be_taken_is_shown_and_holds_up_nothing() {
-    let mut followed = Followed::new("refused");
+    let mut followed = Followed::new();
     followed.start();
     let Followed { edge, controller, directory } = &followed;
     // A node at the address that every node announces: no packet would find it.
@@ -255,7 +255,7 @@ async fn an_identity_that_grows_old_is_renewed_kept_and_used() {
     let of_fleet = Secrets { fleet_file, rotations: Default::default() };
     controller.ledger.commit(Change::new().put(node).put(of_fleet)).await.expect("kept");
 
-    let mut edge = Edge::new("renewed");
+    let mut edge = Edge::new();
     edge.write_config_with(controller.address);
     let certificates = made.chain.iter().map(|der| pem("CERTIFICATE", der)).collect::<String>();
     let text = format!("landfast identity 1\n{}{certificates}", key.serialize_pem());

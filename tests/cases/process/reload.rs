@@ -11,7 +11,7 @@ use super::{Edge, eventually, stderr};
 impl Edge {
     /// Changes the fleet file, as an operator's tool does: a whole new file in its place.
     fn change_fleet(&self, change: impl FnOnce(&mut Secrets)) {
-        let path = self.directory.join("fleet.toml");
+        let path = self.directory.path().join("fleet.toml");
         let mut secrets = Secrets::load(&path).expect("a fleet file");
         change(&mut secrets);
         secrets::write(&path, &secrets, true).expect("written");
@@ -33,7 +33,7 @@ fn add(secrets: &mut Secrets, config_id: u8, length: usize) {
 
 #[tokio::test]
 async fn a_connection_lives_through_a_rotation_of_every_key() {
-    let mut edge = Edge::new("rotate");
+    let mut edge = Edge::new();
     edge.start();
     let client = edge.connect().await;
     let owner = client.identity().await.expect("an answer").owner;
@@ -70,7 +70,7 @@ async fn a_connection_lives_through_a_rotation_of_every_key() {
 
 #[tokio::test]
 async fn a_bad_fleet_file_is_refused_with_its_line_and_changes_nothing() {
-    let mut edge = Edge::new("refused");
+    let mut edge = Edge::new();
     edge.start();
     let client = edge.connect().await;
     let path = edge.path("fleet.toml");
@@ -102,7 +102,7 @@ async fn a_bad_fleet_file_is_refused_with_its_line_and_changes_nothing() {
 /// Seven configs at a time, and an eighth that takes the place of the first.
 #[tokio::test]
 async fn configs_go_round() {
-    let mut edge = Edge::new("round");
+    let mut edge = Edge::new();
     edge.start();
     let client = edge.connect().await;
     let expect = |words: &str| {

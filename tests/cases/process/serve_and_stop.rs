@@ -9,7 +9,7 @@ use super::{Edge, eventually, stderr};
 
 #[tokio::test]
 async fn a_get_is_answered_and_sigterm_ends_it_well() {
-    let mut edge = Edge::new("get");
+    let mut edge = Edge::new();
     edge.start();
     let client = edge.connect().await;
     let identity = client.identity().await.expect("an answer");
@@ -25,7 +25,7 @@ async fn a_get_is_answered_and_sigterm_ends_it_well() {
 
     edge.signal(Signal::SIGTERM);
     assert_eq!(edge.ended().code(), Some(0), "{}", edge.log());
-    assert!(!edge.directory.join("admin.sock").exists());
+    assert!(!edge.directory.path().join("admin.sock").exists());
     let log = edge.log();
     let steps = ["starting", "serving", "told to stop", "draining", "worker ended", "stopped"];
     let places: Vec<_> = steps.map(|step| log.find(step)).into();
@@ -39,7 +39,7 @@ fn client_address(port: &u16) -> std::net::SocketAddr {
 #[tokio::test]
 async fn a_request_in_progress_outlives_the_signal_and_readiness_does_not() {
     const BYTES: usize = 20_000_000;
-    let mut edge = Edge::new("drain");
+    let mut edge = Edge::new();
     edge.start();
     let client = edge.connect().await;
     let mut stream = client.send(&format!("/bytes/{BYTES}")).await.expect("sent");
@@ -61,7 +61,7 @@ async fn a_request_in_progress_outlives_the_signal_and_readiness_does_not() {
 /// What the deadline cuts off is counted.
 #[tokio::test]
 async fn a_drain_that_is_too_short_says_what_it_cut() {
-    let mut edge = Edge::new("short");
+    let mut edge = Edge::new();
     let config = std::fs::read_to_string(edge.path("edge.toml")).expect("written");
     let config = config.replace("drain_seconds = 20", "drain_seconds = 1");
     std::fs::write(edge.path("edge.toml"), config).expect("written");
@@ -81,7 +81,7 @@ async fn a_drain_that_is_too_short_says_what_it_cut() {
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
-    let mut edge = Edge::new("twice");
+    let mut edge = Edge::new();
     edge.start();
     let client = edge.connect().await;
     let _held = client.send("/bytes/1000000000").await.expect("sent");
@@ -95,7 +95,7 @@ async fn a_second_signal_ends_it_at_once() {
 /// `landfast-edge drain`, then `systemctl stop`: the request in progress ends as it would have.
 #[tokio::test]
 async fn a_signal_that_follows_a_drain_by_command_joins_it() {
-    let mut edge = Edge::new("joined");
+    let mut edge = Edge::new();
     edge.start();
     let client = edge.connect().await;
     let mut download = client.send("/bytes/20000000").await.expect("sent");
@@ -115,12 +115,12 @@ async fn a_signal_that_follows_a_drain_by_command_joins_it() {
 
 #[tokio::test]
 async fn after_a_crash_it_starts_again_with_another_generation() {
-    let mut edge = Edge::new("crash");
+    let mut edge = Edge::new();
     edge.start();
     let before = edge.connect().await.identity().await.expect("an answer");
     edge.signal(Signal::SIGKILL);
     assert_eq!(edge.ended().signal(), Some(Signal::SIGKILL as i32));
-    assert!(edge.directory.join("admin.sock").exists(), "left behind, to be replaced");
+    assert!(edge.directory.path().join("admin.sock").exists(), "left behind, to be replaced");
     edge.start();
     let after = edge.connect().await.identity().await.expect("an answer");
     let generation = |owner: &str| {

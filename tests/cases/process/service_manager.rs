@@ -34,7 +34,7 @@ pub(super) fn said<'a>(message: &'a BTreeMap<String, String>, names: &[&str]) ->
 
 #[test]
 fn the_service_manager_is_told_of_each_step_and_that_the_workers_live() {
-    let mut edge = Edge::new("notify");
+    let mut edge = Edge::new();
     let path = edge.path("notify");
     let manager = UnixDatagram::bind(&path).expect("bound");
     manager.set_read_timeout(Some(WITHIN)).expect("not zero");

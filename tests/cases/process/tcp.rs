@@ -89,7 +89,7 @@ fn curl(port: u16, path: &str, arguments: &[&str]) -> (String, String) {
 
 #[test]
 fn port_80_sends_whoever_is_no_authority_to_https() {
-    let mut edge = Edge::new("clear");
+    let mut edge = Edge::new();
     let http = edge.listen_by_tcp();
     edge.start();
     let port = edge.port;
@@ -116,7 +116,7 @@ fn port_80_sends_whoever_is_no_authority_to_https() {
 /// Without a default certificate nobody is served whose name we do not have.
 #[test]
 fn port_80_sends_nobody_to_a_name_that_is_not_served() {
-    let mut edge = Edge::new("misdirected");
+    let mut edge = Edge::new();
     let http = edge.listen_by_tcp();
     edge.change_config("tls = {", r#"tls = { unknown_names = "refuse","#);
     edge.start();
@@ -129,7 +129,7 @@ fn port_80_sends_nobody_to_a_name_that_is_not_served() {
 /// More than there is room for, and none of them says a word to its end.
 #[test]
 fn strangers_that_stay_keep_neither_authorities_nor_operators_out() {
-    let mut edge = Edge::new("strangers");
+    let mut edge = Edge::new();
     let http = edge.listen_by_tcp();
     edge.start();
     let most = edge_user::limits::MAX_HTTP_CONNECTIONS;
@@ -157,7 +157,7 @@ fn strangers_that_stay_keep_neither_authorities_nor_operators_out() {
 /// RFC 7301 section 3.2; and RFC 8737 section 3 where no order is under way.
 #[test]
 fn tls_over_tcp_is_for_authorities_alone() {
-    let mut edge = Edge::new("alpn");
+    let mut edge = Edge::new();
     edge.listen_by_tcp();
     edge.start();
     let alert = rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol);
@@ -177,7 +177,7 @@ fn tls_over_tcp_is_for_authorities_alone() {
 
 #[test]
 fn a_port_that_is_taken_is_said() {
-    let mut edge = Edge::new("taken");
+    let mut edge = Edge::new();
     let http = edge.listen_by_tcp();
     let _taken = TcpListener::bind(("::", http)).expect("free a moment ago");
     edge.start_with(&[]);
