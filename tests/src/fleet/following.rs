@@ -23,8 +23,9 @@ use crate::pebble::{Pebble, PebbleOptions, Place};
 
 /// From the last enrolment until every node takes traffic: the controller waits for a lease first.
 const LET_IN_WITHIN: Duration = Duration::from_secs(30);
-/// An order takes a second or two; the deadline of its barrier is 30 s.
-pub const ISSUED_WITHIN: Duration = Duration::from_secs(60);
+/// An order takes a second or two; the deadline of its barrier is 30 s; a certificate of two minutes
+/// is renewed after 80 s.
+const ISSUED_WITHIN: Duration = Duration::from_secs(120);
 
 /// In what a fleet with a controller differs from the usual one.
 #[derive(Clone, Debug)]
