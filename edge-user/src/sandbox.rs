@@ -254,24 +254,25 @@ mod tests {
     use crate::config::TlsFiles;
     use crate::identity::file::Place;
     use crate::steering::tables::samples;
+    use tempfile::TempDir;
 
     /// Runs `work` on a thread, which keeps to itself what it gives up.
     fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
         std::thread::spawn(work).join().expect("no panic")
     }
 
-    fn directory(name: &str) -> PathBuf {
-        let name = format!("landfast-sandbox-{name}-{}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
+    fn directory() -> TempDir {
+        let directory = tempfile::tempdir().expect("made");
         for below in ["etc", "state", "elsewhere", "run"] {
-            fs::create_dir_all(directory.join(below)).expect("writable");
+            fs::create_dir(directory.path().join(below)).expect("writable");
         }
         directory
     }
 
     #[test]
     fn files_are_read_and_written_only_where_the_configuration_says() {
-        let directory = directory("files");
+        let own = directory();
+        let directory = own.path();
         let mut config = samples::config(1);
         config.file = directory.join("etc/edge.toml");
         let fleet_file = directory.join("etc/fleet.toml");
@@ -285,7 +286,7 @@ mod tests {
         // The certificate is a link, as renewal makes them.
         fs::write(directory.join("elsewhere/real.pem"), "real").expect("written");
         std::os::unix::fs::symlink("../elsewhere/real.pem", &certificate).expect("made");
-        let root = directory.clone();
+        let root = directory.to_owned();
         on_a_thread(move || {
             let landlock = enter(&config, Duties::None).expect("less is always possible");
             if landlock == Landlock::None {
@@ -306,15 +307,14 @@ mod tests {
             let error = std::process::Command::new("/bin/true").status().expect_err("no programs");
             assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         });
-        fs::remove_dir_all(directory).expect("there");
     }
 
     /// Confines a thread for a controller at these addresses, and has it `work`; not where the
     /// kernel has no Landlock for the network (Linux 6.7).
-    fn confined(name: &str, addresses: &[&str], work: impl FnOnce() + Send + 'static) {
-        let directory = directory(name);
+    fn confined(addresses: &[&str], work: impl FnOnce() + Send + 'static) {
+        let directory = directory();
         let mut config = samples::config(1);
-        config.state_directory = directory.join("state");
+        config.state_directory = directory.path().join("state");
         let addresses = addresses.iter().map(|text| text.parse().expect("an address")).collect();
         config.controller = Some(ControllerConfig { addresses });
         on_a_thread(move || match enter(&config, Duties::None).expect("less is possible") {
@@ -325,7 +325,6 @@ mod tests {
             }
             Landlock::Partial | Landlock::None => eprintln!("no such rules in this kernel"),
         });
-        fs::remove_dir_all(directory).expect("there");
     }
 
     /// Who takes the process over reaches no other TCP service of the host or its neighbours.
@@ -339,7 +338,7 @@ mod tests {
             let error = fs::read("/etc/nsswitch.conf").expect_err("no name, no look-up");
             assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         };
-        confined("controller", &[&to_controller.to_string()], move || {
+        confined(&[&to_controller.to_string()], move || {
             TcpStream::connect(to_controller).expect("the controller");
             let error = TcpStream::connect(elsewhere).expect_err("somebody else");
             assert_eq!(error.kind(), ErrorKind::PermissionDenied);
@@ -353,7 +352,7 @@ mod tests {
     fn the_name_of_a_controller_is_looked_up_and_nothing_else_is_read() {
         let controller = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = controller.local_addr().expect("bound").port();
-        confined("named", &[&format!("localhost:{port}")], move || {
+        confined(&[&format!("localhost:{port}")], move || {
             for path in ["/etc/hosts", "/etc/nsswitch.conf", "/etc/resolv.conf"] {
                 fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
             }

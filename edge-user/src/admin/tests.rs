@@ -1,7 +1,7 @@
 //! A control with workers that are tasks here, asked over its real sockets.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -237,22 +237,6 @@ async fn what_is_not_offered_is_refused() {
     assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
 }
 
-/// A directory of this test's own, removed at its end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let name = format!("landfast-admin-{name}-{}", std::process::id());
-        Self(std::env::temp_dir().join(name))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 async fn ask(path: &Path, request: Request) -> Result<Answer, ClientError> {
     let path = path.to_owned();
     let asked = tokio::task::spawn_blocking(move || client::ask(&path, &request));
@@ -261,8 +245,8 @@ async fn ask(path: &Path, request: Request) -> Result<Answer, ClientError> {
 
 #[tokio::test]
 async fn commands_of_the_socket_take_effect() {
-    let directory = Directory::new("commands");
-    let path = directory.0.join("admin.sock");
+    let directory = tempfile::tempdir().expect("made");
+    let path = directory.path().join("admin.sock");
     let control = control(vec![answering(0)]);
     control.advance(Phase::Serving);
     let socket = AdminSocket::bind(&path).expect("bound");
@@ -301,8 +285,8 @@ async fn commands_of_the_socket_take_effect() {
 
 #[tokio::test]
 async fn a_line_that_is_no_command_is_answered_and_the_next_one_heard() {
-    let directory = Directory::new("lines");
-    let path = directory.0.join("admin.sock");
+    let directory = tempfile::tempdir().expect("made");
+    let path = directory.path().join("admin.sock");
     let socket = AdminSocket::bind(&path).expect("bound");
     let control = control(vec![answering(0)]);
     let server = tokio::spawn(async move { socket.serve(control).await });
@@ -320,9 +304,8 @@ async fn a_line_that_is_no_command_is_answered_and_the_next_one_heard() {
 
 #[tokio::test]
 async fn a_stale_socket_is_replaced_and_a_live_one_or_a_file_is_left_alone() {
-    let directory = Directory::new("stale");
-    let path = directory.0.join("admin.sock");
-    std::fs::create_dir(&directory.0).expect("made");
+    let directory = tempfile::tempdir().expect("made");
+    let path = directory.path().join("admin.sock");
     drop(std::os::unix::net::UnixListener::bind(&path).expect("bound")); // its file stays
     let socket = AdminSocket::bind(&path).expect("replaced");
     let error = AdminSocket::bind(&path).err().expect("answered by the first").to_string();

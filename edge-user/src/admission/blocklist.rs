@@ -210,10 +210,10 @@ mod tests {
 
     #[test]
     fn a_pipe_that_nobody_writes_to_is_refused_at_once() {
-        let path = std::env::temp_dir().join(format!("lf-blocklist-pipe-{}", std::process::id()));
+        let directory = tempfile::tempdir().expect("made");
+        let path = directory.path().join("pipe");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
         let refused = Blocklist::load(&path);
-        std::fs::remove_file(&path).expect("removed");
         let said = refused.expect_err("no file").to_string();
         assert!(said.ends_with("it is not a regular file"), "{said}");
     }

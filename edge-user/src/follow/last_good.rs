@@ -185,36 +185,30 @@ mod tests {
         LastGood { position, items, refused: vec![refused], for_next_start }
     }
 
-    fn directory(name: &str) -> PathBuf {
-        let name = format!("landfast-last-good-{name}-{}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&directory).expect("made");
-        directory
-    }
-
     #[test]
     fn what_is_written_is_read_and_is_its_owners_alone() {
-        let directory = directory("read");
-        assert_eq!(load(&directory).expect("no error"), None, "none was ever written");
+        let own = tempfile::tempdir().expect("made");
+        let directory = own.path();
+        assert_eq!(load(directory).expect("no error"), None, "none was ever written");
         for serial in [1, 2] {
             // As a crash may have left it.
             std::fs::write(directory.join("bundle.new"), "half").expect("written");
-            write(&directory, &state(serial)).expect("written");
-            assert_eq!(load(&directory).expect("good"), Some(state(serial)));
+            write(directory, &state(serial)).expect("written");
+            assert_eq!(load(directory).expect("good"), Some(state(serial)));
         }
-        let mode = std::fs::metadata(path(&directory)).expect("there").mode();
+        let mode = std::fs::metadata(path(directory)).expect("there").mode();
         assert_eq!(mode & 0o7777, 0o600);
-        std::fs::set_permissions(path(&directory), Permissions::from_mode(0o640)).expect("set");
-        let error = load(&directory).expect_err("open to a group");
+        std::fs::set_permissions(path(directory), Permissions::from_mode(0o640)).expect("set");
+        let error = load(directory).expect_err("open to a group");
         assert!(matches!(error, LastGoodError::Open(_)), "{error}");
-        std::fs::remove_dir_all(directory).expect("removed");
     }
 
     #[test]
     fn one_that_is_cut_off_or_damaged_anywhere_is_not_used() {
-        let directory = directory("damage");
-        write(&directory, &state(7)).expect("written");
-        let good = std::fs::read(path(&directory)).expect("there");
+        let own = tempfile::tempdir().expect("made");
+        let directory = own.path();
+        write(directory, &state(7)).expect("written");
+        let good = std::fs::read(path(directory)).expect("there");
         for place in 0..good.len() {
             parse(&good[..place]).expect_err("cut off");
             let mut damaged = good.clone();
@@ -222,24 +216,23 @@ mod tests {
             parse(&damaged).expect_err("damaged");
         }
         assert_eq!(parse(&good), Ok(state(7)));
-        std::fs::write(path(&directory), &good[..good.len() - 1]).expect("written");
-        let error = load(&directory).expect_err("cut off").to_string();
+        std::fs::write(path(directory), &good[..good.len() - 1]).expect("written");
+        let error = load(directory).expect_err("cut off").to_string();
         assert!(error.ends_with("it is cut off or damaged"), "{error}");
-        std::fs::remove_dir_all(directory).expect("removed");
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_latest_of_many_states_is_kept() {
-        let directory = directory("keep");
+        let own = tempfile::tempdir().expect("made");
+        let directory = own.path();
         let (show, states) = watch::channel(None);
-        let keeping = tokio::spawn(keep(directory.clone(), states));
+        let keeping = tokio::spawn(keep(directory.to_owned(), states));
         for serial in 1..=100 {
             show.send_replace(Some(Arc::new(state(serial))));
             tokio::task::yield_now().await;
         }
         drop(show);
         keeping.await.expect("ends with whoever shows");
-        assert_eq!(load(&directory).expect("good"), Some(state(100)));
-        std::fs::remove_dir_all(directory).expect("removed");
+        assert_eq!(load(directory).expect("good"), Some(state(100)));
     }
 }

@@ -11,6 +11,8 @@ use rcgen::{
     BasicConstraints, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose, SanType,
 };
 
+use tempfile::TempDir;
+
 use super::file::{Form, Place, path};
 use super::*;
 
@@ -65,19 +67,10 @@ fn identity() -> (Authority, Identity) {
     (authority, identity)
 }
 
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let name = format!("landfast-identity-{name}-{}", std::process::id());
-        Self(std::env::temp_dir().join(name).join("state"))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(self.0.parent().expect("has one"));
-    }
+/// A state directory that is not there yet, and the one that it goes with.
+fn directory() -> (PathBuf, TempDir) {
+    let own = tempfile::tempdir().expect("made");
+    (own.path().join("state"), own)
 }
 
 #[test]
@@ -123,50 +116,50 @@ fn an_answer_whose_parts_do_not_belong_together_is_no_identity() {
 
 #[test]
 fn what_is_kept_is_read_and_is_its_owners_alone() {
-    let directory = Directory::new("kept");
-    assert!(Identity::load(&directory.0).expect("no error").is_none(), "there never was one");
+    let (directory, _own) = directory();
+    assert!(Identity::load(&directory).expect("no error").is_none(), "there never was one");
     let (_, first) = identity();
     // As a crash may have left it.
-    fs::create_dir_all(&directory.0).expect("made");
-    fs::write(directory.0.join("identity.new"), "half").expect("written");
+    fs::create_dir_all(&directory).expect("made");
+    fs::write(directory.join("identity.new"), "half").expect("written");
     for identity in [first, identity().1] {
-        identity.store(&directory.0).expect("kept");
-        let read = Identity::load(&directory.0).expect("good").expect("kept");
+        identity.store(&directory).expect("kept");
+        let read = Identity::load(&directory).expect("good").expect("kept");
         assert_eq!(read.chain, identity.chain);
         assert_eq!(read.key.secret_pkcs8_der(), identity.key.secret_pkcs8_der());
         assert_eq!((read.authority, read.facts), (identity.authority, identity.facts));
     }
-    let mode = fs::metadata(path(&directory.0)).expect("there").mode();
+    let mode = fs::metadata(path(&directory)).expect("there").mode();
     assert_eq!(mode & 0o7777, 0o600);
-    fs::set_permissions(path(&directory.0), Permissions::from_mode(0o640)).expect("set");
-    let error = Identity::load(&directory.0).expect_err("open to a group");
+    fs::set_permissions(path(&directory), Permissions::from_mode(0o640)).expect("set");
+    let error = Identity::load(&directory).expect_err("open to a group");
     assert!(matches!(error, IdentityError::Open(_)), "{error}");
 }
 
 #[test]
 fn a_place_is_taken_before_an_invitation_is_used_up() {
-    let directory = Directory::new("place");
+    let (directory, _own) = directory();
     let (_, identity) = identity();
-    Place::take(&directory.0, false).expect("free").give_up();
-    assert_eq!(fs::read_dir(&directory.0).expect("made").count(), 0, "nothing is left");
-    Place::take(&directory.0, false).expect("free still").keep(&identity).expect("kept");
-    let error = Place::take(&directory.0, false).expect_err("there is one");
+    Place::take(&directory, false).expect("free").give_up();
+    assert_eq!(fs::read_dir(&directory).expect("made").count(), 0, "nothing is left");
+    Place::take(&directory, false).expect("free still").keep(&identity).expect("kept");
+    let error = Place::take(&directory, false).expect_err("there is one");
     assert!(error.to_string().contains("Say so with `--force`"), "{error}");
-    Place::take(&directory.0, true).expect("said so").give_up();
-    assert!(Identity::load(&directory.0).expect("good").is_some(), "it stays until then");
+    Place::take(&directory, true).expect("said so").give_up();
+    assert!(Identity::load(&directory).expect("good").is_some(), "it stays until then");
     let error = Place::take("/proc/landfast".as_ref(), false).expect_err("not writable");
     assert!(error.to_string().contains("must be writable"), "{error}");
 }
 
 #[test]
 fn one_that_is_cut_off_damaged_or_patched_together_is_not_used() {
-    let directory = Directory::new("damage");
+    let (directory, _own) = directory();
     let (_, identity) = identity();
-    identity.store(&directory.0).expect("kept");
-    let good = fs::read(path(&directory.0)).expect("there");
+    identity.store(&directory).expect("kept");
+    let good = fs::read(path(&directory)).expect("there");
     let load = |bytes: &[u8]| {
-        fs::write(path(&directory.0), bytes).expect("written");
-        Identity::load(&directory.0)
+        fs::write(path(&directory), bytes).expect("written");
+        Identity::load(&directory)
     };
     let marks: Vec<_> = good.windows(5).enumerate().filter(|(_, five)| *five == b"-----").collect();
     for (place, _) in marks {

@@ -86,46 +86,35 @@ fn write(path: &Path, generation: u8) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tempfile::TempDir;
 
-    struct Directory(PathBuf);
-
-    impl Directory {
-        fn new(name: &str) -> Self {
-            let name = format!("landfast-state-{name}-{}", std::process::id());
-            Self(std::env::temp_dir().join(name).join("made"))
-        }
-
-        fn generation(&self) -> u8 {
-            State::open(&self.0).expect("usable").generation
-        }
-    }
-
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(self.0.parent().expect("has one"));
-        }
+    /// A state directory that is not there yet, and the one that it goes with.
+    fn directory() -> (PathBuf, TempDir) {
+        let own = tempfile::tempdir().expect("made");
+        (own.path().join("state"), own)
     }
 
     #[test]
     fn each_start_has_another_generation() {
-        let directory = Directory::new("next");
-        let first = directory.generation();
-        assert_eq!(directory.generation(), first.wrapping_add(1));
-        std::fs::write(directory.0.join("generation"), "255\n").expect("written");
-        assert_eq!(directory.generation(), 0);
-        std::fs::write(directory.0.join("generation"), "").expect("written");
-        let random = directory.generation(); // an empty file stops no start
-        assert_eq!(directory.generation(), random.wrapping_add(1));
+        let (state, _own) = directory();
+        let generation = || State::open(&state).expect("usable").generation;
+        let first = generation();
+        assert_eq!(generation(), first.wrapping_add(1));
+        std::fs::write(state.join("generation"), "255\n").expect("written");
+        assert_eq!(generation(), 0);
+        std::fs::write(state.join("generation"), "").expect("written");
+        let random = generation(); // an empty file stops no start
+        assert_eq!(generation(), random.wrapping_add(1));
     }
 
     #[test]
     fn a_second_process_of_a_node_is_refused_while_the_first_one_runs() {
-        let directory = Directory::new("lock");
-        let first = State::open(&directory.0).expect("free");
-        let error = State::open(&directory.0).expect_err("in use").to_string();
+        let (state, _own) = directory();
+        let first = State::open(&state).expect("free");
+        let error = State::open(&state).expect_err("in use").to_string();
         assert!(error.starts_with("another landfast-edge uses /"), "{error}");
         drop(first);
-        State::open(&directory.0).expect("free again");
+        State::open(&state).expect("free again");
     }
 
     #[test]

@@ -1,24 +1,25 @@
 use std::path::PathBuf;
 
+use tempfile::TempDir;
+
 use super::*;
 use crate::config::{TlsFiles, UnknownNames};
 
 struct Files {
-    directory: PathBuf,
+    /// Removed when it is dropped.
+    _directory: TempDir,
     files: TlsFiles,
 }
 
 impl Files {
-    fn new(name: &str) -> Self {
-        let directory =
-            std::env::temp_dir().join(format!("landfast-{name}-{}", std::process::id()));
-        std::fs::create_dir(&directory).expect("a fresh directory");
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("made");
         let certified = rcgen::generate_simple_self_signed(["localhost".into()]).expect("signed");
-        let files =
-            TlsFiles { certificate: directory.join("cert.pem"), key: directory.join("key.pem") };
+        let [certificate, key] = ["cert.pem", "key.pem"].map(|name| directory.path().join(name));
+        let files = TlsFiles { certificate, key };
         std::fs::write(&files.certificate, certified.cert.pem()).expect("written");
         std::fs::write(&files.key, certified.signing_key.serialize_pem()).expect("written");
-        Self { directory, files }
+        Self { _directory: directory, files }
     }
 
     fn load(&self) -> Result<Tls, TlsError> {
@@ -35,15 +36,9 @@ impl Files {
     }
 }
 
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
 #[test]
 fn http3_alone_over_tls_13_with_a_hybrid_key_exchange_first() {
-    let files = Files::new("tls-good");
+    let files = Files::new();
     let Tls { config, .. } = files.load().expect("good");
     assert_eq!(config.alpn_protocols, [b"h3"]);
     assert!(config.ticketer.enabled());
@@ -54,7 +49,7 @@ fn http3_alone_over_tls_13_with_a_hybrid_key_exchange_first() {
 
 #[test]
 fn a_file_that_does_not_serve_is_named_with_the_reason() {
-    let files = Files::new("tls-bad");
+    let files = Files::new();
     let (certificate, key) = (files.files.certificate.clone(), files.files.key.clone());
     let good_key = std::fs::read_to_string(&key).expect("written");
     let good_certificate = std::fs::read_to_string(&certificate).expect("written");
@@ -83,7 +78,7 @@ fn a_file_that_does_not_serve_is_named_with_the_reason() {
 #[test]
 fn a_key_that_every_user_may_read_is_warned_of() {
     use std::os::unix::fs::PermissionsExt;
-    let files = Files::new("tls-mode");
+    let files = Files::new();
     for (mode, warned) in [(0o600, false), (0o640, false), (0o644, true), (0o602, true)] {
         let permissions = std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(&files.files.key, permissions).expect("ours");

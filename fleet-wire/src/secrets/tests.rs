@@ -2,26 +2,20 @@ use std::os::unix::fs::PermissionsExt;
 
 use edge_wire::cid::{Candidate, Codec, DEFAULT_LEN, ServerId};
 
+use tempfile::TempDir;
+
 use super::*;
 
 /// A directory of this test's own, removed at its end.
-struct Directory(PathBuf);
+struct Directory(TempDir);
 
 impl Directory {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("landfast-{name}-{}", std::process::id()));
-        std::fs::create_dir(&path).expect("a fresh directory");
-        Self(path)
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("made"))
     }
 
     fn file(&self) -> PathBuf {
-        self.0.join("fleet.toml")
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        self.0.path().join("fleet.toml")
     }
 }
 
@@ -31,7 +25,7 @@ fn refusal(text: &str) -> String {
 
 #[test]
 fn what_init_writes_is_read_back_and_ours_alone() {
-    let directory = Directory::new("fleet-init");
+    let directory = Directory::new();
     for (mode, length, force) in [(IdMode::Encrypted, 17, false), (IdMode::Plain, 9, true)] {
         init(&directory.file(), mode, length, force).expect("written");
         let metadata = std::fs::metadata(directory.file()).expect("there");
@@ -42,12 +36,16 @@ fn what_init_writes_is_read_back_and_ours_alone() {
         assert_eq!((secrets.mint, secrets.encapsulate_with), (0, 0));
         assert_ne!(secrets.tickets.current, secrets.tokens.current);
     }
-    assert_eq!(std::fs::read_dir(&directory.0).expect("there").count(), 1, "nothing left behind");
+    assert_eq!(
+        std::fs::read_dir(directory.0.path()).expect("there").count(),
+        1,
+        "nothing left behind"
+    );
 }
 
 #[test]
 fn init_keeps_the_keys_that_are_there() {
-    let directory = Directory::new("fleet-keep");
+    let directory = Directory::new();
     init(&directory.file(), IdMode::Encrypted, DEFAULT_LEN, false).expect("written");
     let before = Secrets::load(&directory.file()).expect("read");
     let error = init(&directory.file(), IdMode::Encrypted, DEFAULT_LEN, false).expect_err("exists");
@@ -59,7 +57,7 @@ fn init_keeps_the_keys_that_are_there() {
 
 #[test]
 fn a_file_that_others_may_read_is_refused_with_the_cure() {
-    let directory = Directory::new("fleet-mode");
+    let directory = Directory::new();
     init(&directory.file(), IdMode::Encrypted, DEFAULT_LEN, false).expect("written");
     for mode in [0o640, 0o604, 0o660, 0o644] {
         let permissions = std::fs::Permissions::from_mode(mode);
@@ -72,10 +70,10 @@ fn a_file_that_others_may_read_is_refused_with_the_cure() {
 
 #[test]
 fn only_a_regular_file_is_read() {
-    let directory = Directory::new("fleet-kind");
-    let error = Secrets::load(&directory.0).expect_err("a directory");
+    let directory = Directory::new();
+    let error = Secrets::load(directory.0.path()).expect_err("a directory");
     assert!(matches!(error, FleetError::NotRegular(_)), "{error}");
-    let pipe = directory.0.join("pipe");
+    let pipe = directory.0.path().join("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).expect("made");
     let error = Secrets::load(&pipe).expect_err("a pipe");
     assert!(matches!(error, FleetError::NotRegular(_)), "{error}");

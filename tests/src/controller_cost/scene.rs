@@ -1,8 +1,6 @@
 //! A controller in a directory of its own, whose store is filled before it serves: by commands,
 //! ten thousand certificates would take longer than what is measured.
 
-use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +11,7 @@ use ::controller::operator::socket;
 use ::controller::records::{KeyType, Request};
 use ::controller::{config, init, internal, ledger};
 use anyhow::Result;
+use tempfile::TempDir;
 use tonic::transport::Channel;
 
 use crate::fleet::{Controller, ControllerOptions};
@@ -27,25 +26,15 @@ const LEASE: Duration = Duration::from_secs(30);
 pub(super) struct Scene {
     /// The program.
     pub(super) controller: Controller,
-    _directory: Directory,
-}
-
-struct Directory(PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0); // what remains is in the way of nobody
-    }
+    _directory: TempDir,
 }
 
 impl Scene {
     /// A controller with so many certificates of its internal issuer, which serves.
     pub(super) async fn set(certificates: u32) -> Result<Self> {
-        let directory = format!("landfast-bench-controller-{}", std::process::id());
-        let directory = Directory(std::env::temp_dir().join(directory));
-        fs::create_dir(&directory.0)?;
+        let directory = tempfile::tempdir()?;
         let options = ControllerOptions { lease: LEASE, ..ControllerOptions::default() };
-        let controller = Controller::create(&directory.0, &options)?;
+        let controller = Controller::create(directory.path(), &options)?;
         if certificates > 0 {
             fill(&controller, certificates).await?;
         }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::sync::Mutex;
 
+use tempfile::TempDir;
+
 use super::*;
 use crate::admin::control::Parts;
 use crate::admin::samples::parts;
@@ -17,6 +19,8 @@ type Told = Arc<Mutex<Vec<(&'static str, u8, Vec<u8>)>>>;
 struct Edge {
     control: Control,
     told: Told,
+    /// Removed when it is dropped.
+    _directory: TempDir,
     path: PathBuf,
     secrets: Secrets,
 }
@@ -31,8 +35,8 @@ impl Edge {
         let secrets = Secrets::generate(IdMode::Encrypted, 17).expect("random");
         let told = Told::default();
         let orders = |who: &'static str| relay(who, Arc::clone(&told));
-        let name = format!("landfast-reload-{}-{}", workers.join("-"), std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let directory = tempfile::tempdir().expect("made");
+        let path = directory.path().join("fleet.toml");
         let mut config = Config { fleet_file: Some(path.clone()), ..samples::config(1) };
         // Certificates have a test of a whole process.
         config.tls =
@@ -46,7 +50,7 @@ impl Edge {
             ..parts(config, &secrets)
         });
         fleet_wire::secrets::write(&path, &secrets, true).expect("written");
-        Self { control, told, path, secrets }
+        Self { control, told, _directory: directory, path, secrets }
     }
 
     async fn reload(&mut self, change: impl FnOnce(&mut Secrets)) -> Result<Reloaded, String> {
@@ -57,13 +61,6 @@ impl Edge {
 
     fn told(&self) -> Vec<(&'static str, u8, Vec<u8>)> {
         std::mem::take(&mut self.told.lock().expect("no panic"))
-    }
-}
-
-impl Drop for Edge {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-        let _ = fs::remove_file(self.path.with_extension("blocklist"));
     }
 }
 
