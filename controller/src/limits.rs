@@ -128,6 +128,9 @@ pub const MAX_ROTATION_ASKS: usize = 16;
 
 // Commands.
 
+/// An order that nobody wants and that cannot be forgotten, because the store fails, is tried again
+/// after this.
+pub const GIVE_UP_AGAIN: Duration = Duration::from_secs(10);
 /// Commands at once: an operator's, and a script's or two.
 pub const MAX_COMMANDS: usize = 16;
 /// A command is answered within this, or the controller hangs. A backup takes longest.

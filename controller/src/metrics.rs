@@ -10,7 +10,7 @@ use prometheus::{Encoder as _, IntCounterVec, IntGauge, IntGaugeVec, Opts, Regis
 use crate::acme::observed::Observed;
 use crate::ledger::Ledger;
 use crate::nodes::Nodes;
-use crate::records::{Certificate, Node, NodeStanding, Secrets};
+use crate::records::{Certificate, Node, NodeStanding, Request, Secrets};
 use crate::rotation::{self, Stage};
 
 pub use http::{CONTENT_TYPE, serve};
@@ -44,7 +44,11 @@ impl Metrics {
             serial: gauge("serial", "The serial of the state."),
             node_serial: gauges("node_serial", "What a node has acknowledged.", &["node"]),
             refused_items: gauges("refused_items", "Items that a node refuses.", &["node"]),
-            certificates: gauges("certificates", "Certificates, by their dates.", &["state"]),
+            certificates: gauges(
+                "certificates",
+                "Certificates by their dates, and those that are missing.",
+                &["state"],
+            ),
             certificate_expiry: gauge(
                 "certificate_expiry_seconds",
                 "Seconds until the first of all certificates ends; below zero once one has.",
@@ -140,6 +144,10 @@ impl Metrics {
             *(if left > 0 { &mut valid } else { &mut expired }) += 1;
             first = Some(first.map_or(left, |first: i64| first.min(left)));
         }
+        let is_missing = |request: &Request| ledger.get::<Certificate>(&request.id).is_none();
+        let missing = ledger.find(is_missing).len();
+        let missing = i64::try_from(missing).unwrap_or(i64::MAX);
+        self.certificates.with_label_values(&["missing"]).set(missing);
         self.certificates.with_label_values(&["valid"]).set(valid);
         self.certificates.with_label_values(&["expired"]).set(expired);
         self.certificate_expiry.set(first.unwrap_or(0));

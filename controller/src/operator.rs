@@ -30,7 +30,6 @@ use crate::acme::{self, Deed, Pems};
 use crate::config::Config;
 use crate::ledger::{Ledger, LedgerError};
 use crate::nodes::Nodes;
-use crate::records;
 use crate::rotation;
 use crate::store::{Embedded, Sealed, StoreError};
 use message as m;
@@ -152,8 +151,7 @@ impl Service for Operator {
         request: Request<m::Import>,
     ) -> Result<Response<m::Done>, Status> {
         let m::Import { id, chain, key } = request.into_inner();
-        let word = format!("{id} is imported");
-        self.ask(Deed::Import(Pems { id, chain, key }), word).await
+        self.import(Pems { id, chain, key }).await
     }
 
     async fn renew_certificate(
@@ -232,7 +230,7 @@ impl Operator {
             nodes_live: count(nodes.iter().filter(|node| node.live).count()),
             certificates: count(certificates.len() - missing),
             certificates_missing: count(missing),
-            orders: count(self.ledger.all::<records::Order>().len()),
+            orders: count(certificates.iter().filter(|it| it.is_ordered()).count()),
             troubles: self.troubles(&nodes, &certificates),
         }
     }
@@ -242,7 +240,11 @@ impl Operator {
         let mut troubles = Vec::new();
         for node in nodes {
             if !node.live && node.standing != nodes::INVITED {
-                troubles.push(format!("node {} ({}) is not live", node.id, node.name));
+                troubles.push(format!(
+                    "node {} ({}) is not live: `landfast-edge status` there says why, or \
+                     `nodes remove {}`",
+                    node.id, node.name, node.name
+                ));
             }
             for m::Refusal { key, reason } in &node.refused {
                 troubles.push(format!("node {} refuses {key}: {reason}", node.id));
@@ -250,7 +252,10 @@ impl Operator {
         }
         for certificate in certificates {
             if certificate.state == certificates::EXPIRED {
-                troubles.push(format!("certificate {} has expired", certificate.id));
+                troubles.push(format!(
+                    "certificate {} has expired: `certificates renew {}`",
+                    certificate.id, certificate.id
+                ));
             }
             if !certificate.failure.is_empty() {
                 let (id, why) = (&certificate.id, &certificate.failure);

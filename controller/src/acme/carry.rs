@@ -12,11 +12,12 @@ use authority::Authority;
 use super::challenge::{Answer, new_key};
 use super::gate::Gate;
 use super::hook::{self, Deed};
-use super::order::{Event, Failure, Phase, State};
+use super::order::{Event, Phase, State};
 use super::words::Kind;
 use super::{Context, Trouble, barrier::Has, now};
 use crate::config::Issuer;
 use crate::ledger::{Change, Stored};
+use crate::limits;
 use crate::records::{self, Certificate, Kind as _, Node, NodeStanding, Request};
 use crate::renew;
 
@@ -31,6 +32,8 @@ pub(super) enum End {
     Issued,
     /// It failed; the next attempt is in the ledger.
     Failed,
+    /// Nobody wants it any more, or something else.
+    GivenUp,
 }
 
 /// What a step came to.
@@ -43,6 +46,8 @@ enum Step {
 struct Carrier<'a> {
     context: &'a Context,
     request: &'a Request,
+    /// As it stood at the beginning: what is stored for it is stored while it stands.
+    wanted: Stored<Request>,
     issuer: &'a Issuer,
     authority: Authority<'a>,
     gate: Gate,
@@ -52,9 +57,20 @@ struct Carrier<'a> {
 
 /// Carries the order for a request to its end, beginning one where there is none.
 pub(super) async fn carry(context: &Context, request: &Request, issuer: &Issuer) -> End {
+    let wanted = context.ledger.get::<Request>(&request.id);
+    let Some(wanted) = wanted.filter(|stored| stored.value == *request) else {
+        return End::GivenUp;
+    };
     let authority = Authority::new(context, &request.issuer, issuer);
-    let mut carrier =
-        Carrier { context, request, issuer, authority, gate: Gate::default(), is_new: false };
+    let mut carrier = Carrier {
+        context,
+        request,
+        wanted,
+        issuer,
+        authority,
+        gate: Gate::default(),
+        is_new: false,
+    };
     let mut nonces = 0;
     loop {
         let stored = context.ledger.get::<records::Order>(&request.id);
@@ -89,12 +105,22 @@ pub(super) async fn carry(context: &Context, request: &Request, issuer: &Issuer)
             }
             Err(trouble) => trouble,
         };
-        carrier.fail(stored.as_ref(), state, trouble).await;
+        if !carrier.is_wanted() {
+            give_up(context, &request.id).await;
+            return End::GivenUp;
+        }
+        carrier.fail(stored, &state, trouble).await;
         return End::Failed;
     }
 }
 
 impl Carrier<'_> {
+    /// Whether the request is there still, and the same.
+    fn is_wanted(&self) -> bool {
+        let there = self.context.ledger.get::<Request>(&self.request.id);
+        there.is_some_and(|there| there.revision == self.wanted.revision)
+    }
+
     async fn step(&mut self, state: &State) -> Result<Step, Trouble> {
         let next = |event| Step::Next(event, Change::new());
         Ok(match &state.phase {
@@ -142,7 +168,7 @@ impl Carrier<'_> {
             }
             Phase::Stored => {
                 self.await_nodes().await;
-                Step::Done(self.tidy_up(state).await)
+                Step::Done(tidy_up(self.context, &self.request.id, state).await)
             }
         })
     }
@@ -156,47 +182,25 @@ impl Carrier<'_> {
     ) -> Result<(), Trouble> {
         let state = state.clone().after(event).map_err(Trouble::ours)?;
         let record = state.record(&self.request.id);
-        let change = match stored {
-            Some(stored) => change.if_unchanged(stored),
-            None => change.if_absent(&record),
-        };
+        let change = if_as_read(change, stored, &record).if_unchanged(&self.wanted);
         self.context.ledger.commit(change.put(record)).await.map_err(Trouble::ours)?;
         tracing::debug!(order = self.request.id, phase = state.phase.name(), "the order goes on");
         Ok(())
     }
 
     /// Takes back what the order has left outside, and notes when to try again.
-    async fn fail(&self, stored: Option<&Stored<records::Order>>, state: State, trouble: Trouble) {
+    async fn fail(&self, stored: Option<Stored<records::Order>>, state: &State, trouble: Trouble) {
         let Trouble { kind, why, retry_after } = trouble;
-        let phase = state.phase.name();
-        tracing::warn!(order = self.request.id, phase, kind = kind.name(), "{why}");
-        let context = self.context;
+        let (context, id) = (self.context, &self.request.id);
+        tracing::warn!(order = id, phase = state.phase.name(), kind = kind.name(), "{why}");
         context.observed.orders.with_label_values(&[&self.request.issuer, kind.name()]).inc();
         if kind == Kind::NoAccount
             && let Err(trouble) = self.authority.forget_account().await
         {
             tracing::warn!("{}", trouble.why);
         }
-        let life = context.ledger.get::<Certificate>(&self.request.id).map(|stored| {
-            Duration::from_secs(stored.value.not_after.saturating_sub(stored.value.not_before))
-        });
-        let wait = renew::backoff(state.failures + 1, life, retry_after, context.settings.seed);
-        let failure = Failure { at: now(), phase: phase.to_owned(), why };
-        let change = self.tidy_up(&state).await;
-        let failed = State {
-            phase: Phase::Waiting { not_before: now() + wait.as_secs() },
-            failures: state.failures.saturating_add(1),
-            failure: Some(failure),
-            ..State::default()
-        };
-        let change = match stored {
-            Some(stored) => change.if_unchanged(stored),
-            None => change,
-        };
-        let change = change.put(failed.record(&self.request.id));
-        if let Err(error) = context.ledger.commit(change).await {
-            tracing::error!(order = self.request.id, "its failure cannot be kept: {error}");
-        }
+        let change = tidy_up(context, id, state).await;
+        note_failure(context, id, stored, why, retry_after, change).await;
     }
 
     /// Runs the hook for what is answered in DNS.
@@ -216,6 +220,9 @@ impl Carrier<'_> {
         let context = self.context;
         let key = format!("{}{}", fleet_wire::key::CERTIFICATE, self.request.id);
         let since = Instant::now();
+        let observe = || {
+            context.observed.propagation_seconds.observe(since.elapsed().as_secs_f64());
+        };
         let end = since + context.settings.times.barrier;
         let mut changed = context.fleet.changed();
         loop {
@@ -224,31 +231,75 @@ impl Carrier<'_> {
             let holds = context.fleet.holds(&key, serial);
             let late: Vec<_> = holds.iter().filter(|(_, has)| *has != Has::Yes).collect();
             if late.is_empty() {
-                let took = since.elapsed().as_secs_f64();
-                return context.observed.propagation_seconds.observe(took);
+                return observe();
             }
             let only_refused = late.iter().all(|(_, has)| matches!(has, Has::Refused(_)));
             let over = tokio::time::timeout_at(end, changed.changed());
             if only_refused || over.await.is_err() {
                 tracing::warn!(order = self.request.id, ?late, "nodes do not serve it yet");
-                return;
+                // So long at least.
+                return observe();
             }
         }
     }
+}
 
-    /// Takes the answers away, and gives drained nodes their traffic back.
-    async fn tidy_up(&self, state: &State) -> Change {
-        for answer in &state.answers {
-            let (Answer::Dns01 { name, value }, Some(hook)) = (answer, &self.issuer.dns_hook)
-            else {
-                continue;
-            };
-            if let Err(trouble) = hook::run(hook, Deed::Cleanup, name, value).await {
-                tracing::warn!(order = self.request.id, "{}", trouble.why);
-            }
-        }
-        leave(self.context, state)
+/// Keeps why an order failed, with `change`, and when to try again. `stored` is the order as it was
+/// read.
+pub(super) async fn note_failure(
+    context: &Context,
+    id: &str,
+    stored: Option<Stored<records::Order>>,
+    why: String,
+    retry_after: Option<Duration>,
+    change: Change,
+) {
+    let state = stored.as_ref().map(|stored| State::of(&stored.value)).unwrap_or_default();
+    let life = context.ledger.get::<Certificate>(id).map(|stored| {
+        Duration::from_secs(stored.value.not_after.saturating_sub(stored.value.not_before))
+    });
+    let seed = context.settings.seed;
+    let wait = renew::backoff(state.failures.saturating_add(1), life, retry_after, seed);
+    let failed = state.failed(why, now(), wait.as_secs()).record(id);
+    let change = if_as_read(change, stored.as_ref(), &failed).put(failed);
+    if let Err(error) = context.ledger.commit(change).await {
+        tracing::error!(order = id, "its failure cannot be kept: {error}");
     }
+}
+
+fn if_as_read(
+    change: Change,
+    stored: Option<&Stored<records::Order>>,
+    record: &records::Order,
+) -> Change {
+    match stored {
+        Some(stored) => change.if_unchanged(stored),
+        None => change.if_absent(record),
+    }
+}
+
+/// Forgets an order that nobody wants any more, with what it has left outside.
+pub(super) async fn give_up(context: &Context, id: &str) {
+    let Some(stored) = context.ledger.get::<records::Order>(id) else { return };
+    tracing::info!(order = id, "it is given up: nobody asks for it any more, or for another");
+    let change = tidy_up(context, id, &State::of(&stored.value)).await;
+    let change = change.if_unchanged(&stored).delete(&stored.value);
+    if let Err(error) = context.ledger.commit(change).await {
+        tracing::warn!(order = id, "it cannot be given up yet: {error}");
+        sleep(limits::GIVE_UP_AGAIN).await;
+    }
+}
+
+/// Takes the answers away, and gives drained nodes their traffic back.
+async fn tidy_up(context: &Context, id: &str, state: &State) -> Change {
+    let hook = context.settings.by_name.get(&state.issuer).and_then(|it| it.dns_hook.as_ref());
+    for answer in &state.answers {
+        let (Answer::Dns01 { name, value }, Some(hook)) = (answer, hook) else { continue };
+        if let Err(trouble) = hook::run(hook, Deed::Cleanup, name, value).await {
+            tracing::warn!(order = id, "{}", trouble.why);
+        }
+    }
+    leave(context, state)
 }
 
 /// What takes an order's traces out of the ledger.

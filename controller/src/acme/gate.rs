@@ -65,7 +65,8 @@ impl Gate {
                     return Ok((Event::Drained(ids.clone()), drain(context, &ids)));
                 }
                 Verdict::Wait(for_whom) | Verdict::Hold(for_whom) => {
-                    let waits = i64::try_from(for_whom.len()).unwrap_or(i64::MAX);
+                    // Where no node takes traffic, it waits for the first.
+                    let waits = i64::try_from(for_whom.len().max(1)).unwrap_or(i64::MAX);
                     context.observed.barrier_waits_for.add(waits);
                     if !self.ask(context, state, &nodes).await {
                         // Somebody says something, or it is time to ask again.

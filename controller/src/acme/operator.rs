@@ -37,6 +37,10 @@ async fn request_one(context: &Context, request: Request) -> Result<(), String> 
     for name in &request.names {
         context.settings.policy.check(name).map_err(|refusal| refusal.to_string())?;
     }
+    // Asked for again as it is, an order for it goes on.
+    if context.ledger.get::<Request>(&request.id).is_some_and(|there| there.value == request) {
+        return Ok(());
+    }
     commit(context, Change::new().put(request)).await
 }
 
@@ -63,6 +67,13 @@ async fn renew(context: &Context, id: &str) -> Result<(), String> {
 async fn revoke(context: &Context, id: &str, reason: RevocationReason) -> Result<(), String> {
     let stored = context.ledger.get::<Certificate>(id);
     let stored = stored.ok_or_else(|| format!("there is no certificate {id}"))?.value;
+    if [internal::NAME, SOURCE].contains(&stored.source.as_str()) {
+        return Err(format!(
+            "{id} is {}: only what an authority has issued by an order of ours is revoked here; \
+             `certificates renew` or `import` puts another in its place, `remove` takes it away",
+            stored.source
+        ));
+    }
     let issuer = issuer(context, &stored.source)?;
     let timeout = context.settings.times.request;
     let Opened { account, said, .. } = context
@@ -115,7 +126,7 @@ async fn remove(context: &Context, id: &str) -> Result<(), String> {
     let change = Change::new();
     let change = request.iter().fold(change, |change, stored| change.delete(&stored.value));
     let change = certificate.iter().fold(change, |change, stored| change.delete(&stored.value));
-    commit(context, change).await // an order in progress is given up in the next round
+    commit(context, change).await // an order in progress is given up when it goes on
 }
 
 async fn import_one(context: &Context, Pems { id, chain, key }: &Pems) -> Result<(), String> {
@@ -162,8 +173,8 @@ pub(super) async fn issue_internally(context: &Context, request: &Request) -> Re
 fn issuer<'a>(context: &'a Context, name: &str) -> Result<&'a Issuer, String> {
     let issuers = &context.settings.by_name;
     issuers.get(name).ok_or_else(|| {
-        let known: Vec<_> = issuers.keys().map(String::as_str).chain([internal::NAME]).collect();
-        format!("there is no issuer {name:?} that can do this: there are {}", known.join(", "))
+        let known: Vec<_> = issuers.keys().map(String::as_str).collect();
+        format!("the configuration has no issuer {name:?}; it has: {}", known.join(", "))
     })
 }
 

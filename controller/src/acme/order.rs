@@ -3,9 +3,9 @@
 //! ```text
 //! Waiting ─begin─▶ Intended ─ordered─▶ Ordered ─answers─▶ Answering ─barrier─▶ Open ─told─▶ Told
 //!    ▲                                                                                       │
-//!    └────────── any failure                                     Finalised ◀─validated──────┤
-//!                                                                    │ stored                │
-//!                                                              Stored ─▶ (gone)  ◀───────────┘
+//!    └────────── any failure                                     Finalised ◀─validated──────┘
+//!                                                                    │ stored
+//!                                                              Stored ─▶ (gone)
 //! ```
 //!
 //! Each state is in the ledger before the next thing is done outside, and what it is done with (the
@@ -130,13 +130,6 @@ pub enum Event {
     Finalised,
     /// The certificate is good, and stored with this state.
     Downloaded,
-    /// It did not work.
-    Failed {
-        /// What to show.
-        failure: Failure,
-        /// When to try again: seconds since 1970.
-        not_before: u64,
-    },
 }
 
 /// An event that cannot be in this phase: a mistake of ours.
@@ -210,19 +203,21 @@ impl State {
             (Phase::Open, Event::Told) => Phase::Told,
             (Phase::Told, Event::Finalised) => Phase::Finalised,
             (Phase::Finalised, Event::Downloaded) => Phase::Stored,
-            (Phase::Waiting { .. } | Phase::Stored, _) => return Err(unexpected),
-            (_, Event::Failed { failure, not_before }) => {
-                // The key goes too: it may be what was refused. Answers have been taken away.
-                return Ok(Self {
-                    phase: Phase::Waiting { not_before },
-                    failures: self.failures.saturating_add(1),
-                    failure: Some(failure),
-                    ..Self::default()
-                });
-            }
             _ => return Err(unexpected),
         };
         Ok(self)
+    }
+
+    /// The state after a failure, in whichever phase: the next attempt is `wait` from `now`, in
+    /// seconds. The key goes too: it may be what was refused. Answers have been taken away.
+    #[must_use]
+    pub fn failed(&self, why: String, now: u64, wait: u64) -> Self {
+        Self {
+            phase: Phase::Waiting { not_before: now.saturating_add(wait) },
+            failures: self.failures.saturating_add(1),
+            failure: Some(Failure { at: now, phase: self.phase.name().to_owned(), why }),
+            ..Self::default()
+        }
     }
 }
 
@@ -238,7 +233,6 @@ impl std::fmt::Debug for Event {
             Self::Told => f.write_str("Told"),
             Self::Finalised => f.write_str("Finalised"),
             Self::Downloaded => f.write_str("Downloaded"),
-            Self::Failed { failure, .. } => f.debug_tuple("Failed").field(failure).finish(),
         }
     }
 }
@@ -263,7 +257,6 @@ mod tests {
     use super::*;
 
     fn event() -> impl Strategy<Value = Event> {
-        let failure = Failure { at: 1, phase: "told".into(), why: "no".into() };
         prop_oneof![
             Just(Event::Begun {
                 issuer: "a".into(),
@@ -278,22 +271,27 @@ mod tests {
             Just(Event::Told),
             Just(Event::Finalised),
             Just(Event::Downloaded),
-            Just(Event::Failed { failure, not_before: 9 }),
         ]
     }
 
     proptest! {
         #[test]
         fn whatever_happens_an_order_is_resumed_as_it_was(
-            events in proptest::collection::vec(event(), 0..60),
+            // None: a failure.
+            events in proptest::collection::vec(proptest::option::weighted(0.9, event()), 0..60),
         ) {
             let mut state = State::default();
             for event in events {
                 let before = state.clone();
-                let Ok(after) = state.after(event) else {
+                let after = match event {
+                    Some(event) => state.after(event),
+                    None => Ok(state.failed("no".into(), 1, 8)),
+                };
+                let Ok(after) = after else {
                     state = before;
                     continue;
                 };
+                prop_assert_eq!(after.failures > before.failures, !after.is_in_progress());
                 prop_assert_eq!(&State::of(&after.record("a")), &after);
                 // Between its beginning and its end an order keeps its key, and its URL once known.
                 if before.is_in_progress() && after.is_in_progress() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::carry::{self, End};
@@ -28,14 +28,20 @@ const MAX_REMEMBERED: usize = 20_000;
 /// The internal issuer is this machine: it may always, but not in a loop.
 const INTERNAL_LIMITS: Limits = Limits { concurrent: 64, an_hour: MAX_REMEMBERED };
 
+/// An order at work.
+struct Running {
+    issuer: String,
+    task: task::Id,
+}
+
 /// What is going on.
 pub(super) struct Rounds {
     context: Arc<Context>,
     asks: mpsc::Receiver<Ask>,
     /// Orders at work: the request's ID, and how it ended.
     orders: JoinSet<(String, End)>,
-    /// By the request's ID: at which issuer.
-    running: BTreeMap<String, String>,
+    /// By the request's ID.
+    running: BTreeMap<String, Running>,
     /// What operators asked for, and authorities are asked for.
     deeds: JoinSet<()>,
     windows: Windows,
@@ -85,7 +91,7 @@ impl Rounds {
                         news = true;
                     }
                     Some(ended) = self.orders.join_next_with_id() => {
-                        self.ended(ended.map(|(_, end)| end));
+                        self.ended(ended.map(|(_, end)| end)).await;
                         news = true;
                     }
                     Some(_) = self.deeds.join_next() => news = true,
@@ -120,7 +126,7 @@ impl Rounds {
                     }
                 }
                 // Nobody wants it any more, or something else.
-                _ => self.abandon(id, state).await,
+                _ => self.give_up(id, state),
             }
         }
         let certificates: BTreeMap<String, Certificate> = self
@@ -175,7 +181,7 @@ impl Rounds {
             .chain([(internal::NAME.to_owned(), INTERNAL_LIMITS)])
             .collect();
         let busy = limits.keys().map(|issuer| {
-            let orders = self.running.values().filter(|at| *at == issuer).count();
+            let orders = self.at_work(issuer);
             let made = self.made.get(issuer).map(Vec::as_slice).unwrap_or_default();
             (issuer.clone(), Busy { orders, made_ago: made.iter().map(Instant::elapsed).collect() })
         });
@@ -196,19 +202,36 @@ impl Rounds {
         let Some(issuer) = self.context.settings.by_name.get(&request.issuer).cloned() else {
             return; // `status` shows it, until the configuration knows the issuer again
         };
-        let at_work = self.running.values().filter(|at| **at == request.issuer).count();
+        let at_work = self.at_work(&request.issuer);
         if at_work >= issuer.limits.concurrent || self.takes_turns(request, &issuer) {
             return;
         }
         if anew {
             self.count(&request.issuer);
         }
-        self.running.insert(request.id.clone(), request.issuer.clone());
-        let (context, request) = (Arc::clone(&self.context), request.clone());
-        self.orders.spawn(async move {
-            let end = carry::carry(&context, &request, &issuer).await;
-            (request.id, end)
-        });
+        let (context, asked) = (Arc::clone(&self.context), request.clone());
+        let carried = async move { carry::carry(&context, &asked, &issuer).await };
+        self.spawn(&request.id, &request.issuer, carried);
+    }
+
+    /// Forgets an order that is not at work. Its hook may take a while.
+    fn give_up(&mut self, id: &str, state: &State) {
+        let (context, order) = (Arc::clone(&self.context), id.to_owned());
+        let given_up = async move {
+            carry::give_up(&context, &order).await;
+            End::GivenUp
+        };
+        self.spawn(id, &state.issuer, given_up);
+    }
+
+    fn spawn(&mut self, id: &str, issuer: &str, order: impl Future<Output = End> + Send + 'static) {
+        let request = id.to_owned();
+        let task = self.orders.spawn(async move { (request, order.await) }).id();
+        self.running.insert(id.to_owned(), Running { issuer: issuer.to_owned(), task });
+    }
+
+    fn at_work(&self, issuer: &str) -> usize {
+        self.running.values().filter(|order| order.issuer == issuer).count()
     }
 
     /// Whether another order at work is for one of its names, and they cannot both be answered: by
@@ -230,28 +253,34 @@ impl Rounds {
         }
     }
 
-    fn ended(&mut self, ended: Result<(String, End), tokio::task::JoinError>) {
+    async fn ended(&mut self, ended: Result<(String, End), task::JoinError>) {
         match ended {
             Ok((id, end)) => {
-                let issuer = self.running.remove(&id);
+                let order = self.running.remove(&id);
                 if end == End::Issued {
                     self.issued.insert(id, Instant::now());
-                    let issuer = issuer.as_deref().unwrap_or_default();
+                    let issuer = order.as_ref().map_or("", |order| &order.issuer);
                     self.context.observed.orders.with_label_values(&[issuer, "issued"]).inc();
                 }
             }
-            // Whose it was is not known: those at work keep their place until the next start.
-            Err(error) => tracing::error!("an order ended by a mistake of ours: {error}"),
+            Err(error) => {
+                tracing::error!("an order ended by a mistake of ours: {error}");
+                let mut at_work = self.running.iter();
+                let id = at_work.find(|(_, order)| order.task == error.id()).map(|(id, _)| id);
+                let Some(id) = id.cloned() else { return };
+                self.running.remove(&id);
+                let why = format!("a mistake of ours: {error}");
+                self.fail(&id, why).await;
+            }
         }
     }
 
-    async fn abandon(&self, id: &str, state: &State) {
-        let Some(stored) = self.context.ledger.get::<records::Order>(id) else { return };
-        let change = carry::leave(&self.context, state);
-        let change = change.if_unchanged(&stored).delete(&stored.value);
-        if let Err(error) = self.context.ledger.commit(change).await {
-            tracing::warn!(order = id, "it cannot be given up yet: {error}");
-        }
+    /// Notes that an order failed that nobody carries.
+    async fn fail(&self, id: &str, why: String) {
+        let stored = self.context.ledger.get::<records::Order>(id);
+        let state = stored.as_ref().map(|stored| State::of(&stored.value)).unwrap_or_default();
+        let change = carry::leave(&self.context, &state);
+        carry::note_failure(&self.context, id, stored, why, None, change).await;
     }
 
     async fn issue(&mut self, request: &Request) {
@@ -263,6 +292,7 @@ impl Rounds {
             }
             Err(why) => {
                 tracing::warn!(order = request.id, "the internal issuer does not issue: {why}");
+                self.fail(&request.id, why).await;
                 "refused"
             }
         };

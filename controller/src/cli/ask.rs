@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use controller::config::Config;
+use controller::limits;
 use controller::operator::message::operator_client::OperatorClient;
 use controller::operator::message::{
     AccountName, AccountsRequest, BackUpRequest, Done, SecretKind, SecretsRequest, StatusRequest,
@@ -26,6 +27,10 @@ pub(super) async fn connect(config: &Config) -> Result<OperatorClient<Channel>, 
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
                 eprintln!("landfast-controller: no controller answers at {path}: is one running?");
             }
+            ErrorKind::PermissionDenied => eprintln!(
+                "landfast-controller: {path}: {error}: run this as the user that the controller \
+                 runs as"
+            ),
             _ => eprintln!("landfast-controller: {path}: {error}"),
         }
         Ended(FAILED)
@@ -35,7 +40,15 @@ pub(super) async fn connect(config: &Config) -> Result<OperatorClient<Channel>, 
 /// What the controller answered.
 pub(super) fn answer<T>(answer: Result<Response<T>, Status>) -> Result<T, Ended> {
     answer.map(Response::into_inner).map_err(|status| {
-        eprintln!("landfast-controller: {}", status.message());
+        match status.code() {
+            // What the client itself gives up after `limits::COMMAND_WITHIN`.
+            Code::Cancelled | Code::DeadlineExceeded => eprintln!(
+                "landfast-controller: no answer within {} s: what was asked for may go on, see \
+                 `certificates list`, `accounts list` and the controller's log",
+                limits::COMMAND_WITHIN.as_secs()
+            ),
+            _ => eprintln!("landfast-controller: {}", status.message()),
+        }
         Ended(if status.code() == Code::InvalidArgument { WRONG } else { FAILED })
     })
 }

@@ -61,6 +61,7 @@ pub(super) fn certificates(list: &CertificateList) -> String {
             it.state.clone(),
             ends,
             format!("{}/{}", it.nodes_serving, it.nodes_expected),
+            if it.is_ordered() { it.order.clone() } else { "-".to_owned() },
             it.source.clone(),
             it.names.join(" "),
         ];
@@ -70,7 +71,7 @@ pub(super) fn certificates(list: &CertificateList) -> String {
         row
     };
     let rows = list.certificates.iter().map(row);
-    table(&["NAME", "STATE", "ENDS IN", "NODES", "ISSUER", "NAMES"], rows)
+    table(&["NAME", "STATE", "ENDS IN", "NODES", "ORDER", "ISSUER", "NAMES"], rows)
 }
 
 pub(super) fn accounts(list: &AccountList) -> String {

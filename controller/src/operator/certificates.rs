@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 use tonic::{Response, Status};
 
 use super::{Operator, done, m, now};
-use crate::acme::{Ask, Deed};
+use crate::acme::order::State;
+use crate::acme::{Ask, Deed, Pems};
 use crate::config::ChallengeKind;
 use crate::internal;
 use crate::limits;
@@ -22,14 +23,8 @@ impl Operator {
         let now = now();
         let mut list = BTreeMap::new();
         for request in self.ledger.all::<Request>() {
-            let Request { id, names, issuer, .. } = request.value;
-            let state = match self.ledger.get::<Order>(&id) {
-                Some(_) => "ordering",
-                None => "waiting",
-            };
-            let entry =
-                m::Certificate { id: id.clone(), names, source: issuer, ..Default::default() };
-            list.insert(id, m::Certificate { state: state.to_owned(), ..entry });
+            let entry = self.requested(request.value);
+            list.insert(entry.id.clone(), entry);
         }
         for stored in self.ledger.all::<Certificate>() {
             let it = stored.value;
@@ -51,9 +46,33 @@ impl Operator {
                 nodes_serving: u32::try_from(serving).unwrap_or(u32::MAX),
                 nodes_expected: u32::try_from(holds.len()).unwrap_or(u32::MAX),
                 failure: std::mem::take(&mut entry.failure),
+                order: std::mem::take(&mut entry.order),
             };
         }
         list.into_values().collect()
+    }
+
+    /// A request and its order, as long as no certificate of it is there.
+    fn requested(&self, request: Request) -> m::Certificate {
+        let Request { id, names, issuer, .. } = request;
+        let order = self.ledger.get::<Order>(&id).map(|stored| State::of(&stored.value));
+        let order = order.unwrap_or_default();
+        let state = if order.is_in_progress() { "ordering" } else { "waiting" };
+        let is_known = issuer == internal::NAME || self.config.issuers.contains_key(&issuer);
+        let failure = match order.failure {
+            _ if !is_known => format!("the configuration has no issuer `{issuer}`"),
+            Some(failure) => failure.why,
+            None => String::new(),
+        };
+        m::Certificate {
+            id,
+            names,
+            source: issuer,
+            state: state.to_owned(),
+            order: order.phase.name().to_owned(),
+            failure,
+            ..Default::default()
+        }
     }
 
     pub(super) async fn request(
@@ -67,6 +86,12 @@ impl Operator {
             None => format!("{id}: {issuer} issues it"),
         };
         self.ask(Deed::Request(request), word).await
+    }
+
+    pub(super) async fn import(&self, pems: Pems) -> Result<Response<m::Done>, Status> {
+        check_id(&pems.id)?;
+        let word = format!("{} is imported", pems.id);
+        self.ask(Deed::Import(pems), word).await
     }
 
     /// Has the task of orders do something.
@@ -96,9 +121,7 @@ impl Operator {
             }
         }
         let id = if id.is_empty() { first.to_ascii_lowercase() } else { id };
-        if id.len() > limits::MAX_ID_BYTES || id.contains(|c: char| c == '/' || c.is_control()) {
-            return wrong("the name of a certificate is too long, or has a `/` in it".to_owned());
-        }
+        check_id(&id)?;
         let key_type = match (key_type.as_str(), self.config.issuers.get(&issuer)) {
             ("", known) => known.map_or(KeyType::default(), |known| known.key_type),
             (word, _) => match KeyType::NAMES.iter().find(|(name, _)| *name == word) {
@@ -151,6 +174,18 @@ impl Operator {
         let word = format!("{id}: no node serves it any more, and it is not renewed");
         self.ask(Deed::Remove(id.to_owned()), word).await
     }
+}
+
+/// What a certificate may be called.
+fn check_id(id: &str) -> Result<(), Status> {
+    let is_fit = !id.is_empty() && !id.contains(|c: char| c == '/' || c.is_control());
+    if is_fit && id.len() <= limits::MAX_ID_BYTES {
+        return Ok(());
+    }
+    Err(Status::invalid_argument(format!(
+        "a certificate is called by 1 to {} bytes without `/` and control characters",
+        limits::MAX_ID_BYTES
+    )))
 }
 
 fn no_certificate(id: &str) -> Status {

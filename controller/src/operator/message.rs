@@ -11,6 +11,17 @@ mod made {
 
 pub use made::*;
 
+use crate::acme::order::Phase;
+
+impl Certificate {
+    /// Whether an order for it is in progress.
+    #[must_use]
+    pub fn is_ordered(&self) -> bool {
+        let waiting = Phase::Waiting { not_before: 0 }.name();
+        !self.order.is_empty() && self.order != waiting
+    }
+}
+
 impl fmt::Debug for Invited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Invited").field("id", &self.id).finish_non_exhaustive()

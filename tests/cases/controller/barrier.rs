@@ -4,8 +4,9 @@ mod bed;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use controller::acme::Deed;
 use controller::ledger::Change;
-use controller::records::{Certificate, NodeStanding};
+use controller::records::{Certificate, Challenge, NodeStanding, Order};
 use tests::heard::Heard;
 use tokio::time::Instant;
 
@@ -89,6 +90,25 @@ async fn more_than_a_tenth_that_is_late_is_no_fault_of_nodes_and_the_order_waits
     bed.until("it is issued", || bed.certificate(NAME).is_some()).await;
     let said = heard.of("late nodes are drained");
     assert!(said.len() == 1 && said[0].contains("node 12"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_removed_while_its_order_waits_stays_removed() {
+    let heard = Heard::here();
+    let bed = Bed::new().await;
+    let (_a, mut late) = (bed.node(1, "a", true).await, bed.node(3, "b", false).await);
+    bed.request(NAME).await;
+    bed.until("it waits", || !heard.of("waits for nodes").is_empty()).await;
+    bed.ask(Deed::Remove(NAME.into())).await;
+    bed.answer(&mut late, 3).await;
+    let ledger = &bed.controller.ledger;
+    bed.until("it is given up", || ledger.all::<Order>().is_empty()).await;
+    assert!(bed.certificate(NAME).is_none() && ledger.all::<Challenge>().is_empty());
+    assert!(heard.of("is stored").is_empty() && !heard.of("it is given up").is_empty());
+
+    // And is ordered like any other when it is asked for again.
+    bed.request(NAME).await;
+    bed.until("it is issued", || bed.certificate(NAME).is_some()).await;
 }
 
 /// A certificate that ends in a sixth of its life, or before.

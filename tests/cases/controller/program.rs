@@ -15,6 +15,9 @@ use super::challenges::hook;
 const WITHIN: Duration = Duration::from_secs(60);
 const LIST: [&str; 2] = ["certificates", "list"];
 
+/// An issuer at a port where nobody listens.
+const UNREACHABLE: &str = "[issuers.nowhere]\ndirectory = \"https://127.0.0.1:1/directory\"\n";
+
 struct Bed {
     place: tempfile::TempDir,
     authority: Pebble,
@@ -27,7 +30,7 @@ impl Bed {
         let authority = Pebble::start(PebbleOptions::default()).expect("pebble");
         let hook = hook(place.path(), &authority);
         let more = format!("challenge = \"dns-01\"\ndns_hook = \"{}\"", hook.display());
-        let tables = issuer(&authority, &more);
+        let tables = format!("{}{}", issuer(&authority, &more), UNREACHABLE);
         let options = ControllerOptions { tables, ..ControllerOptions::default() };
         let controller = Controller::create(place.path(), &options).expect("made");
         controller.start().expect("it serves");
@@ -84,4 +87,30 @@ fn an_operator_changes_the_key_of_an_account_and_revokes_a_certificate() {
     let said = bed.controller.run(&revoke).expect("revoked");
     assert!(said.contains("is revoked (key-compromise), and a new one ordered"), "{said}");
     bed.until_served(|it| !it.is_empty() && it != first);
+}
+
+/// By the commands that an operator has, not by what is in the store.
+#[test]
+fn an_operator_is_told_why_an_order_fails_and_what_cannot_be_done_about_it() {
+    let bed = Bed::new();
+    let controller = &bed.controller;
+    let request = |name, issuer| ["certificates", "request", name, "--issuer", issuer];
+    controller.run(&request("never.example.net", "nowhere")).expect("taken");
+    let failed = |list: &Value| list["certificates"][0]["failure"] != "";
+    let list = controller.until("it fails", WITHIN, &LIST, failed).expect("it fails");
+    let entry = &list["certificates"][0];
+    assert_eq!((&entry["state"], &entry["order"]), (&"waiting".into(), &"waiting".into()));
+    let why = entry["failure"].as_str().expect("text");
+    let status = controller.ask(&["status"]).expect("answered");
+    assert_eq!((&status["orders"], &status["certificates_missing"]), (&0.into(), &1.into()));
+    assert_eq!(status["troubles"][0], format!("the order for never.example.net fails: {why}"));
+    let metrics = controller.metrics().expect("metrics");
+    assert_eq!(metrics.sum("landfast_controller_certificates", &[r#"state="missing""#]), 1);
+
+    controller.run(&request("own.example.net", "internal")).expect("taken");
+    let own = |list: &Value| list.to_string().contains("\"state\":\"served\"");
+    controller.until("it is served", WITHIN, &LIST, own).expect("it is");
+    let refused = controller.run(&["certificates", "revoke", "own.example.net"]);
+    let refused = refused.expect_err("no authority's").to_string();
+    assert!(refused.contains("`certificates renew`"), "{refused}");
 }

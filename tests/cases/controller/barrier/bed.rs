@@ -158,8 +158,11 @@ impl Bed {
     }
 
     pub(super) async fn request(&self, name: &str) {
+        self.ask(Deed::Request(request(PEBBLE, &[name]))).await;
+    }
+
+    pub(super) async fn ask(&self, deed: Deed) {
         let (reply, done) = oneshot::channel();
-        let deed = Deed::Request(request(PEBBLE, &[name]));
         self.asks.send(Ask { deed, reply }).await.expect("it runs");
         done.await.expect("it runs").expect("allowed");
     }
