@@ -8,6 +8,7 @@
 //! | [`records`] | what is remembered, and what of it nodes get |
 //! | [`ledger`] | the state in memory, and the changes of it |
 //! | [`identity`] | the certificates by which nodes and controller know each other |
+//! | [`foreign`] | words of nodes and authorities, made fit to be shown |
 //! | [`nodes`] | which nodes live, and what each of them has |
 //! | [`publish`] | the listener of nodes: enrolment, and bundles by a cursor |
 //! | [`renew`] | what is due, and when to look again |
@@ -23,6 +24,7 @@
 pub mod acme;
 pub mod certificate;
 pub mod config;
+pub mod foreign;
 pub mod identity;
 pub mod init;
 pub mod internal;
