@@ -128,9 +128,13 @@ pub const MAX_ROTATION_ASKS: usize = 16;
 
 // Commands.
 
-/// An order that nobody wants and that cannot be forgotten, because the store fails, is tried again
-/// after this.
-pub const GIVE_UP_AGAIN: Duration = Duration::from_secs(10);
+/// An order whose failure or end cannot be kept, because the store fails, is gone on with after this.
+pub const KEEP_AGAIN: Duration = Duration::from_secs(10);
+/// Bytes of why an order fails: an authority's words are among them.
+pub const MAX_TROUBLE_BYTES: usize = 1_000;
+/// Bytes of a challenge's token: 128 bits in base64url at least (RFC 8555 section 8.3); those of
+/// public authorities have 43.
+pub const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 22..=128;
 /// Commands at once: an operator's, and a script's or two.
 pub const MAX_COMMANDS: usize = 16;
 /// A command is answered within this, or the controller hangs. A backup takes longest.

@@ -7,6 +7,7 @@ mod authority;
 mod barrier;
 mod challenges;
 mod enrol;
+mod hostile_authority;
 mod identity;
 pub(crate) mod nodes;
 mod orders;

@@ -1,22 +1,24 @@
 //! Whether the authority may be told: pure.
 //!
 //! It may knock on any node the moment it is told, so it is told once every live node holds the
-//! answers *and* gives them when asked over the network, and there is one at least. A node that does not is waited for until
-//! the deadline; then there are ways out, in this order:
+//! answers *and* gives them when asked over the network, and there is one at least. A node that does
+//! not is waited for until the deadline; then there are ways out, in this order:
 //!
 //! 1. where the old certificate is near its end, the authority is told anyway;
 //! 2. where more than a tenth of the nodes are late (and more than one), the order waits: this is
 //!    no fault of a node;
 //! 3. a late node is drained of new traffic where its site has others that are not late;
 //! 4. a late node that is the last of its site is not, and the order waits.
+//!
+//! An order that waits has one of its issuer's places: after [`PATIENCE_DEADLINES`] it gives it up.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long everybody is waited for.
 pub const DEADLINE: Duration = Duration::from_secs(30);
-/// An order without a certificate that works waits this many deadlines at most; then the authority
-/// is told anyway, and at worst says no.
+/// An order waits this many deadlines at most. Then, without a certificate that works, the authority
+/// is told anyway, and at worst says no; with one, the order fails and is tried again later.
 pub const PATIENCE_DEADLINES: u32 = 10;
 /// One in this many nodes may be late.
 const LATE_ONE_IN: usize = 10;

@@ -200,7 +200,10 @@ impl Carrier<'_> {
             tracing::warn!("{}", trouble.why);
         }
         let change = tidy_up(context, id, state).await;
-        note_failure(context, id, stored, why, retry_after, change).await;
+        if !note_failure(context, id, stored, why, retry_after, change).await {
+            // Nothing says when to try again.
+            sleep(limits::KEEP_AGAIN).await;
+        }
     }
 
     /// Runs the hook for what is answered in DNS.
@@ -245,7 +248,7 @@ impl Carrier<'_> {
 }
 
 /// Keeps why an order failed, with `change`, and when to try again. `stored` is the order as it was
-/// read.
+/// read. Whether it is kept.
 pub(super) async fn note_failure(
     context: &Context,
     id: &str,
@@ -253,7 +256,7 @@ pub(super) async fn note_failure(
     why: String,
     retry_after: Option<Duration>,
     change: Change,
-) {
+) -> bool {
     let state = stored.as_ref().map(|stored| State::of(&stored.value)).unwrap_or_default();
     let life = context.ledger.get::<Certificate>(id).map(|stored| {
         Duration::from_secs(stored.value.not_after.saturating_sub(stored.value.not_before))
@@ -264,7 +267,9 @@ pub(super) async fn note_failure(
     let change = if_as_read(change, stored.as_ref(), &failed).put(failed);
     if let Err(error) = context.ledger.commit(change).await {
         tracing::error!(order = id, "its failure cannot be kept: {error}");
+        return false;
     }
+    true
 }
 
 fn if_as_read(
@@ -286,7 +291,7 @@ pub(super) async fn give_up(context: &Context, id: &str) {
     let change = change.if_unchanged(&stored).delete(&stored.value);
     if let Err(error) = context.ledger.commit(change).await {
         tracing::warn!(order = id, "it cannot be given up yet: {error}");
-        sleep(limits::GIVE_UP_AGAIN).await;
+        sleep(limits::KEEP_AGAIN).await;
     }
 }
 

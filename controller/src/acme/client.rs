@@ -23,6 +23,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
 
+use crate::renew;
+
 /// Bytes of an answer at most: a chain is a few thousand.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
@@ -100,16 +102,19 @@ impl Client {
                 Limited::new(body, MAX_ANSWER_BYTES).collect().await.map_err(Error::Other)?;
             Ok::<_, Error>((parts, body.to_bytes()))
         };
-        let (parts, body) = tokio::time::timeout(self.timeout, answer)
+        let (mut parts, body) = tokio::time::timeout(self.timeout, answer)
             .await
             .map_err(|_| other(format!("no answer within {} s", self.timeout.as_secs())))??;
+        let after = retry_after(&parts.headers);
+        // The ACME library adds it to the time of day whatever it is.
+        parts.headers.remove(RETRY_AFTER);
         if parts.status.is_client_error() || parts.status.is_server_error() {
-            self.said.waits().after_error = retry_after(&parts.headers);
+            self.said.waits().after_error = after;
             if serde_json::from_slice::<Problem>(&body).is_err() {
                 return Err(other(format!("it answered {}", parts.status)));
             }
         } else {
-            self.said.waits().after_answer = retry_after(&parts.headers);
+            self.said.waits().after_answer = after;
         }
         Ok((parts, body))
     }
@@ -160,8 +165,12 @@ fn trusting(path: &Path) -> Result<ClientConfig, Error> {
         .with_no_client_auth())
 }
 
-/// RFC 9110 section 10.2.3: seconds or a date.
+/// RFC 9110 section 10.2.3: seconds or a date. No more than [`renew::LONGEST_RETRY_AFTER`].
 fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+    said_wait(headers).map(|wait| wait.min(renew::LONGEST_RETRY_AFTER))
+}
+
+fn said_wait(headers: &http::HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));

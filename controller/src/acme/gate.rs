@@ -64,6 +64,15 @@ impl Gate {
                 Verdict::Drain(ids) => {
                     return Ok((Event::Drained(ids.clone()), drain(context, &ids)));
                 }
+                // Its place is another's by then; it comes again with the backoff of failures.
+                Verdict::Hold(for_whom)
+                    if waited > deadline.saturating_mul(barrier::PATIENCE_DEADLINES) =>
+                {
+                    return Err(Trouble::ours(format!(
+                        "nodes do not answer what the authority would ask: {}",
+                        lacking(&nodes, &for_whom)
+                    )));
+                }
                 Verdict::Wait(for_whom) | Verdict::Hold(for_whom) => {
                     // Where no node takes traffic, it waits for the first.
                     let waits = i64::try_from(for_whom.len().max(1)).unwrap_or(i64::MAX);
@@ -140,14 +149,15 @@ impl Gate {
             tracing::warn!(order = id, ?waited, "{what}: no node takes traffic");
             return;
         }
-        let late: Vec<_> = nodes
-            .iter()
-            .filter(|node| whom.contains(&node.node))
-            .take(SHOWN_NODES)
-            .map(NodeSeen::lacks)
-            .collect();
-        tracing::warn!(order = id, ?waited, late = whom.len(), "{what}: {}", late.join("; "));
+        let late = lacking(nodes, whom);
+        tracing::warn!(order = id, ?waited, late = whom.len(), "{what}: {late}");
     }
+}
+
+/// Of some of these nodes, what each lacks.
+fn lacking(nodes: &[NodeSeen], whom: &[u16]) -> String {
+    let late = nodes.iter().filter(|node| whom.contains(&node.node)).take(SHOWN_NODES);
+    late.map(NodeSeen::lacks).collect::<Vec<_>>().join("; ")
 }
 
 /// The items that a node must hold.

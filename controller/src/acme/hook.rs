@@ -8,13 +8,16 @@
 //! It gets nothing of our environment but a `PATH`, no input, and a bounded time; it succeeds with
 //! exit code 0. `present` returns once the authority would find the record.
 
+use std::io;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::process::Command;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{Child, Command};
 
 use super::words::Trouble;
+use crate::foreign;
 
 /// How long the command has: providers of DNS take their time.
 pub const TIMEOUT: Duration = Duration::from_secs(120);
@@ -40,21 +43,34 @@ pub async fn run(hook: &Path, deed: Deed, name: &str, value: &str) -> Result<(),
         Deed::Cleanup => "cleanup",
     };
     let shown = hook.display();
-    let output = Command::new(hook)
+    let child = Command::new(hook)
         .args([deed, &format!("_acme-challenge.{name}"), value])
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(TIMEOUT, output)
+        .spawn()
+        .map_err(|error| Trouble::ours(format!("{shown} cannot be run: {error}")))?;
+    let (status, said) = tokio::time::timeout(TIMEOUT, ended(child))
         .await
         .map_err(|_| Trouble::ours(format!("{shown} {deed} took more than {TIMEOUT:?}")))?
         .map_err(|error| Trouble::ours(format!("{shown} cannot be run: {error}")))?;
-    if output.status.success() {
+    if status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said: String = said.chars().filter(|c| !c.is_control()).take(SHOWN_BYTES).collect();
-    Err(Trouble::ours(format!("{shown} {deed} {name} failed ({}): {said}", output.status)))
+    let said = foreign::words(&String::from_utf8_lossy(&said), SHOWN_BYTES);
+    Err(Trouble::ours(format!("{shown} {deed} {name} failed ({status}): {said}")))
+}
+
+/// How it ended, and the beginning of what it said: a command that says more is heard to its end,
+/// and nothing of it is kept.
+async fn ended(mut child: Child) -> io::Result<(ExitStatus, Vec<u8>)> {
+    let mut said = Vec::new();
+    if let Some(stderr) = &mut child.stderr {
+        stderr.take(SHOWN_BYTES as u64).read_to_end(&mut said).await?;
+        tokio::io::copy(stderr, &mut tokio::io::sink()).await?;
+    }
+    Ok((child.wait().await?, said))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use instant_acme::{Error, Problem};
 
 use super::client::Said;
+use crate::{foreign, limits};
 
 /// Why an order does not go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,19 +51,34 @@ impl Kind {
 }
 
 impl Trouble {
+    /// Words of an authority, of nodes or of a hook may be in `why`: whoever they are, they write no
+    /// lines of our log, and fill no store.
+    fn new(kind: Kind, why: &str) -> Self {
+        let why = foreign::words(why, limits::MAX_TROUBLE_BYTES);
+        Self { kind, why, retry_after: None }
+    }
+
     /// Of this side.
     pub(super) fn ours(why: impl std::fmt::Display) -> Self {
-        Self { kind: Kind::Ours, why: why.to_string(), retry_after: None }
+        Self::new(Kind::Ours, &why.to_string())
     }
 
     /// What the authority decided.
-    pub(super) fn refused(why: impl Into<String>) -> Self {
-        Self { kind: Kind::Refused, why: why.into(), retry_after: None }
+    pub(super) fn refused(why: impl AsRef<str>) -> Self {
+        Self::new(Kind::Refused, why.as_ref())
     }
 
     /// An authority that takes too long.
-    pub(super) fn slow(why: impl Into<String>) -> Self {
-        Self { kind: Kind::Unavailable, why: why.into(), retry_after: None }
+    pub(super) fn slow(why: impl AsRef<str>) -> Self {
+        Self::new(Kind::Unavailable, why.as_ref())
+    }
+
+    /// The same, said of `whom`.
+    pub(super) fn of_whom(self, whom: &str) -> Self {
+        Self {
+            why: foreign::words(&format!("{whom}: {}", self.why), limits::MAX_TROUBLE_BYTES),
+            ..self
+        }
     }
 
     /// Of an error of the ACME library.
@@ -71,7 +87,7 @@ impl Trouble {
         match error {
             Error::Api(problem) => {
                 let (kind, why) = explain(problem);
-                Self { kind, why, retry_after }
+                Self { retry_after, ..Self::new(kind, &why) }
             }
             Error::Timeout(_) => Self::slow("the authority did not come to an end"),
             error => {
@@ -81,7 +97,7 @@ impl Trouble {
                     why = format!("{why}: {cause}");
                     source = cause.source();
                 }
-                Self { kind: Kind::Unavailable, why, retry_after }
+                Self { retry_after, ..Self::new(Kind::Unavailable, &why) }
             }
         }
     }
@@ -123,5 +139,5 @@ fn explain(problem: &Problem) -> (Kind, String) {
     }
     let server = problem.status.is_some_and(|status| status >= 500);
     let what = if server && what == Kind::Refused { Kind::Unavailable } else { what };
-    (what, why.chars().filter(|c| !c.is_control()).take(1_000).collect())
+    (what, why)
 }

@@ -5,6 +5,7 @@ mod bed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use controller::acme::Deed;
+use controller::acme::order::{Phase, State};
 use controller::ledger::Change;
 use controller::records::{Certificate, Challenge, NodeStanding, Order};
 use tests::heard::Heard;
@@ -111,8 +112,8 @@ async fn a_request_that_is_removed_while_its_order_waits_stays_removed() {
     bed.until("it is issued", || bed.certificate(NAME).is_some()).await;
 }
 
-/// A certificate that ends in a sixth of its life, or before.
-fn ending() -> Certificate {
+/// A certificate of 10,000 s that ends in so many.
+fn ending_in(seconds: u64) -> Certificate {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).expect("made");
     Certificate {
@@ -120,8 +121,8 @@ fn ending() -> Certificate {
         names: vec![NAME.into()],
         chain: made.cert.pem(),
         key: made.signing_key.serialize_pem(),
-        not_before: now - 9_000,
-        not_after: now + 1_000,
+        not_before: now + seconds - 10_000,
+        not_after: now + seconds,
         source: PEBBLE.into(),
         fingerprint: "ending".into(),
     }
@@ -132,7 +133,7 @@ async fn near_its_end_a_certificate_is_renewed_although_a_node_is_late() {
     let heard = Heard::here();
     let bed = Bed::new().await;
     let (_a, _silent) = (bed.node(1, "a", true).await, bed.node(3, "b", false).await);
-    let old = ending();
+    let old = ending_in(1_000); // less than a sixth
     bed.controller.ledger.commit(Change::new().put(old.clone())).await.expect("kept");
     bed.request(NAME).await;
     let renewed = || bed.certificate(NAME).is_some_and(|now| now.fingerprint != old.fingerprint);
@@ -140,6 +141,27 @@ async fn near_its_end_a_certificate_is_renewed_although_a_node_is_late() {
     let said = heard.of("the authority is told although nodes are late");
     assert!(said.len() == 1 && said[0].contains("node 3 at b"), "{said:?}");
     assert_eq!(bed.standing(3), NodeStanding::Serving);
+}
+
+/// Otherwise a sick node, or one that means ill, could keep every place of an issuer for days.
+#[tokio::test]
+async fn a_renewal_that_has_time_gives_up_its_place_when_nodes_stay_late() {
+    let bed = Bed::new().await;
+    let (_a, _silent) = (bed.node(1, "a", true).await, bed.node(3, "b", false).await);
+    let old = ending_in(2_500); // less than a third
+    let ledger = &bed.controller.ledger;
+    ledger.commit(Change::new().put(old.clone())).await.expect("kept");
+    bed.request(NAME).await;
+    let failed = || {
+        let state = State::of(&ledger.get::<Order>(NAME)?.value);
+        state.failure.filter(|_| matches!(state.phase, Phase::Waiting { .. }))
+    };
+    bed.until("it has failed", || failed().is_some()).await;
+    let why = failed().expect("it has").why;
+    assert!(why.contains("do not answer") && why.contains("node 3 at b"), "{why}");
+    assert!(ledger.all::<Challenge>().is_empty());
+    assert_eq!(bed.certificate(NAME), Some(old));
+    assert_eq!(bed.observed.barrier_waits_for.get(), 0);
 }
 
 #[tokio::test]

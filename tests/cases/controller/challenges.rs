@@ -131,7 +131,7 @@ read -r _ status _ <&3
     install(&script, path)
 }
 
-fn install(script: &str, path: PathBuf) -> PathBuf {
+pub(super) fn install(script: &str, path: PathBuf) -> PathBuf {
     let draft = path.with_extension("draft");
     fs::write(&draft, script).expect("written");
     let done = Command::new("install").args(["-m", "755"]).arg(&draft).arg(&path).status();

@@ -44,6 +44,8 @@ pub enum Deed {
     },
     /// What is answered is no JSON.
     Garble,
+    /// Pebble's answer, with one text of it replaced by another.
+    Replace(&'static str, String),
 }
 
 /// How often a deed is done.
@@ -253,6 +255,11 @@ impl Shared {
             Some(Deed::Garble) => {
                 let mut response = self.pass_on(request)?;
                 response.body = b"<html>It works!</html>".to_vec();
+                Ok(Some(response))
+            }
+            Some(Deed::Replace(text, by)) => {
+                let mut response = self.pass_on(request)?;
+                response.body = String::from_utf8_lossy(&response.body).replace(text, &by).into();
                 Ok(Some(response))
             }
             None if endpoint == Some(Endpoint::RenewalInfo) => Ok(Some(self.renewal_info())),

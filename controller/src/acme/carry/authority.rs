@@ -1,6 +1,7 @@
 //! What one order asks of its authority. Each question may have been asked before, by a controller
 //! that died.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use instant_acme::{
@@ -18,6 +19,7 @@ use crate::acme::{Context, Trouble, now};
 use crate::certificate::{Wanted, examine};
 use crate::config::{ChallengeKind, Issuer};
 use crate::ledger::Change;
+use crate::limits;
 use crate::records::{self, Certificate};
 
 /// The first wait between two looks at an order, and the longest.
@@ -130,7 +132,8 @@ impl<'a> Authority<'a> {
     pub(super) async fn answer(&mut self, state: &State) -> Result<Step, Trouble> {
         let (kind, stateless) = (self.issuer.challenge, self.context.is_stateless(&state.issuer));
         let (order, said) = self.order(state).await?;
-        let mut answers = Vec::new();
+        ensure_no_more_than_asked(order, state)?;
+        let mut answers: Vec<Answer> = Vec::new();
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization = authorization.map_err(|error| Trouble::of(&error, &said))?;
@@ -139,12 +142,14 @@ impl<'a> Authority<'a> {
                 AuthorizationStatus::Pending => {}
                 other => return Err(Trouble::refused(format!("an authorization is {other:?}"))),
             }
+            ensure_asked(&authorization.identifier().to_string(), state)?;
             let name = authorization.identifier().identifier.authorized(false).to_string();
             let challenge = authorization.challenge(acme_kind(kind)).ok_or_else(|| {
                 Trouble::refused(format!(
                     "the authority has no {kind} for {name}: wildcards need dns-01"
                 ))
             })?;
+            ensure_is_token(&challenge.token)?;
             let authorization = challenge.key_authorization();
             let answer = Answer::new(kind, &name, &challenge.token, &authorization);
             answers.push(answer.map_err(Trouble::ours)?);
@@ -160,6 +165,7 @@ impl<'a> Authority<'a> {
     pub(super) async fn tell(&mut self, state: &State) -> Result<(), Trouble> {
         let kind = self.issuer.challenge;
         let (order, said) = self.order(state).await?;
+        ensure_no_more_than_asked(order, state)?;
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization = authorization.map_err(|error| Trouble::of(&error, &said))?;
@@ -185,7 +191,7 @@ impl<'a> Authority<'a> {
                 return Ok(now.status);
             }
             let asked = said.look_after();
-            let this = asked.unwrap_or(wait);
+            let this = asked.map_or(wait, |asked| asked.max(wait));
             if Instant::now() + this > end {
                 let slow = Trouble::slow(format!("the order stays {from:?}"));
                 return Err(Trouble { retry_after: asked, ..slow });
@@ -217,6 +223,9 @@ impl<'a> Authority<'a> {
         let Ok((order, said)) = self.order(state).await else {
             return Trouble::refused("the authority says no");
         };
+        if let Err(trouble) = ensure_no_more_than_asked(order, state) {
+            return trouble;
+        }
         if let Some(problem) = order.state().error.clone() {
             return Trouble::of(&problem.into(), &said);
         }
@@ -225,7 +234,7 @@ impl<'a> Authority<'a> {
             let name = authorization.identifier().to_string();
             if let Some(problem) = authorization.challenges.iter().find_map(|c| c.error.clone()) {
                 let trouble = Trouble::of(&problem.into(), &said);
-                return Trouble { why: format!("{name}: {}", trouble.why), ..trouble };
+                return trouble.of_whom(&name);
             }
         }
         Trouble::refused("the authority says no, and not why")
@@ -254,6 +263,38 @@ impl<'a> Authority<'a> {
         examine(&chain, &state.key, &wanted)
             .map_err(|unfit| Trouble::refused(format!("what was issued is not served: {unfit}")))
     }
+}
+
+/// One authorization for each name (RFC 8555 section 7.1.3): an authority that wants more would have
+/// us fetch and keep what it likes.
+fn ensure_no_more_than_asked(order: &mut Order, state: &State) -> Result<(), Trouble> {
+    let (wanted, most) = (order.state().authorizations.len(), state.names.len());
+    if wanted <= most {
+        return Ok(());
+    }
+    Err(Trouble::refused(format!("the authority wants {wanted} authorizations for {most} names")))
+}
+
+/// What is answered is answered for a name of the order: this one goes to the hook, and to nodes.
+fn ensure_asked(name: &str, state: &State) -> Result<(), Trouble> {
+    // Addresses have more than one form.
+    let is_same = |asked: &String| match (asked.parse::<IpAddr>(), name.parse::<IpAddr>()) {
+        (Ok(asked), Ok(name)) => asked == name,
+        _ => asked == name,
+    };
+    if state.names.iter().any(is_same) {
+        return Ok(());
+    }
+    Err(Trouble::refused(format!("the authority asks about {name}, which was not ordered")))
+}
+
+/// RFC 8555 section 8.3: base64url, 128 bits at least.
+fn ensure_is_token(token: &str) -> Result<(), Trouble> {
+    let is_fit = token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if is_fit && limits::TOKEN_BYTES.contains(&token.len()) {
+        return Ok(());
+    }
+    Err(Trouble::refused("the token of a challenge is none (RFC 8555 section 8.3)"))
 }
 
 const fn acme_kind(kind: ChallengeKind) -> ChallengeType {
