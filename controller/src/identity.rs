@@ -4,6 +4,8 @@
 //! A node's certificate is good for a day and names the node; what makes it good is that the
 //! node's record has its key. So a node that is removed is a stranger at once, whatever it holds.
 
+mod lost;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +60,10 @@ pub struct Peer {
     pub node: u16,
     /// SHA-256 of its public key, in hexadecimal: the node's record must have it.
     pub key_sha256: String,
+    /// When we made the certificate, in seconds since 1970.
+    pub issued: u64,
+    /// When it ends.
+    pub ends: u64,
 }
 
 impl Authority {
@@ -190,7 +196,15 @@ impl Peer {
             }
             _ => None,
         })?;
-        Some(Self { node, key_sha256: hex(&sha256(parsed.public_key().raw)) })
+        let seconds = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).ok();
+        let validity = parsed.validity();
+        Some(Self {
+            node,
+            key_sha256: hex(&sha256(parsed.public_key().raw)),
+            // As `named` has it.
+            issued: seconds(validity.not_before)? + limits::CLOCK_TOLERANCE.as_secs(),
+            ends: seconds(validity.not_after)?,
+        })
     }
 
     /// Whether the node's record knows this key.
@@ -257,7 +271,10 @@ mod tests {
         let (authority, key) = (authority(), KeyPair::generate().expect("a key"));
         let identity = authority.identify(7, &request(&key), now()).expect("an identity");
         let peer = Peer::of(&identity.chain[0]).expect("a node's");
-        assert_eq!(peer, Peer { node: 7, key_sha256: identity.key_sha256.clone() });
+        let issued = 1_800_000_000;
+        let ends = issued + limits::IDENTITY_LIFETIME.as_secs();
+        let key_sha256 = identity.key_sha256.clone();
+        assert_eq!(peer, Peer { node: 7, key_sha256, issued, ends });
         assert_eq!(Peer::of(&identity.chain[1]), None, "the authority is no node");
     }
 
@@ -282,8 +299,9 @@ mod tests {
             serves: Vec::new(),
             standing: records::NodeStanding::Serving,
             identities: Vec::new(),
+            lost: None,
         };
-        let peer = |key: &str| Peer { node: 7, key_sha256: key.into() };
+        let peer = |key: &str| Peer { node: 7, key_sha256: key.into(), issued: 0, ends: 1 };
         let node = node.with_identity(None, "a".into()).with_identity(Some("a"), "b".into());
         assert!(peer("a").is(&node) && peer("b").is(&node));
         // Twice the answer is lost: it still has only its first.

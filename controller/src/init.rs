@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fleet_wire::secrets::{FleetError, Secrets};
+use serde::Serialize;
 
 use crate::config::Config;
 use crate::identity;
 use crate::ledger::{Change, Ledger, LedgerError};
+use crate::limits;
+use crate::records::{Backup, Invitation, Lost, Node};
 use crate::rotation::{Schedule, State};
 use crate::store::{Embedded, KeyFile, SealError, Sealed, StoreError};
 
@@ -54,8 +57,7 @@ pub async fn init(config: &Config, secrets: Secrets) -> Result<(), InitError> {
     };
     let authority = identity::Authority::generate(time::OffsetDateTime::now_utc())
         .map_err(|e| InitError::Authority(e.to_string()))?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let secrets = State::begin(secrets, now, &Schedule::new(config.rotation)).record();
+    let secrets = State::begin(secrets, now(), &Schedule::new(config.rotation)).record();
     let beside = Beside::of(path);
     {
         let store = Sealed::new(Embedded::create(&beside.0)?, key);
@@ -65,23 +67,65 @@ pub async fn init(config: &Config, secrets: Secrets) -> Result<(), InitError> {
     beside.becomes(path)
 }
 
-/// Makes the store of a backup, which must open under the sealing key. It begins a new epoch.
+/// What a store that was made of a backup holds, for who must know what came back.
+#[derive(Debug, Serialize)]
+pub struct Restored {
+    /// The epoch that it begins.
+    pub epoch: u64,
+    /// When the backup was made, in seconds since 1970. `None`: it does not say, as a plain copy of
+    /// a store.
+    pub made: Option<u64>,
+    /// Names of the nodes, those among them that were removed since.
+    pub nodes: Vec<String>,
+    /// Names of the nodes that are invited, also where the invitation was used since.
+    pub invited: Vec<String>,
+}
+
+/// Makes the store of a backup, which must open under the sealing key. It begins a new epoch, in
+/// which nodes are known by what identities they got after the backup.
 ///
 /// # Errors
 /// Where there is a store already, the backup is none, or the key is another one's.
-pub async fn restore(config: &Config, from: &Path) -> Result<u64, InitError> {
+pub async fn restore(config: &Config, from: &Path) -> Result<Restored, InitError> {
     let path = &config.store.path;
     refuse_existing(path)?;
     make_parent(path)?;
     let key = KeyFile::open(&config.store.key_file)?;
     let beside = Beside::of(path);
-    let epoch = {
+    let restored = {
         let store = Sealed::new(Embedded::restore(from, &beside.0)?, key);
         // Reads every record: a backup of another key must not take the store's place.
-        Ledger::open(Arc::new(store)).await?.position().epoch
+        let ledger = Ledger::open(Arc::new(store)).await?;
+        let made = note_what_is_lost(&ledger).await?;
+        let invited = ledger.all::<Invitation>().into_iter().map(|it| it.value.node.name);
+        Restored {
+            epoch: ledger.position().epoch,
+            made,
+            nodes: ledger.all::<Node>().into_iter().map(|node| node.value.name).collect(),
+            invited: invited.collect(),
+        }
     };
     beside.becomes(path)?;
-    Ok(epoch)
+    Ok(restored)
+}
+
+/// Writes into the record of each node what time is lost, so that a node is known that renewed its
+/// identity in it; and gives when it began.
+async fn note_what_is_lost(ledger: &Ledger) -> Result<Option<u64>, LedgerError> {
+    let Some(backup) = ledger.get::<Backup>("") else { return Ok(None) };
+    let from = backup.value.made;
+    let lost = Some(Lost { from, until: now() });
+    for nodes in ledger.all::<Node>().chunks(limits::MAX_WRITES) {
+        let marked = nodes.iter().map(|node| Node { lost, ..node.value.clone() });
+        ledger.commit(marked.fold(Change::new(), Change::put)).await?;
+    }
+    // A store is no backup.
+    ledger.commit(Change::new().delete(&backup.value)).await?;
+    Ok(Some(from))
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// The store of this configuration, opened.

@@ -30,6 +30,7 @@ use crate::acme::{self, Deed, Pems};
 use crate::config::Config;
 use crate::ledger::{Ledger, LedgerError};
 use crate::nodes::Nodes;
+use crate::records::{self, Kind as _};
 use crate::rotation;
 use crate::store::{Embedded, Sealed, StoreError};
 use message as m;
@@ -269,7 +270,11 @@ impl Operator {
     async fn backup(&self) -> Result<Pieces, Status> {
         let failed = |error: &dyn std::fmt::Display| Status::internal(error.to_string());
         let copy = Copy(self.config.store.path.with_extension(format!("backup.{}", now_nanos())));
-        self.store.inner().back_up(&copy.0).await.map_err(|error| failed(&error))?;
+        let note = records::Backup { made: now() };
+        let (key, record) = (note.key(), note.into_record());
+        let record = serde_json::to_vec(&record).map_err(|error| failed(&error))?;
+        let made = self.store.back_up(&copy.0, (&key, &record)).await;
+        made.map_err(|error| failed(&error))?;
         let file = std::fs::File::open(&copy.0).map_err(|error| failed(&error))?;
         // Open, it is read to its end without a name, and never left behind.
         drop(copy);

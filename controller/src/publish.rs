@@ -79,12 +79,27 @@ pub async fn serve(
 
 impl Publisher {
     /// The node at the other end: who has shown a certificate of ours, and whose record knows it.
-    fn node<T>(&self, request: &Request<T>) -> Result<(Stored<Node>, Peer), Status> {
-        let caller = request.extensions().get::<Caller>();
-        let peer = caller.and_then(|caller| caller.peer.clone());
-        let peer = peer.ok_or_else(|| Status::unauthenticated("no certificate: enrol first"))?;
-        let node = self.known(&peer).ok_or_else(removed)?;
-        Ok((node, peer))
+    async fn node(&self, peer: &Peer) -> Result<Stored<Node>, Status> {
+        match self.known(peer) {
+            Some(node) => Ok(node),
+            None => self.found_again(peer).await,
+        }
+    }
+
+    /// A node whose identity was lost with the store that a backup took the place of.
+    async fn found_again(&self, peer: &Peer) -> Result<Stored<Node>, Status> {
+        let node = self.ledger.get::<Node>(&peer.node.to_string()).ok_or_else(removed)?;
+        let now = OffsetDateTime::now_utc();
+        let again = node.value.clone().found_again(peer, now).ok_or_else(removed)?;
+        let (id, name) = (again.id, again.name.clone());
+        let kept = self.ledger.commit(Change::new().if_unchanged(&node).put(again)).await;
+        kept.map_err(|error| Status::aborted(format!("not known yet, try again: {error}")))?;
+        tracing::warn!(
+            node = id,
+            name,
+            "the node is known again by an identity that it got after the backup was made"
+        );
+        self.known(peer).ok_or_else(removed)
     }
 
     /// The record of a peer, while it knows the peer's key.
@@ -92,6 +107,13 @@ impl Publisher {
         let node = self.ledger.get::<Node>(&peer.node.to_string())?;
         peer.is(&node.value).then_some(node)
     }
+}
+
+/// By which certificate a request comes.
+fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
+    let caller = request.extensions().get::<Caller>();
+    let peer = caller.and_then(|caller| caller.peer.clone());
+    peer.ok_or_else(|| Status::unauthenticated("no certificate: enrol first"))
 }
 
 fn removed() -> Status {
@@ -108,7 +130,8 @@ impl Fleet for Publisher {
         &self,
         request: Request<Streaming<Report>>,
     ) -> Result<Response<Self::FollowStream>, Status> {
-        let (node, peer) = self.node(&request)?;
+        let peer = peer(&request)?;
+        let node = self.node(&peer).await?;
         // One: what a node lacks is found when it takes it, and never waits in a queue.
         let (orders, stream) = mpsc::channel(1);
         let session = Session::new(self.clone(), node, peer, request.into_inner());
@@ -120,7 +143,8 @@ impl Fleet for Publisher {
         &self,
         request: Request<RenewIdentityRequest>,
     ) -> Result<Response<Identity>, Status> {
-        let (node, peer) = self.node(&request)?;
+        let peer = peer(&request)?;
+        let node = self.node(&peer).await?;
         let csr = &request.get_ref().request;
         let made = self.authority.identify(node.value.id, csr, OffsetDateTime::now_utc());
         let made = made.map_err(|error| Status::invalid_argument(error.to_string()))?;

@@ -33,6 +33,8 @@ pub enum Record {
     Order(Order),
     /// An answer to an authority's challenge.
     Challenge(Challenge),
+    /// In a backup only: what it is one of.
+    Backup(Backup),
 }
 
 /// The controller's own authority: it signs the identities of nodes and of the controller, and
@@ -67,6 +69,19 @@ pub struct Node {
     /// the new one, in hexadecimal. A certificate whose key is not here is a stranger's.
     #[serde(default)]
     pub identities: Vec<String>,
+    /// In a store that was made of a backup: the time whose identities it cannot know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Lost>,
+}
+
+/// From when to when the controller gave identities that are in no record, because its store was
+/// made of a backup. Both seconds are within.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// When the backup was made; later, what comes after the identity that was found again.
+    pub from: u64,
+    /// When the store was made of it.
+    pub until: u64,
 }
 
 /// What a node does with new traffic.
@@ -203,6 +218,14 @@ pub enum Challenge {
     },
 }
 
+/// What a backup says of itself. It is sealed like all the rest: who can write the file cannot make
+/// the backup older than it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    /// When it was begun: what was changed before is in it.
+    pub made: u64,
+}
+
 /// Who gets an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audience {
@@ -261,6 +284,7 @@ kinds! {
     Account: fleet_wire::key::ACCOUNT, account => account.issuer;
     Order: "order/", order => order.id;
     Challenge: "challenge/", challenge => challenge.name();
+    Backup: "backup", _backup => "";
 }
 
 impl Challenge {
@@ -291,7 +315,11 @@ impl Record {
                 Some((Body::Account(message::Account { thumbprint }), Audience::All))
             }
             Self::Challenge(challenge) => Some((challenge.body()?, Audience::All)),
-            Self::Authority(_) | Self::Invitation(_) | Self::Request(_) | Self::Order(_) => None,
+            Self::Authority(_)
+            | Self::Invitation(_)
+            | Self::Request(_)
+            | Self::Order(_)
+            | Self::Backup(_) => None,
         }
     }
 }

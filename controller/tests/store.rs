@@ -185,13 +185,21 @@ async fn a_backup_made_while_in_use_becomes_a_later_epoch() {
     while store.snapshot().await.expect("read").entries.is_empty() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    store.back_up(&backup).await.expect("made");
+    let note = || ("note", Bytes::from("n"));
+    store.back_up(&backup, note()).await.expect("made");
     writing.await.expect("wrote on");
-    assert!(matches!(store.back_up(&backup).await, Err(StoreError::Exists(_))));
+    assert!(matches!(store.back_up(&backup, note()).await, Err(StoreError::Exists(_))));
     let restored = Embedded::restore(&backup, &directory.path().join("restored")).expect("made");
     assert!(restored.epoch() > store.epoch());
     let snapshot = restored.snapshot().await.expect("whole");
-    assert_eq!(snapshot.entries[0].value, snapshot.entries[1].value, "one moment");
+    let value = |key: &str| {
+        let found = snapshot.entries.iter().find(|entry| entry.key == key);
+        found.map(|entry| entry.value.clone())
+    };
+    assert_eq!(value("left"), value("right"), "one moment");
+    assert_eq!(value("note").as_deref(), Some(&b"n"[..]));
+    let ours = store.snapshot().await.expect("whole").entries;
+    assert!(ours.iter().all(|entry| entry.key != "note"), "the note is the backup's alone");
     assert!(restored.lead().await.expect("led") > term);
 }
 

@@ -14,5 +14,6 @@ mod orders;
 mod own;
 mod process;
 mod program;
+mod restored;
 mod trouble;
 mod windows;

@@ -12,7 +12,7 @@ use controller::store::KeyFile;
 use fleet_wire::secrets::{CONNECTION_ID_LENGTHS, DEFAULT_CONNECTION_ID_LENGTH, IdMode, Secrets};
 use serde::Serialize;
 
-use super::{Ended, FAILED, Form, Outcome, WRONG, ended, say};
+use super::{Ended, FAILED, Form, Outcome, WRONG, ended, say, show};
 
 #[derive(Args)]
 pub(super) struct Init {
@@ -50,9 +50,10 @@ pub(super) async fn init(config: &Config, init: Init) -> Outcome {
 }
 
 pub(super) async fn restore(config: &Config, from: &Path) -> Outcome {
-    let epoch = init::restore(config, from).await.map_err(|error| failed(&error))?;
+    let restored = init::restore(config, from).await.map_err(|error| failed(&error))?;
     let path = config.store.path.display();
-    say(&format!("{path} made of {}: epoch {epoch}", from.display()))
+    say(&format!("{path} made of {}: epoch {}", from.display(), restored.epoch))?;
+    say(&show::restored(&restored))
 }
 
 fn failed(error: &InitError) -> Ended {

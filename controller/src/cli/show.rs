@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use controller::init::Restored;
 use controller::operator::message::{
     Account, AccountList, Certificate, CertificateList, Invited, Node, NodeList, Secret,
     SecretList, Status,
@@ -19,6 +20,32 @@ pub(super) fn status(status: &Status) -> String {
         ),
     ];
     lines.extend(status.troubles.iter().map(|trouble| format!("look at: {trouble}")));
+    lines.join("\n")
+}
+
+/// What came back with a backup, and what somebody has to do about it.
+pub(super) fn restored(restored: &Restored) -> String {
+    let Restored { made, nodes, invited, .. } = restored;
+    let mut lines = Vec::new();
+    match made {
+        Some(made) => lines.push(format!("as it was {} ago; what changed since is lost", ago(*made))),
+        None => lines.push(
+            "it does not say when it was made, as a plain copy: nodes that renewed their identity since (each does after 16 h) must be invited anew".to_owned(),
+        ),
+    }
+    if !nodes.is_empty() {
+        lines.push(format!(
+            "nodes in it: {}; one that was removed since is back: `nodes remove` it again",
+            nodes.join(", ")
+        ));
+    }
+    if !invited.is_empty() {
+        lines.push(format!(
+            "invitations in it: {}; one that was used or removed since is good again: `nodes remove` it, and invite anew who is missing",
+            invited.join(", ")
+        ));
+    }
+    lines.push("secrets and account keys that were changed because somebody may have read them: change them again".to_owned());
     lines.join("\n")
 }
 

@@ -24,6 +24,7 @@ fn node(id: u16) -> Node {
         serves: Vec::new(),
         standing: NodeStanding::Joining,
         identities: Vec::new(),
+        lost: None,
     }
 }
 

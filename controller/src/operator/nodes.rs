@@ -71,7 +71,7 @@ impl Operator {
         let id =
             id.ok_or_else(|| wrong(format!("IDs are 0 to {MAX_ID}, and this one is taken")))?;
         let (standing, identities) = (NodeStanding::Joining, Vec::new());
-        Ok(Node { id, name, site, ipv4, ipv6, serves, standing, identities })
+        Ok(Node { id, name, site, ipv4, ipv6, serves, standing, identities, lost: None })
     }
 
     pub(super) fn node_list(&self) -> Vec<m::Node> {

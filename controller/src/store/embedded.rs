@@ -77,16 +77,18 @@ impl Embedded {
         Ok(Self { database: Arc::new(database), path: path.to_owned(), epoch })
     }
 
-    /// Writes all that is here now to a new store at `to`: a backup, while this one is in use.
+    /// Writes all that is here now to a new store at `to`: a backup, while this one is in use. It
+    /// gets a `note` besides, a record that this store does not have.
     ///
     /// # Errors
     /// Where there is a file already, or it cannot be written.
-    pub async fn back_up(&self, to: &Path) -> Result<(), StoreError> {
+    pub async fn back_up(&self, to: &Path, note: (&str, Bytes)) -> Result<(), StoreError> {
         let to = to.to_owned();
         let epoch = self.epoch;
+        let note = (note.0.to_owned(), note.1);
         self.blocking(move |database| {
             let copied = new_file(&to)?;
-            copy(database, &copied, epoch)
+            copy(database, &copied, epoch, Some(note))
                 .map_err(|error| StoreError::Broken(to.clone(), error.to_string()))
         })
         .await
@@ -101,7 +103,7 @@ impl Embedded {
         let backup = Self::open(from)?;
         let database = new_file(to)?;
         let epoch = now_seconds().max(backup.epoch + 1);
-        copy(&backup.database, &database, epoch)
+        copy(&backup.database, &database, epoch, None)
             .map_err(|error| StoreError::Broken(to.to_owned(), error.to_string()))?;
         Self::over(database, to)
     }
@@ -238,8 +240,14 @@ fn snapshot(database: &Database) -> Result<Snapshot, redb::Error> {
     Ok(Snapshot { revision, entries, tombstones, tombstones_from })
 }
 
-fn copy(from: &Database, to: &Database, epoch: u64) -> Result<(), redb::Error> {
-    let Snapshot { revision, entries, tombstones, tombstones_from } = snapshot(from)?;
+fn copy(
+    from: &Database,
+    to: &Database,
+    epoch: u64,
+    note: Option<(String, Bytes)>,
+) -> Result<(), redb::Error> {
+    let Snapshot { revision, mut entries, tombstones, tombstones_from } = snapshot(from)?;
+    entries.extend(note.map(|(key, value)| Entry { key, value, revision }));
     begin(to, epoch, [number(from, TERM)?, revision, tombstones_from])?;
     let write = to.begin_write()?;
     {

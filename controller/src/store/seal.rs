@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use bytes::Bytes;
 
-use super::{Snapshot, Store, StoreError, Transaction, Write};
+use super::{Embedded, Snapshot, Store, StoreError, Transaction, Write};
 
 const KEY_BYTES: usize = 32;
 
@@ -161,6 +161,21 @@ impl<S: Store> Sealed<S> {
     #[must_use]
     pub fn inner(&self) -> &S {
         &self.inner
+    }
+}
+
+impl Sealed<Embedded> {
+    /// As [`Embedded::back_up`], with a note that is sealed like every record.
+    ///
+    /// # Errors
+    /// Where it cannot be sealed, there is a file already, or it cannot be written.
+    pub async fn back_up(
+        &self,
+        to: &Path,
+        (record, value): (&str, &[u8]),
+    ) -> Result<(), StoreError> {
+        let value = self.key.seal(record, value)?;
+        self.inner.back_up(to, (record, value)).await
     }
 }
 

@@ -37,7 +37,7 @@ async fn connected(identity: &Identity, controller: &Controller) -> Channel {
 }
 
 /// Asks to follow, and says whether the controller takes this identity.
-async fn follow(channel: Channel) -> Result<(), Status> {
+pub(super) async fn follow(channel: Channel) -> Result<(), Status> {
     let hello = Hello { protocol: PROTOCOL, version: "test".into(), ..Hello::default() };
     let reports = never_ending(Report { kind: Some(report::Kind::Hello(hello)) });
     let mut orders = FleetClient::new(channel).follow(reports).await?.into_inner();

@@ -81,6 +81,7 @@ impl Controller {
             serves: serves.iter().map(|name| (*name).to_owned()).collect(),
             standing: NodeStanding::Joining,
             identities: Vec::new(),
+            lost: None,
         };
         self.invite_as(node, valid_seconds).await
     }

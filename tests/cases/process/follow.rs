@@ -249,6 +249,7 @@ async fn an_identity_that_grows_old_is_renewed_kept_and_used() {
         serves: Vec::new(),
         standing: NodeStanding::Joining,
         identities: vec![made.key_sha256],
+        lost: None,
     };
     let of_fleet = secrets::Secrets::generate(IdMode::Encrypted, 17).expect("random");
     let fleet_file = secrets::to_text(&of_fleet);

@@ -15,6 +15,7 @@ fn node() -> Node {
         serves: Vec::new(),
         standing: NodeStanding::Serving,
         identities: Vec::new(),
+        lost: None,
     }
 }
 

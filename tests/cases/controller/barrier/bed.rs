@@ -118,6 +118,7 @@ impl Bed {
             serves: Vec::new(),
             standing,
             identities: Vec::new(),
+            lost: None,
         };
         let invitation = self.controller.invite_as(node, HOUR).await;
         let enrolled = Enrolled::by(&invitation, self.controller.address).await.expect("enrolled");

@@ -63,6 +63,7 @@ impl Bed {
             serves: Vec::new(),
             standing: NodeStanding::Serving,
             identities: Vec::new(),
+            lost: None,
         };
         ledger.commit(Change::new().put(node)).await.expect("a test may assume");
         let edge = Edge::start(&ledger);
