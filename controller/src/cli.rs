@@ -136,6 +136,11 @@ struct Ended(u8);
 
 type Outcome = Result<(), Ended>;
 
+/// The code of an error that lasts until somebody does something about a file, or of another.
+const fn code_of(is_lasting: bool) -> u8 {
+    if is_lasting { WRONG } else { FAILED }
+}
+
 /// Says `error`, whose text names its cause.
 fn ended(code: u8, error: &dyn Error) -> Ended {
     eprintln!("landfast-controller: {error}");
@@ -189,7 +194,7 @@ async fn serve(config: Config) -> Outcome {
     // From here on everything goes to the log, in the form that was asked for.
     serve::run(config).await.map_err(|error| {
         tracing::error!("{error}");
-        Ended(FAILED)
+        Ended(code_of(error.is_lasting()))
     })
 }
 

@@ -40,6 +40,19 @@ pub enum InitError {
     Directory(PathBuf, #[source] std::io::Error),
 }
 
+impl InitError {
+    /// Whether trying again is of no use: see [`StoreError::is_lasting`].
+    #[must_use]
+    pub const fn is_lasting(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_lasting(),
+            Self::Seal(_) => true,
+            Self::Ledger(error) => error.is_lasting(),
+            Self::Fleet(_) | Self::Authority(_) | Self::Directory(..) => false,
+        }
+    }
+}
+
 /// Makes the sealing key unless there is one, and a store with the authority that signs identities
 /// and these secrets of the fleet. A crash leaves the whole store there or none.
 ///

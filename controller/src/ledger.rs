@@ -45,6 +45,18 @@ pub enum LedgerError {
     Full,
 }
 
+impl LedgerError {
+    /// Whether trying again is of no use: see [`StoreError::is_lasting`].
+    #[must_use]
+    pub const fn is_lasting(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_lasting(),
+            Self::Form(..) => true,
+            Self::TooLarge(..) | Self::Full => false,
+        }
+    }
+}
+
 /// Changes that are made together, or not at all.
 #[derive(Debug, Default)]
 pub struct Change {

@@ -54,6 +54,19 @@ pub enum ServeError {
     System(#[from] io::Error),
 }
 
+impl ServeError {
+    /// Whether a restart is of no use: see [`crate::store::StoreError::is_lasting`].
+    #[must_use]
+    pub const fn is_lasting(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_lasting(),
+            Self::Ledger(error) => error.is_lasting(),
+            Self::NoAuthority => true,
+            Self::Identity(_) | Self::Listen(..) | Self::Socket(..) | Self::System(_) => false,
+        }
+    }
+}
+
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors

@@ -122,6 +122,14 @@ pub enum StoreError {
     Broken(PathBuf, String),
 }
 
+impl StoreError {
+    /// Whether trying again is of no use before somebody does something about a file.
+    #[must_use]
+    pub const fn is_lasting(&self) -> bool {
+        matches!(self, Self::Missing(_) | Self::Newer { .. } | Self::Seal(_))
+    }
+}
+
 /// Keeps records.
 #[async_trait]
 pub trait Store: Send + Sync {

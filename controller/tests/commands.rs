@@ -113,7 +113,7 @@ fn mode(path: PathBuf) -> u32 {
 fn a_controller_is_made_once_and_says_what_is_missing_before() {
     let place = Place::new();
     let (code, words) = place.fails(&["serve"]);
-    assert!(code == 1 && words.contains("`landfast-controller init` makes one"), "{words}");
+    assert!(code == 2 && words.contains("`landfast-controller init` makes one"), "{words}");
     assert_eq!(place.fails(&["check-config"]).0, 2);
     assert!(place.ok(&["init"]).contains("keep a copy apart"));
     assert_eq!(mode(place.path("key")), 0o600);
@@ -125,6 +125,45 @@ fn a_controller_is_made_once_and_says_what_is_missing_before() {
     assert!(place.ok(&["check-config"]).contains("is good"));
     let (code, words) = place.fails(&["status"]);
     assert!(code == 1 && words.contains("is one running?"), "{words}");
+}
+
+/// The unit has RestartPreventExitStatus=2.
+#[test]
+fn what_no_restart_cures_has_the_code_that_ends_restarts() {
+    let place = Place::new();
+    place.ok(&["init"]);
+    let key = place.path("key");
+    let set_mode = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode));
+    set_mode(0o640).expect("ours");
+    let (code, words) = place.fails(&["serve"]);
+    assert!(code == 2 && words.contains("chmod 600"), "{words}");
+    set_mode(0o600).expect("ours");
+
+    let right = fs::read(&key).expect("a key");
+    fs::write(&key, [7; 32]).expect("another key");
+    let (code, words) = place.fails(&["serve"]);
+    assert!(code == 2 && words.contains("does not open under this sealing key"), "{words}");
+    fs::write(&key, right).expect("the right one");
+
+    // What may be over by the next try: its port is another's.
+    let config = fs::read_to_string(place.path("controller.toml")).expect("there");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    fs::write(place.path("controller.toml"), config.replace("127.0.0.1:0", &address))
+        .expect("written");
+    let (code, words) = place.fails(&["serve"]);
+    assert!(code == 1 && words.contains("cannot listen"), "{words}");
+
+    let database = redb::Database::open(place.path("state/store.redb")).expect("a database");
+    let write = database.begin_write().expect("begun");
+    let numbers = redb::TableDefinition::<&str, u64>::new("numbers");
+    write.open_table(numbers).expect("there").insert("schema", 99).expect("written");
+    write.commit().expect("committed");
+    drop(database);
+    let (code, words) = place.fails(&["serve"]);
+    assert!(code == 2 && words.contains("use a newer landfast-controller"), "{words}");
+    let unit = "../docs/examples/landfast-controller.service";
+    assert!(fs::read_to_string(unit).expect("a unit").contains("RestartPreventExitStatus=2"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use controller::store::KeyFile;
 use fleet_wire::secrets::{CONNECTION_ID_LENGTHS, DEFAULT_CONNECTION_ID_LENGTH, IdMode, Secrets};
 use serde::Serialize;
 
-use super::{Ended, FAILED, Form, Outcome, WRONG, ended, say, show};
+use super::{Ended, FAILED, Form, Outcome, WRONG, code_of, ended, say, show};
 
 #[derive(Args)]
 pub(super) struct Init {
@@ -57,8 +57,7 @@ pub(super) async fn restore(config: &Config, from: &Path) -> Outcome {
 }
 
 fn failed(error: &InitError) -> Ended {
-    let code = if matches!(error, InitError::Seal(_)) { WRONG } else { FAILED };
-    ended(code, error)
+    ended(code_of(error.is_lasting()), error)
 }
 
 /// What `check-config` found.
