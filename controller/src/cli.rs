@@ -83,6 +83,10 @@ enum Command {
     Restore {
         /// The backup.
         path: PathBuf,
+        /// The key that the backup is sealed under, where the store is to have another one: that of
+        /// the configuration, which is made unless it is there.
+        #[arg(long, value_name = "PATH")]
+        sealed_by: Option<PathBuf>,
     },
     /// Check the configuration and the files it names, and say what is wrong.
     CheckConfig {
@@ -168,7 +172,9 @@ fn with_config(path: &Path, command: Command) -> Outcome {
     runtime.block_on(async {
         match command {
             Command::Init(init) => offline::init(&config, init).await,
-            Command::Restore { path } => offline::restore(&config, &path).await,
+            Command::Restore { path, sealed_by } => {
+                offline::restore(&config, &path, sealed_by.as_deref()).await
+            }
             Command::Serve => serve(config).await,
             Command::Status(form) => ask::status(&config, form).await,
             Command::Nodes(command) => nodes::run(&config, command).await,

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use fleet_wire::secrets::{FleetError, Secrets};
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, StoreFiles};
 use crate::identity;
 use crate::ledger::{Change, Ledger, LedgerError};
 use crate::limits;
@@ -53,21 +53,27 @@ impl InitError {
     }
 }
 
+/// What a new controller has.
+#[derive(Debug, Serialize)]
+pub struct Made {
+    /// The store.
+    pub store: PathBuf,
+    /// What seals it.
+    pub key_file: PathBuf,
+    /// Whether that was made, too. Else it was there.
+    pub key_is_new: bool,
+}
+
 /// Makes the sealing key unless there is one, and a store with the authority that signs identities
 /// and these secrets of the fleet. A crash leaves the whole store there or none.
 ///
 /// # Errors
 /// Where there is a store already, or something cannot be written.
-pub async fn init(config: &Config, secrets: Secrets) -> Result<(), InitError> {
+pub async fn init(config: &Config, secrets: Secrets) -> Result<Made, InitError> {
     let path = &config.store.path;
     refuse_existing(path)?;
     make_parent(path)?;
-    make_parent(&config.store.key_file)?;
-    let key = match config.store.key_file.exists() {
-        // Of an attempt that ended early, or of the operator's own making.
-        true => KeyFile::open(&config.store.key_file)?,
-        false => KeyFile::create(&config.store.key_file)?,
-    };
+    let (key, key_is_new) = key_there_or_new(&config.store.key_file)?;
     let authority = identity::Authority::generate(time::OffsetDateTime::now_utc())
         .map_err(|e| InitError::Authority(e.to_string()))?;
     let secrets = State::begin(secrets, now(), &Schedule::new(config.rotation)).record();
@@ -77,7 +83,19 @@ pub async fn init(config: &Config, secrets: Secrets) -> Result<(), InitError> {
         let ledger = Ledger::open(Arc::new(store)).await?;
         ledger.commit(Change::new().put(authority).put(secrets)).await?;
     }
-    beside.becomes(path)
+    beside.becomes(path)?;
+    let StoreFiles { path: store, key_file } = config.store.clone();
+    Ok(Made { store, key_file, key_is_new })
+}
+
+/// The sealing key, and whether it was made now.
+fn key_there_or_new(path: &Path) -> Result<(KeyFile, bool), InitError> {
+    make_parent(path)?;
+    Ok(match path.exists() {
+        // Of an attempt that ended early, or of the operator's own making.
+        true => (KeyFile::open(path)?, false),
+        false => (KeyFile::create(path)?, true),
+    })
 }
 
 /// What a store that was made of a backup holds, for who must know what came back.
@@ -94,19 +112,33 @@ pub struct Restored {
     pub invited: Vec<String>,
 }
 
-/// Makes the store of a backup, which must open under the sealing key. It begins a new epoch, in
+/// Makes the store of a backup, which must open under the sealing key, or that in the file `old`:
+/// then the sealing key, made unless it is there, takes its place. The store begins a new epoch, in
 /// which nodes are known by what identities they got after the backup.
 ///
 /// # Errors
 /// Where there is a store already, the backup is none, or the key is another one's.
-pub async fn restore(config: &Config, from: &Path) -> Result<Restored, InitError> {
+pub async fn restore(
+    config: &Config,
+    from: &Path,
+    old: Option<&Path>,
+) -> Result<Restored, InitError> {
     let path = &config.store.path;
     refuse_existing(path)?;
     make_parent(path)?;
-    let key = KeyFile::open(&config.store.key_file)?;
     let beside = Beside::of(path);
     let restored = {
-        let store = Sealed::new(Embedded::restore(from, &beside.0)?, key);
+        let store = match old {
+            Some(old) => {
+                let old = KeyFile::open(old)?;
+                let (key, _) = key_there_or_new(&config.store.key_file)?;
+                Sealed::restore(from, &old, &beside.0, key)?
+            }
+            None => {
+                let key = KeyFile::open(&config.store.key_file)?;
+                Sealed::new(Embedded::restore(from, &beside.0)?, key)
+            }
+        };
         // Reads every record: a backup of another key must not take the store's place.
         let ledger = Ledger::open(Arc::new(store)).await?;
         let made = note_what_is_lost(&ledger).await?;

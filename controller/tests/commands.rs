@@ -115,7 +115,8 @@ fn a_controller_is_made_once_and_says_what_is_missing_before() {
     let (code, words) = place.fails(&["serve"]);
     assert!(code == 2 && words.contains("`landfast-controller init` makes one"), "{words}");
     assert_eq!(place.fails(&["check-config"]).0, 2);
-    assert!(place.ok(&["init"]).contains("keep a copy apart"));
+    let said = place.ok(&["init"]);
+    assert!(said.contains("keep a copy apart") && said.contains("made, too"), "{said}");
     assert_eq!(mode(place.path("key")), 0o600);
     assert_eq!(mode(place.path("state/store.redb")), 0o600);
     let key = fs::read(place.path("key")).expect("a key");
@@ -228,6 +229,42 @@ fn a_backup_of_a_running_controller_becomes_a_later_store_under_its_key_alone() 
     let _running = place.serve();
     assert!(place.json(&["status"])["epoch"].as_u64().expect("a number") > before);
     assert_eq!(place.json(&["certificates", "list"])["certificates"][0]["id"], "a.example");
+}
+
+/// A key that somebody has read: the fleet stays, and the key opens what comes after no more.
+#[test]
+fn a_backup_is_restored_under_another_sealing_key() {
+    let place = Place::new();
+    place.ok(&["init"]);
+    let running = place.serve();
+    place.issue("a.example");
+    let backup = place.path("backup");
+    let path = backup.to_str().expect("text");
+    place.ok(&["backup", path]);
+    drop(running);
+    fs::remove_file(place.path("state/store.redb")).expect("moved away");
+    let old = place.path("key.old");
+    fs::rename(place.path("key"), &old).expect("moved away");
+    fs::write(place.path("key.wrong"), [7; 32]).expect("another key");
+    fs::set_permissions(place.path("key.wrong"), fs::Permissions::from_mode(0o600)).expect("ours");
+    let wrong = place.path("key.wrong");
+    let (code, words) =
+        place.fails(&["restore", path, "--sealed-by", wrong.to_str().expect("text")]);
+    assert!(code == 2 && words.contains("does not open under this sealing key"), "{words}");
+    assert!(place.stores().is_empty(), "nothing is left: {:?}", place.stores());
+
+    place.ok(&["restore", path, "--sealed-by", old.to_str().expect("text")]);
+    assert_eq!(mode(place.path("key")), 0o600);
+    let running = place.serve();
+    assert_eq!(place.json(&["certificates", "list"])["certificates"][0]["id"], "a.example");
+    drop(running);
+    fs::rename(&old, place.path("key")).expect("back");
+    let (_, words) = place.fails(&["serve"]);
+    assert!(words.contains("does not open under this sealing key"), "{words}");
+
+    // `init` says which key it takes.
+    fs::remove_file(place.path("state/store.redb")).expect("moved away");
+    assert!(place.ok(&["init"]).contains("the key that was there already"));
 }
 
 #[test]

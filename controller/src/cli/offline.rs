@@ -41,16 +41,12 @@ pub(super) async fn init(config: &Config, init: Init) -> Outcome {
             secrets.map_err(|error| ended(FAILED, &error))?
         }
     };
-    init::init(config, secrets).await.map_err(|error| failed(&error))?;
-    say(&format!("{} made", config.store.path.display()))?;
-    say(&format!(
-        "{} seals it: keep a copy apart from all backups, without it they cannot be opened",
-        config.store.key_file.display()
-    ))
+    let made = init::init(config, secrets).await.map_err(|error| failed(&error))?;
+    say(&show::made(&made))
 }
 
-pub(super) async fn restore(config: &Config, from: &Path) -> Outcome {
-    let restored = init::restore(config, from).await.map_err(|error| failed(&error))?;
+pub(super) async fn restore(config: &Config, from: &Path, old: Option<&Path>) -> Outcome {
+    let restored = init::restore(config, from, old).await.map_err(|error| failed(&error))?;
     let path = config.store.path.display();
     say(&format!("{path} made of {}: epoch {}", from.display(), restored.epoch))?;
     say(&show::restored(&restored))

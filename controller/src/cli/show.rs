@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use controller::init::Restored;
+use controller::init::{Made, Restored};
 use controller::operator::message::{
     Account, AccountList, Certificate, CertificateList, Invited, Node, NodeList, Secret,
     SecretList, Status,
@@ -21,6 +21,14 @@ pub(super) fn status(status: &Status) -> String {
     ];
     lines.extend(status.troubles.iter().map(|trouble| format!("look at: {trouble}")));
     lines.join("\n")
+}
+
+pub(super) fn made(made: &Made) -> String {
+    let (store, key) = (made.store.display(), made.key_file.display());
+    let whose = if made.key_is_new { "made, too," } else { "the key that was there already," };
+    format!(
+        "{store} made\n{key}, {whose} seals it: keep a copy apart from all backups, without it they cannot be opened"
+    )
 }
 
 /// What came back with a backup, and what somebody has to do about it.

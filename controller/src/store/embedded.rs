@@ -13,7 +13,7 @@ use redb::{
     TableDefinition,
 };
 
-use super::{Check, Entry, Snapshot, Store, StoreError, Tombstone, Transaction, Write};
+use super::{Check, Entry, SealError, Snapshot, Store, StoreError, Tombstone, Transaction, Write};
 use crate::limits;
 
 /// The version of the tables below.
@@ -88,7 +88,7 @@ impl Embedded {
         let note = (note.0.to_owned(), note.1);
         self.blocking(move |database| {
             let copied = new_file(&to)?;
-            copy(database, &copied, epoch, Some(note))
+            copy(database, &copied, epoch, note)
                 .map_err(|error| StoreError::Broken(to.clone(), error.to_string()))
         })
         .await
@@ -100,11 +100,29 @@ impl Embedded {
     /// # Errors
     /// Where the backup cannot be read, or there is a store already.
     pub fn restore(from: &Path, to: &Path) -> Result<Self, StoreError> {
+        Self::restore_with(from, to, |_, value| Ok(value))
+    }
+
+    /// As [`Embedded::restore`], with each value as `reseal` makes it of the record's key and the
+    /// value that was there.
+    ///
+    /// # Errors
+    /// As there, and where `reseal` refuses.
+    pub fn restore_with(
+        from: &Path,
+        to: &Path,
+        reseal: impl Fn(&str, Bytes) -> Result<Bytes, SealError>,
+    ) -> Result<Self, StoreError> {
         let backup = Self::open(from)?;
+        let broken = |error: redb::Error| StoreError::Broken(to.to_owned(), error.to_string());
+        let mut all = snapshot(&backup.database).map_err(broken)?;
+        for Entry { key, value, .. } in &mut all.entries {
+            *value = reseal(key, std::mem::take(value))?;
+        }
+        let term = number(&backup.database, TERM).map_err(broken)?;
         let database = new_file(to)?;
         let epoch = now_seconds().max(backup.epoch + 1);
-        copy(&backup.database, &database, epoch, None)
-            .map_err(|error| StoreError::Broken(to.to_owned(), error.to_string()))?;
+        write_all(&database, epoch, term, &all).map_err(broken)?;
         Self::over(database, to)
     }
 
@@ -244,19 +262,24 @@ fn copy(
     from: &Database,
     to: &Database,
     epoch: u64,
-    note: Option<(String, Bytes)>,
+    (key, value): (String, Bytes),
 ) -> Result<(), redb::Error> {
-    let Snapshot { revision, mut entries, tombstones, tombstones_from } = snapshot(from)?;
-    entries.extend(note.map(|(key, value)| Entry { key, value, revision }));
-    begin(to, epoch, [number(from, TERM)?, revision, tombstones_from])?;
+    let mut all = snapshot(from)?;
+    all.entries.push(Entry { key, value, revision: all.revision });
+    write_all(to, epoch, number(from, TERM)?, &all)
+}
+
+fn write_all(to: &Database, epoch: u64, term: u64, all: &Snapshot) -> Result<(), redb::Error> {
+    let Snapshot { revision, entries, tombstones, tombstones_from } = all;
+    begin(to, epoch, [term, *revision, *tombstones_from])?;
     let write = to.begin_write()?;
     {
         let mut records = write.open_table(RECORDS)?;
-        for Entry { key, value, revision } in &entries {
+        for Entry { key, value, revision } in entries {
             records.insert(key.as_str(), (*revision, &value[..]))?;
         }
         let mut table = write.open_table(TOMBSTONES)?;
-        for Tombstone { key, revision } in &tombstones {
+        for Tombstone { key, revision } in tombstones {
             table.insert((*revision, key.as_str()), ())?;
         }
     }

@@ -165,6 +165,21 @@ impl<S: Store> Sealed<S> {
 }
 
 impl Sealed<Embedded> {
+    /// Makes a new store at `to`, sealed under `key`, of a backup that is sealed under `old`.
+    ///
+    /// # Errors
+    /// As [`Embedded::restore`], and where a value does not open under `old`.
+    pub fn restore(
+        from: &Path,
+        old: &KeyFile,
+        to: &Path,
+        key: KeyFile,
+    ) -> Result<Self, StoreError> {
+        let reseal = |record: &str, value: Bytes| key.seal(record, &old.unseal(record, &value)?);
+        let inner = Embedded::restore_with(from, to, reseal)?;
+        Ok(Self { inner, key })
+    }
+
     /// As [`Embedded::back_up`], with a note that is sealed like every record.
     ///
     /// # Errors
