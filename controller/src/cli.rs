@@ -75,6 +75,8 @@ enum Command {
     Backup {
         /// Where to. Nothing that is there is replaced.
         path: PathBuf,
+        #[command(flatten)]
+        form: Form,
     },
     /// Make the store out of a backup, while no controller runs.
     ///
@@ -87,6 +89,8 @@ enum Command {
         /// the configuration, which is made unless it is there.
         #[arg(long, value_name = "PATH")]
         sealed_by: Option<PathBuf>,
+        #[command(flatten)]
+        form: Form,
     },
     /// Check the configuration and the files it names, and say what is wrong.
     CheckConfig {
@@ -172,8 +176,8 @@ fn with_config(path: &Path, command: Command) -> Outcome {
     runtime.block_on(async {
         match command {
             Command::Init(init) => offline::init(&config, init).await,
-            Command::Restore { path, sealed_by } => {
-                offline::restore(&config, &path, sealed_by.as_deref()).await
+            Command::Restore { path, sealed_by, form } => {
+                offline::restore(&config, &path, sealed_by.as_deref(), form).await
             }
             Command::Serve => serve(config).await,
             Command::Status(form) => ask::status(&config, form).await,
@@ -187,7 +191,7 @@ fn with_config(path: &Path, command: Command) -> Outcome {
             Command::Secrets(Secrets::Rotate { kind, form }) => {
                 ask::rotate(&config, kind, form).await
             }
-            Command::Backup { path } => ask::backup(&config, &path).await,
+            Command::Backup { path, form } => ask::backup(&config, &path, form).await,
             Command::CheckConfig { .. } => Ok(()), // done before the file was taken as good
         }
     })

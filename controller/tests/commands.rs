@@ -117,6 +117,10 @@ fn a_controller_is_made_once_and_says_what_is_missing_before() {
     assert_eq!(place.fails(&["check-config"]).0, 2);
     let said = place.ok(&["init"]);
     assert!(said.contains("keep a copy apart") && said.contains("made, too"), "{said}");
+    fs::remove_file(place.path("state/store.redb")).expect("moved away");
+    let made = place.json(&["init"]);
+    assert_eq!(made["key_is_new"], false);
+    assert_eq!(made["key_file"], place.path("key").to_str().expect("text"));
     assert_eq!(mode(place.path("key")), 0o600);
     assert_eq!(mode(place.path("state/store.redb")), 0o600);
     let key = fs::read(place.path("key")).expect("a key");
@@ -209,7 +213,9 @@ fn a_backup_of_a_running_controller_becomes_a_later_store_under_its_key_alone() 
     place.issue("a.example");
     let backup = place.path("backup");
     let path = backup.to_str().expect("text");
-    place.ok(&["backup", path]);
+    let written = place.json(&["backup", path]);
+    assert_eq!(written["path"], path);
+    assert_eq!(written["bytes"].as_u64(), fs::metadata(path).ok().map(|file| file.len()));
     assert_eq!(mode(backup.clone()), 0o600);
     assert_eq!(place.fails(&["backup", path]).0, 1, "nothing is replaced");
     assert_eq!(place.stores(), ["store.redb"], "no copy is left beside the store");
@@ -225,9 +231,11 @@ fn a_backup_of_a_running_controller_becomes_a_later_store_under_its_key_alone() 
     assert!(words.contains("does not open under this sealing key"), "{words}");
     assert!(place.stores().is_empty(), "nothing is left: {:?}", place.stores());
     fs::rename(place.path("key.kept"), place.path("key")).expect("back");
-    place.ok(&["restore", path]);
+    let restored = place.json(&["restore", path]);
+    assert!(restored["made"].is_u64() && restored["nodes"].is_array(), "{restored}");
     let _running = place.serve();
-    assert!(place.json(&["status"])["epoch"].as_u64().expect("a number") > before);
+    assert!(restored["epoch"].as_u64().expect("a number") > before);
+    assert_eq!(place.json(&["status"])["epoch"], restored["epoch"]);
     assert_eq!(place.json(&["certificates", "list"])["certificates"][0]["id"], "a.example");
 }
 

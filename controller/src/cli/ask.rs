@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use controller::config::Config;
 use controller::limits;
@@ -96,7 +96,14 @@ pub(super) async fn rotate(config: &Config, kind: String, form: Form) -> Outcome
     done(form, &answer(rotated)?)
 }
 
-pub(super) async fn backup(config: &Config, path: &Path) -> Outcome {
+/// What `backup` has written.
+#[derive(Serialize)]
+struct Written {
+    path: PathBuf,
+    bytes: usize,
+}
+
+pub(super) async fn backup(config: &Config, path: &Path, form: Form) -> Outcome {
     let pieces = connect(config).await?.back_up(BackUpRequest {}).await;
     let mut pieces = answer(pieces)?;
     let failed = |error: std::io::Error| {
@@ -107,15 +114,21 @@ pub(super) async fn backup(config: &Config, path: &Path) -> Outcome {
     let file = options.write(true).create_new(true).mode(0o600).open(path);
     let mut file = file.map_err(failed)?;
     let written = async {
+        let mut bytes = 0;
         while let Some(piece) = pieces.message().await.map_err(std::io::Error::other)? {
             file.write_all(&piece.data)?;
+            bytes += piece.data.len();
         }
-        file.sync_all()
+        file.sync_all().map(|()| Written { path: path.to_owned(), bytes })
     };
-    if let Err(error) = written.await {
-        // Half a backup must not be taken for one.
-        std::fs::remove_file(path).map_err(|error| ended(FAILED, &error))?;
-        return Err(failed(error));
+    match written.await {
+        Ok(written) => show(form, &written, |_| {
+            format!("{} written; it opens under the sealing key alone", path.display())
+        }),
+        Err(error) => {
+            // Half a backup must not be taken for one.
+            std::fs::remove_file(path).map_err(|error| ended(FAILED, &error))?;
+            Err(failed(error))
+        }
     }
-    say(&format!("{} written; it opens under the sealing key alone", path.display()))
 }

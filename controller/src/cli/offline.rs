@@ -12,6 +12,7 @@ use controller::store::KeyFile;
 use fleet_wire::secrets::{CONNECTION_ID_LENGTHS, DEFAULT_CONNECTION_ID_LENGTH, IdMode, Secrets};
 use serde::Serialize;
 
+use super::ask::show as shown;
 use super::{Ended, FAILED, Form, Outcome, WRONG, code_of, ended, say, show};
 
 #[derive(Args)]
@@ -29,10 +30,12 @@ pub(super) struct Init {
     #[arg(value_parser = clap::value_parser!(u8)
         .range(*CONNECTION_ID_LENGTHS.start() as i64..=*CONNECTION_ID_LENGTHS.end() as i64))]
     length: u8,
+    #[command(flatten)]
+    form: Form,
 }
 
 pub(super) async fn init(config: &Config, init: Init) -> Outcome {
-    let Init { fleet_file, plain, length } = init;
+    let Init { fleet_file, plain, length, form } = init;
     let secrets = match fleet_file {
         Some(path) => Secrets::load(&path).map_err(|error| ended(WRONG, &error))?,
         None => {
@@ -42,14 +45,20 @@ pub(super) async fn init(config: &Config, init: Init) -> Outcome {
         }
     };
     let made = init::init(config, secrets).await.map_err(|error| failed(&error))?;
-    say(&show::made(&made))
+    shown(form, &made, show::made)
 }
 
-pub(super) async fn restore(config: &Config, from: &Path, old: Option<&Path>) -> Outcome {
+pub(super) async fn restore(
+    config: &Config,
+    from: &Path,
+    old: Option<&Path>,
+    form: Form,
+) -> Outcome {
     let restored = init::restore(config, from, old).await.map_err(|error| failed(&error))?;
-    let path = config.store.path.display();
-    say(&format!("{path} made of {}: epoch {}", from.display(), restored.epoch))?;
-    say(&show::restored(&restored))
+    shown(form, &restored, |restored| {
+        let (store, epoch) = (config.store.path.display(), restored.epoch);
+        format!("{store} made of {}: epoch {epoch}\n{}", from.display(), show::restored(restored))
+    })
 }
 
 fn failed(error: &InitError) -> Ended {
