@@ -26,8 +26,8 @@ const WRONG: u8 = 2;
 /// The Landfast controller: certificates on every node of a fleet, and the secrets that its nodes
 /// share.
 ///
-/// A first start: write a configuration, try it with `check-config`, then `init` and `serve`. Then
-/// `nodes invite` for each node. docs/controller.md tells the rest.
+/// A first start: write a configuration, look at it with `check-config --no-host`, then `init` and
+/// `serve`. Then `nodes invite` for each node. docs/controller.md tells the rest.
 #[derive(Parser)]
 #[command(name = "landfast-controller", version, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 done; 1 it failed; 2 the command line or a file is wrong.")]

@@ -427,7 +427,7 @@ pub const RECONNECT_MAX: Duration = Duration::from_secs(5);
 pub const GOOD_STREAM: Duration = Duration::from_secs(10);
 /// What was refused and may be taken now is tried again so often.
 pub const REFUSED_AGAIN: Duration = Duration::from_secs(30);
-/// Between two tries to renew the identity, when a third of its life is left: days.
+/// Between two tries to renew the identity, when a third of its life is left: eight hours.
 pub const RENEW_AGAIN: Duration = Duration::from_secs(60);
 /// How often a wait by the calendar looks at it: clocks are set while we wait.
 pub const CALENDAR_LOOK: Duration = Duration::from_secs(60);

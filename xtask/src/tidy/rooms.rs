@@ -9,7 +9,7 @@ struct Room {
     files: &'static [&'static str],
 }
 
-/// Invariant 5 of ARCHITECTURE.md.
+/// Invariant 4 of ARCHITECTURE.md.
 const ROOMS: &[Room] = &[
     Room { library: "aya", files: &["steering.rs", "steering/"] },
     Room { library: "aya_log", files: &["steering.rs", "steering/"] },

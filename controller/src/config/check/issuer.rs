@@ -35,7 +35,7 @@ pub(super) fn issuer(
         check.refuse(
             Problem::new("dns-01 needs a command that sets the record")
                 .at(place, "no `dns_hook`")
-                .help("dns_hook = \"/etc/landfast/dns-hook\"; docs/controller.md says how it is called"),
+                .help("dns_hook = \"/etc/landfast/dns-hook\"; docs/certificates.md says how it is called"),
         );
         return None;
     }
