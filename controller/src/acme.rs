@@ -48,6 +48,7 @@ use crate::certificate::import::Files;
 use crate::certificate::names::Policy;
 use crate::config::Issuer;
 use crate::ledger::Ledger;
+use crate::limits;
 use crate::nodes::{Holds, Nodes};
 use crate::records::{Node, NodeStanding, Request};
 use crate::renew::Limits;
@@ -125,18 +126,20 @@ pub struct Times {
 impl Default for Times {
     fn default() -> Self {
         Self {
-            request: Duration::from_secs(30),
-            settle: Duration::from_secs(120),
-            barrier: barrier::DEADLINE,
-            drain_settles: Duration::from_secs(5),
-            look_at_files: Duration::from_secs(60),
+            request: limits::DEFAULT_ACME_REQUEST,
+            settle: limits::DEFAULT_SETTLE,
+            barrier: limits::DEFAULT_BARRIER,
+            drain_settles: limits::DEFAULT_DRAIN,
+            look_at_files: limits::DEFAULT_IMPORT_LOOK,
         }
     }
 }
 
-/// Limits of an issuer where nothing else is said: well below those of public authorities, which
-/// count 300 new orders in three hours.
-pub const DEFAULT_LIMITS: Limits = Limits { concurrent: 10, an_hour: 90 };
+/// Limits of an issuer where nothing else is said.
+pub const DEFAULT_LIMITS: Limits = Limits {
+    concurrent: limits::DEFAULT_CONCURRENT_ORDERS,
+    an_hour: limits::DEFAULT_ORDERS_PER_HOUR,
+};
 
 /// What an operator wants.
 #[derive(Clone, Debug, PartialEq)]

@@ -17,11 +17,9 @@ use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use crate::identity::{hex, sha256};
+use crate::limits;
 use crate::records::Certificate;
 use names::{Policy, Refusal};
-
-/// Certificates in a chain at most: public ones have two to four.
-const MAX_CHAIN: usize = 8;
 
 /// Why a certificate is not taken.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -139,13 +137,14 @@ pub fn leaf(chain: &str) -> Result<CertificateDer<'static>, Unfit> {
 }
 
 fn chain_of(pem: &str) -> Result<Vec<CertificateDer<'static>>, Unfit> {
+    let most = limits::MAX_CHAIN;
     let ders: Result<Vec<_>, _> =
-        CertificateDer::pem_slice_iter(pem.as_bytes()).take(MAX_CHAIN + 1).collect();
+        CertificateDer::pem_slice_iter(pem.as_bytes()).take(most + 1).collect();
     match ders {
         Err(error) => Err(Unfit::Chain(error.to_string())),
         Ok(ders) if ders.is_empty() => Err(Unfit::Chain("there is no certificate in it".into())),
-        Ok(ders) if ders.len() > MAX_CHAIN => {
-            Err(Unfit::Chain(format!("it has more than {MAX_CHAIN} certificates")))
+        Ok(ders) if ders.len() > most => {
+            Err(Unfit::Chain(format!("it has more than {most} certificates")))
         }
         Ok(ders) => Ok(ders),
     }

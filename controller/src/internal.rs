@@ -15,14 +15,11 @@ use time::{Duration, OffsetDateTime};
 
 use crate::acme::challenge::new_key;
 use crate::certificate::{Unfit, Wanted, examine};
+use crate::limits;
 use crate::records::{self, Account, Certificate, Request};
 
 /// Its name in requests.
 pub const NAME: &str = "internal";
-/// Days that a certificate is valid.
-const DAYS: i64 = 90;
-/// Years that the authority is.
-const AUTHORITY_YEARS: i64 = 10;
 
 /// Why the issuer does not issue.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +47,7 @@ pub fn create(now: u64) -> Result<Account, InternalError> {
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let now = moment(now);
     params.not_before = now - Duration::hours(1);
-    params.not_after = now + Duration::days(AUTHORITY_YEARS * 365);
+    params.not_after = now + limits::INTERNAL_AUTHORITY_LIFETIME;
     let certificate = params.self_signed(&key)?.pem();
     let credentials = serde_json::json!({ "certificate": certificate, "key": key.serialize_pem() });
     Ok(Account { issuer: NAME.to_owned(), credentials, stateless_thumbprint: None, next_key: None })
@@ -84,7 +81,7 @@ pub fn issue(
     params.use_authority_key_identifier_extension = true;
     let now = moment(wanted.now);
     params.not_before = now - Duration::hours(1);
-    params.not_after = now + Duration::days(DAYS);
+    params.not_after = now + limits::INTERNAL_LIFETIME;
     let leaf = params.signed_by(&own, &issuer)?.pem();
     let whole = examine(&format!("{leaf}{pem}"), &own.serialize_pem(), wanted)?;
     // Clients have the authority's certificate already, if they trust it.

@@ -163,3 +163,112 @@ pub const METRICS_HEAD_BYTES: usize = 8192;
 
 /// Commands about certificates that wait for the task of orders: more are refused.
 pub const MAX_ORDER_ASKS: usize = 16;
+
+// When a certificate is due.
+
+/// The longest wait after failures, where the authority names none: four tries a day find out soon
+/// that a name points here again, and ask nothing of an authority.
+pub const LONGEST_BACKOFF: Duration = Duration::from_secs(6 * 3600);
+/// The longest that an authority is believed: limits of public ones are over in a week. An attempt that
+/// is planned for later was planned by a clock that has jumped back since, and does not count.
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The shortest wait: an authority that has just failed is not asked again at once.
+pub const SHORTEST_BACKOFF: Duration = Duration::from_secs(2);
+/// The first wait for what has no certificate, or one that lives long: a restart of whatever was in
+/// the way is over by then.
+pub const FIRST_BACKOFF: Duration = Duration::from_secs(60);
+/// However long nothing is due, this often is looked: the clock may jump meanwhile.
+pub const RENEWAL_LOOK: Duration = Duration::from_secs(10 * 60);
+/// A certificate whose window has begun is renewed this long after it was issued at the earliest: an
+/// authority that suggests the past for whatever it issues is not asked in a loop.
+pub const REST_IN_A_WINDOW: Duration = Duration::from_secs(3600);
+/// An authority's clock may be ahead of ours by this much: what is more is a clock that was set.
+pub const CLOCKS_APART: Duration = Duration::from_secs(3600);
+
+// Orders at authorities.
+
+/// Orders at a time at one issuer where the file names none: ten tasks that wait most of the time.
+pub const DEFAULT_CONCURRENT_ORDERS: usize = 10;
+/// New orders in an hour where the file names none: well below public authorities, which count 300
+/// in three hours.
+pub const DEFAULT_ORDERS_PER_HOUR: usize = 90;
+/// Orders at a time at the internal issuer, which is this machine: a few for each core.
+pub const INTERNAL_ORDERS: usize = 64;
+/// Orders whose time is remembered, for each issuer: twice what one may be allowed in an hour
+/// ([`MAX_ORDERS_PER_HOUR`]). The internal issuer may this many, so that it never runs in a loop.
+pub const MAX_ORDERS_REMEMBERED: usize = 20_000;
+/// Between two rounds at least: a change of the ledger begins one, and orders change it themselves.
+pub const ROUNDS_APART: Duration = Duration::from_millis(50);
+/// How often the same is tried at once after `badNonce` (RFC 8555 section 6.5): where one in five is
+/// refused, less than one in a million fails.
+pub const NONCE_ATTEMPTS: u32 = 8;
+/// Orders of a list that are looked at, from its end: an order that was lost is among the last.
+pub const LISTED_ORDERS: usize = 10;
+/// Bytes of an authority's answer: a chain is a few thousand.
+pub const MAX_ACME_ANSWER_BYTES: usize = 1 << 20;
+/// One answer of an authority, where the file names no time: public ones take a second or two.
+pub const DEFAULT_ACME_REQUEST: Duration = Duration::from_secs(30);
+/// Until an authority is convinced or has issued, where the file names no time: it asks from several
+/// places, and again.
+pub const DEFAULT_SETTLE: Duration = Duration::from_secs(120);
+/// The first wait between two looks at an order: an authority that is near is done by then.
+pub const ORDER_LOOK_MIN: Duration = Duration::from_millis(50);
+/// The longest one, so that a slow authority is asked forty times in [`DEFAULT_SETTLE`].
+pub const ORDER_LOOK_MAX: Duration = Duration::from_secs(3);
+/// How long the command for dns-01 has: providers of DNS take their time.
+pub const HOOK_WITHIN: Duration = Duration::from_secs(120);
+/// Bytes of what it says that are shown: its last words are in its own log.
+pub const HOOK_SHOWN_BYTES: usize = 500;
+
+// The barrier.
+
+/// How long everybody is waited for, where the file names no time: a node that reconnects or is
+/// started again is back by then.
+pub const DEFAULT_BARRIER: Duration = Duration::from_secs(30);
+/// An order waits this many deadlines at most. Then, without a certificate that works, the authority
+/// is told anyway, and at worst says no; with one, the order fails and is tried again later.
+pub const BARRIER_PATIENCE_DEADLINES: u32 = 10;
+/// One in this many nodes may be late: when more are, it is no fault of theirs.
+pub const BARRIER_LATE_ONE_IN: usize = 10;
+/// Until routes have left a drained node, where the file names no time: those of a site take a second
+/// or two.
+pub const DEFAULT_DRAIN: Duration = Duration::from_secs(5);
+/// Nodes asked at a time by one order: a thousand are asked in a second, with few sockets.
+pub const PROBES_AT_A_TIME: usize = 64;
+/// How long a node has for one answer: it is asked again.
+pub const PROBE_WITHIN: Duration = Duration::from_secs(3);
+/// A node that answered wrongly is asked again after this long: soon enough for nobody to notice.
+pub const PROBE_AGAIN: Duration = Duration::from_millis(250);
+/// Bytes of a node's answer: a key authorization is less than two hundred.
+pub const MAX_PROBE_ANSWER_BYTES: usize = 4_096;
+/// What is waited for is logged this often: three times before the deadline.
+pub const BARRIER_SAID_EVERY: Duration = Duration::from_secs(10);
+/// Late nodes that are named: one line of the log.
+pub const BARRIER_SHOWN_NODES: usize = 20;
+
+// Windows of renewal (RFC 9773).
+
+/// Between two questions about one certificate at least, whatever the authority says (section 4.3.2).
+pub const WINDOW_ASK_MIN: Duration = Duration::from_secs(60);
+/// The longest time between them (section 4.3.2).
+pub const WINDOW_ASK_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Where the authority does not say: as section 4.3.3 has it after errors that last.
+pub const WINDOW_ASK_DEFAULT: Duration = Duration::from_secs(6 * 3600);
+/// Questions at a time at one authority: ten thousand certificates are asked for in minutes.
+pub const WINDOW_ASKS: usize = 8;
+/// For how long it is known where, or that, an authority has no renewal information: its directory
+/// changes once in years.
+pub const WINDOW_PLACE_GOOD_FOR: Duration = Duration::from_secs(3600);
+
+// Certificates.
+
+/// Certificates in a chain: public ones have two to four.
+pub const MAX_CHAIN: usize = 8;
+/// Bytes of an imported file: a chain of eight with keys of 4,096 bits is a quarter of that.
+pub const MAX_IMPORT_BYTES: u64 = 128 << 10;
+/// Between two looks at imported files, where the file names no time: two stat(2) each.
+pub const DEFAULT_IMPORT_LOOK: Duration = Duration::from_secs(60);
+/// Of a certificate of the internal issuer: as long as public ones, which renewals are used to.
+pub const INTERNAL_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Of its authority: clients trust it by hand, so it outlives the machines that they are.
+pub const INTERNAL_AUTHORITY_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

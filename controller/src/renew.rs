@@ -11,24 +11,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use crate::certificate::names;
+use crate::limits::{
+    CLOCKS_APART, FIRST_BACKOFF, LONGEST_BACKOFF, LONGEST_RETRY_AFTER, RENEWAL_LOOK,
+    REST_IN_A_WINDOW, SHORTEST_BACKOFF,
+};
 use crate::records::{Certificate, Request};
-
-/// The longest wait after failures, where the authority names none.
-pub const LONGEST_BACKOFF: Duration = Duration::from_secs(6 * 60 * 60);
-/// The longest that an authority is believed: limits of public ones are over a week. An attempt that
-/// is planned for later was planned by a clock that has jumped back since, and does not count.
-pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// The shortest: an authority that has just failed is not asked again at once.
-pub const SHORTEST_BACKOFF: Duration = Duration::from_secs(2);
-/// The first wait for what has no certificate, or one that lives long.
-const FIRST_BACKOFF: Duration = Duration::from_secs(60);
-/// However long nothing is due, this often is looked: the clock may jump meanwhile.
-pub const LONGEST_LOOK: Duration = Duration::from_secs(10 * 60);
-/// A certificate whose window has begun is renewed this long after it was issued at the earliest: an
-/// authority that suggests the past for whatever it issues is not asked in a loop.
-pub const REST_IN_A_WINDOW: Duration = Duration::from_secs(60 * 60);
-/// An authority's clock may be ahead of ours by this much.
-const CLOCKS_APART_SECONDS: u64 = 60 * 60;
 
 /// What an issuer allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +106,7 @@ pub struct Plan {
 #[must_use]
 pub fn plan(known: &Known<'_>) -> Plan {
     let mut due = Vec::new();
-    let mut look_again = LONGEST_LOOK;
+    let mut look_again = RENEWAL_LOOK;
     for request in known.requests {
         match when(known, request) {
             When::Never => {}
@@ -159,7 +146,7 @@ fn when(known: &Known<'_>, request: &Request) -> When {
     }
     let held_back = attempts.not_before.saturating_sub(known.now);
     let is_planned_by_this_clock = held_back <= LONGEST_RETRY_AFTER.as_secs()
-        && attempts.failed_at <= known.now + CLOCKS_APART_SECONDS;
+        && attempts.failed_at <= known.now + CLOCKS_APART.as_secs();
     if held_back > 0 && is_planned_by_this_clock {
         return When::In(held_back);
     }
@@ -185,9 +172,9 @@ fn when(known: &Known<'_>, request: &Request) -> When {
     {
         return When::In(wait.as_secs() + 1);
     }
-    if certificate.not_before > known.now + CLOCKS_APART_SECONDS {
+    if certificate.not_before > known.now + CLOCKS_APART.as_secs() {
         // Our clock has jumped back; another would be no more valid than this one.
-        return When::In(LONGEST_LOOK.as_secs());
+        return When::In(RENEWAL_LOOK.as_secs());
     }
     let at = renew_at(certificate, window, known.seed);
     match at.checked_sub(known.now) {

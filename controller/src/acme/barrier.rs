@@ -10,18 +10,12 @@
 //! 3. a late node is drained of new traffic where its site has others that are not late;
 //! 4. a late node that is the last of its site is not, and the order waits.
 //!
-//! An order that waits has one of its issuer's places: after [`PATIENCE_DEADLINES`] it gives it up.
+//! An order that waits has one of its issuer's places: after [`limits::BARRIER_PATIENCE_DEADLINES`] it gives it up.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How long everybody is waited for.
-pub const DEADLINE: Duration = Duration::from_secs(30);
-/// An order waits this many deadlines at most. Then, without a certificate that works, the authority
-/// is told anyway, and at worst says no; with one, the order fails and is tried again later.
-pub const PATIENCE_DEADLINES: u32 = 10;
-/// One in this many nodes may be late.
-const LATE_ONE_IN: usize = 10;
+use crate::limits;
 
 /// Whether a node has the answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +107,7 @@ pub fn judge(waited: Duration, deadline: Duration, pressed: bool, nodes: &[NodeS
     if pressed {
         return Verdict::GoWithout(ids(&late));
     }
-    if !is_anybody_ready || late.len() > 1.max(nodes.len() / LATE_ONE_IN) {
+    if !is_anybody_ready || late.len() > 1.max(nodes.len() / limits::BARRIER_LATE_ONE_IN) {
         return Verdict::Hold(ids(&late));
     }
     let others: BTreeSet<&str> = nodes
@@ -131,6 +125,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::limits::DEFAULT_BARRIER as DEADLINE;
 
     fn node() -> impl Strategy<Value = NodeSeen> {
         let has = prop_oneof![

@@ -21,10 +21,6 @@ use crate::limits;
 use crate::records::{self, Certificate, Kind as _, Node, NodeStanding, Request};
 use crate::renew;
 
-/// How often the same step is tried at once after `badNonce` (RFC 8555 section 6.5), on top of what
-/// the library does.
-const NONCE_ATTEMPTS: u32 = 8;
-
 /// How an order ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -98,7 +94,7 @@ pub(super) async fn carry(context: &Context, request: &Request, issuer: &Issuer)
                     Err(error) => Trouble::ours(error),
                 }
             }
-            Err(trouble) if trouble.kind == Kind::BadNonce && nonces < NONCE_ATTEMPTS => {
+            Err(trouble) if trouble.kind == Kind::BadNonce && nonces < limits::NONCE_ATTEMPTS => {
                 nonces += 1;
                 carrier.authority.forget();
                 continue;

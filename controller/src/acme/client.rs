@@ -23,10 +23,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
 
-use crate::renew;
-
-/// Bytes of an answer at most: a chain is a few thousand.
-const MAX_ANSWER_BYTES: usize = 1 << 20;
+use crate::limits;
 
 /// What answers said beside their content.
 #[derive(Clone, Default)]
@@ -98,8 +95,10 @@ impl Client {
             let response = self.https.request(request).await;
             let response = response.map_err(|error| Error::Other(Box::new(error)))?;
             let (parts, body) = response.into_parts();
-            let body =
-                Limited::new(body, MAX_ANSWER_BYTES).collect().await.map_err(Error::Other)?;
+            let body = Limited::new(body, limits::MAX_ACME_ANSWER_BYTES)
+                .collect()
+                .await
+                .map_err(Error::Other)?;
             Ok::<_, Error>((parts, body.to_bytes()))
         };
         let (mut parts, body) = tokio::time::timeout(self.timeout, answer)
@@ -165,9 +164,9 @@ fn trusting(path: &Path) -> Result<ClientConfig, Error> {
         .with_no_client_auth())
 }
 
-/// RFC 9110 section 10.2.3: seconds or a date. No more than [`renew::LONGEST_RETRY_AFTER`].
+/// RFC 9110 section 10.2.3: seconds or a date. No more than [`limits::LONGEST_RETRY_AFTER`].
 fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
-    said_wait(headers).map(|wait| wait.min(renew::LONGEST_RETRY_AFTER))
+    said_wait(headers).map(|wait| wait.min(limits::LONGEST_RETRY_AFTER))
 }
 
 fn said_wait(headers: &http::HeaderMap) -> Option<Duration> {

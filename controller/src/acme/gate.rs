@@ -12,17 +12,8 @@ use super::order::{Event, State};
 use super::probe;
 use super::{Context, Trouble};
 use crate::ledger::Change;
+use crate::limits;
 use crate::records::{Certificate, Kind as _, Node, NodeStanding};
-
-/// Nodes asked at a time, by one order.
-const ASKED_AT_A_TIME: usize = 64;
-/// A node that answered wrongly is asked again after this long.
-const ASK_AGAIN: Duration = Duration::from_millis(250);
-/// What is waited for is logged this often.
-const SAID_EVERY: Duration = Duration::from_secs(10);
-
-/// Late nodes that are named.
-const SHOWN_NODES: usize = 20;
 
 /// What the barrier of one order remembers from step to step.
 #[derive(Default)]
@@ -66,7 +57,7 @@ impl Gate {
                 }
                 // Its place is another's by then; it comes again with the backoff of failures.
                 Verdict::Hold(for_whom)
-                    if waited > deadline.saturating_mul(barrier::PATIENCE_DEADLINES) =>
+                    if waited > deadline.saturating_mul(limits::BARRIER_PATIENCE_DEADLINES) =>
                 {
                     return Err(Trouble::ours(format!(
                         "nodes do not answer what the authority would ask: {}",
@@ -79,7 +70,7 @@ impl Gate {
                     context.observed.barrier_waits_for.add(waits);
                     if !self.ask(context, state, &nodes).await {
                         // Somebody says something, or it is time to ask again.
-                        let _ = tokio::time::timeout(ASK_AGAIN, changed.changed()).await;
+                        let _ = tokio::time::timeout(limits::PROBE_AGAIN, changed.changed()).await;
                     }
                     context.observed.barrier_waits_for.sub(waits);
                 }
@@ -119,7 +110,7 @@ impl Gate {
         let due = nodes.iter().filter(|node| node.has == Has::Yes && !node.is_ready());
         let due: Vec<_> = due.map(|node| ask_one(context, node.node, &state.answers)).collect();
         let asked: Vec<(u16, Answered)> =
-            stream::iter(due).buffer_unordered(ASKED_AT_A_TIME).collect().await;
+            stream::iter(due).buffer_unordered(limits::PROBES_AT_A_TIME).collect().await;
         let news = asked.iter().any(|(_, answered)| *answered == Answered::Right);
         self.answered.extend(asked);
         news
@@ -137,11 +128,13 @@ impl Gate {
             Verdict::Wait(whom) => ("the order waits for nodes", whom),
             Verdict::Hold(whom) => ("the order waits for nodes beyond its deadline", whom),
         };
-        self.last = whom.iter().copied().take(SHOWN_NODES).collect();
+        self.last = whom.iter().copied().take(limits::BARRIER_SHOWN_NODES).collect();
         let waiting = matches!(verdict, Verdict::Wait(_) | Verdict::Hold(_));
         // The first look is always early: nobody is named before a second has passed.
         let early = waited < Duration::from_secs(1);
-        if waiting && (early || self.said.is_some_and(|said| said.elapsed() < SAID_EVERY)) {
+        if waiting
+            && (early || self.said.is_some_and(|said| said.elapsed() < limits::BARRIER_SAID_EVERY))
+        {
             return;
         }
         self.said = Some(Instant::now());
@@ -156,7 +149,8 @@ impl Gate {
 
 /// Of some of these nodes, what each lacks.
 fn lacking(nodes: &[NodeSeen], whom: &[u16]) -> String {
-    let late = nodes.iter().filter(|node| whom.contains(&node.node)).take(SHOWN_NODES);
+    let late =
+        nodes.iter().filter(|node| whom.contains(&node.node)).take(limits::BARRIER_SHOWN_NODES);
     late.map(NodeSeen::lacks).collect::<Vec<_>>().join("; ")
 }
 
@@ -211,6 +205,6 @@ fn is_pressed(context: &Context, id: &str, waited: Duration) -> bool {
             let life = certificate.not_after.saturating_sub(certificate.not_before);
             certificate.not_after - now < life / 6
         }
-        None => waited > context.settings.times.barrier * barrier::PATIENCE_DEADLINES,
+        None => waited > context.settings.times.barrier * limits::BARRIER_PATIENCE_DEADLINES,
     }
 }

@@ -11,18 +11,12 @@
 use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 
 use super::words::Trouble;
-use crate::foreign;
-
-/// How long the command has: providers of DNS take their time.
-pub const TIMEOUT: Duration = Duration::from_secs(120);
-/// Bytes of what it says that are shown.
-const SHOWN_BYTES: usize = 500;
+use crate::{foreign, limits};
 
 /// What the command should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,14 +47,16 @@ pub async fn run(hook: &Path, deed: Deed, name: &str, value: &str) -> Result<(),
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| Trouble::ours(format!("{shown} cannot be run: {error}")))?;
-    let (status, said) = tokio::time::timeout(TIMEOUT, ended(child))
+    let (status, said) = tokio::time::timeout(limits::HOOK_WITHIN, ended(child))
         .await
-        .map_err(|_| Trouble::ours(format!("{shown} {deed} took more than {TIMEOUT:?}")))?
+        .map_err(|_| {
+            Trouble::ours(format!("{shown} {deed} took more than {:?}", limits::HOOK_WITHIN))
+        })?
         .map_err(|error| Trouble::ours(format!("{shown} cannot be run: {error}")))?;
     if status.success() {
         return Ok(());
     }
-    let said = foreign::words(&String::from_utf8_lossy(&said), SHOWN_BYTES);
+    let said = foreign::words(&String::from_utf8_lossy(&said), limits::HOOK_SHOWN_BYTES);
     Err(Trouble::ours(format!("{shown} {deed} {name} failed ({status}): {said}")))
 }
 
@@ -69,7 +65,7 @@ pub async fn run(hook: &Path, deed: Deed, name: &str, value: &str) -> Result<(),
 async fn ended(mut child: Child) -> io::Result<(ExitStatus, Vec<u8>)> {
     let mut said = Vec::new();
     if let Some(stderr) = &mut child.stderr {
-        stderr.take(SHOWN_BYTES as u64).read_to_end(&mut said).await?;
+        stderr.take(limits::HOOK_SHOWN_BYTES as u64).read_to_end(&mut said).await?;
         tokio::io::copy(stderr, &mut tokio::io::sink()).await?;
     }
     Ok((child.wait().await?, said))

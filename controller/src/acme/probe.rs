@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
@@ -18,10 +17,8 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::barrier::Answered;
 use super::challenge::Answer;
 
-/// How long a node has for one answer: it is asked again.
-const TIMEOUT: Duration = Duration::from_secs(3);
-/// Bytes of an answer at most: a key authorization is less than two hundred.
-const MAX_ANSWER_BYTES: usize = 4_096;
+use crate::limits;
+
 /// The protocol of RFC 8737 section 6.2.
 const ALPN: &[u8] = b"acme-tls/1";
 
@@ -53,10 +50,12 @@ pub async fn ask(address: IpAddr, ports: Ports, answer: &Answer) -> Answered {
             Answer::Dns01 { .. } => Ok(()), // no node is asked
         }
     };
-    match tokio::time::timeout(TIMEOUT, asked).await {
+    match tokio::time::timeout(limits::PROBE_WITHIN, asked).await {
         Ok(Ok(())) => Answered::Right,
         Ok(Err(error)) => Answered::Wrong(format!("{address} {error}")),
-        Err(_) => Answered::Wrong(format!("{address} does not answer within {TIMEOUT:?}")),
+        Err(_) => {
+            Answered::Wrong(format!("{address} does not answer within {:?}", limits::PROBE_WITHIN))
+        }
     }
 }
 
@@ -73,7 +72,8 @@ async fn http_01(at: SocketAddr, name: &str, token: &str, wanted: &str) -> Resul
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|error| text(&error))?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let body =
+            Limited::new(response.into_body(), limits::MAX_PROBE_ANSWER_BYTES).collect().await;
         Ok::<_, String>((status, body.map_err(|error| text(&error))?.to_bytes()))
     };
     let (status, body) = tokio::select! {

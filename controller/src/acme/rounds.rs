@@ -18,15 +18,13 @@ use crate::certificate::import::Watched;
 use crate::config::{ChallengeKind, Issuer};
 use crate::internal;
 use crate::ledger::Change;
+use crate::limits;
 use crate::records::{self, Certificate, Request};
 use crate::renew::{self, Attempts, Busy, Known, Limits, Plan};
 
-/// Between two rounds at least: a change of the ledger begins one, and orders change it themselves.
-const BETWEEN: Duration = Duration::from_millis(50);
-/// Orders whose time is remembered, for each issuer: what it allows in an hour, or the internal one.
-const MAX_REMEMBERED: usize = 20_000;
 /// The internal issuer is this machine: it may always, but not in a loop.
-const INTERNAL_LIMITS: Limits = Limits { concurrent: 64, an_hour: MAX_REMEMBERED };
+const INTERNAL_LIMITS: Limits =
+    Limits { concurrent: limits::INTERNAL_ORDERS, an_hour: limits::MAX_ORDERS_REMEMBERED };
 
 /// An order at work.
 struct Running {
@@ -76,7 +74,7 @@ impl Rounds {
             let began = Instant::now();
             let look_again = self.round().await;
             // A round costs by the number of requests: with many, at most a tenth of the time.
-            let rested = sleep(BETWEEN.max(began.elapsed() * 10));
+            let rested = sleep(limits::ROUNDS_APART.max(began.elapsed() * 10));
             let look = sleep(look_again);
             tokio::pin!(rested, look);
             let (mut is_rested, mut news) = (false, false);
@@ -248,7 +246,7 @@ impl Rounds {
     fn count(&mut self, issuer: &str) {
         let made = self.made.entry(issuer.to_owned()).or_default();
         made.retain(|at| at.elapsed() < Duration::from_secs(60 * 60));
-        if made.len() < MAX_REMEMBERED {
+        if made.len() < limits::MAX_ORDERS_REMEMBERED {
             made.push(Instant::now());
         }
     }

@@ -15,11 +15,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, read};
 use crate::certificate::names;
-
-/// How often a request is sent again after `badNonce` (RFC 8555 section 6.5).
-const NONCE_ATTEMPTS: u32 = 8;
-/// Orders of a list that are looked at, from its end: an order that was lost is among the last.
-const LISTED_ORDERS: usize = 10;
+use crate::limits;
 
 /// A key of an account, ECDSA on P-256 as the library makes them.
 pub(super) struct Key(EcdsaKeyPair);
@@ -113,7 +109,7 @@ impl<'a> Signer<'a> {
         let account: Account = self.look(self.account).await?;
         let Some(list) = account.orders else { return Ok(None) };
         let listed: Listed = self.look(&list).await?;
-        for url in listed.orders.into_iter().rev().take(LISTED_ORDERS) {
+        for url in listed.orders.into_iter().rev().take(limits::LISTED_ORDERS) {
             if is_known(&url) {
                 continue;
             }
@@ -152,7 +148,7 @@ impl<'a> Signer<'a> {
                     == Some("urn:ietf:params:acme:error:badNonce"))
             };
             match problem {
-                Err(error) if is_nonce(&error) && attempt < NONCE_ATTEMPTS => attempt += 1,
+                Err(error) if is_nonce(&error) && attempt < limits::NONCE_ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error),
                 Ok(_) => return Err("an error without a problem".into()),
             }

@@ -15,18 +15,9 @@ use super::client::Client;
 use super::{Context, Trouble};
 use crate::certificate;
 use crate::config::Issuer;
+use crate::limits;
 use crate::records::Certificate;
 use crate::renew::{self, Window};
-
-/// Between two questions about one certificate, whatever the authority says (RFC 9773 section
-/// 4.3.2 names these).
-const ASK: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 60 * 60));
-/// Where the authority does not say.
-const ASK_BY_DEFAULT: Duration = Duration::from_secs(6 * 60 * 60);
-/// Questions at a time at one authority: ten thousand certificates are asked for in minutes.
-const ASKED_AT_A_TIME: usize = 8;
-/// For how long it is known where, or that, an authority has no renewal information.
-const DIRECTORY_GOOD_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// What authorities suggest.
 #[derive(Default)]
@@ -69,7 +60,7 @@ impl Windows {
         certificates: impl Iterator<Item = &'a Certificate>,
     ) -> Duration {
         let now = Instant::now();
-        let mut look_again = ASK.1;
+        let mut look_again = limits::WINDOW_ASK_MAX;
         let mut known = std::mem::take(&mut self.known);
         for certificate in certificates {
             let Some(issuer) = context.settings.by_name.get(&certificate.source) else { continue };
@@ -87,7 +78,7 @@ impl Windows {
                 let at_work = self.at_work.entry(certificate.source.clone()).or_default();
                 match at.checked_duration_since(now) {
                     Some(wait) if !wait.is_zero() => look_again = look_again.min(wait),
-                    _ if *at_work < ASKED_AT_A_TIME => {
+                    _ if *at_work < limits::WINDOW_ASKS => {
                         *at_work += 1;
                         this.ask_at = None;
                         self.begin(context, certificate.clone(), issuer.clone());
@@ -102,7 +93,7 @@ impl Windows {
 
     fn begin(&mut self, context: &Arc<Context>, certificate: Certificate, issuer: Issuer) {
         let place = self.places.get(&certificate.source);
-        let place = place.filter(|(_, since)| since.elapsed() < DIRECTORY_GOOD_FOR);
+        let place = place.filter(|(_, since)| since.elapsed() < limits::WINDOW_PLACE_GOOD_FOR);
         let mut place = place.map(|(place, _)| place.clone());
         let timeout = context.settings.times.request;
         self.questions.spawn(async move {
@@ -133,7 +124,7 @@ impl Windows {
         }
         if let Some(place) = place {
             let since = self.places.get(&issuer).map(|(_, since)| *since);
-            if since.is_none_or(|since| since.elapsed() >= DIRECTORY_GOOD_FOR) {
+            if since.is_none_or(|since| since.elapsed() >= limits::WINDOW_PLACE_GOOD_FOR) {
                 self.places.insert(issuer, (place, Instant::now()));
             }
         }
@@ -186,7 +177,7 @@ async fn question(
         }
     };
     let Some(url) = known else {
-        return Ok(Suggestion { window: None, ask_in: ASK_BY_DEFAULT });
+        return Ok(Suggestion { window: None, ask_in: limits::WINDOW_ASK_DEFAULT });
     };
     let leaf = certificate::leaf(&certificate.chain).map_err(Trouble::ours)?;
     let id = CertificateIdentifier::try_from(&leaf).map_err(Trouble::ours)?;
@@ -197,6 +188,10 @@ async fn question(
     if window.end < window.start {
         return Err(Trouble::refused("the window that is suggested ends before it begins"));
     }
-    let ask_in = client.said().look_after().unwrap_or(ASK_BY_DEFAULT).clamp(ASK.0, ASK.1);
+    let ask_in = client
+        .said()
+        .look_after()
+        .unwrap_or(limits::WINDOW_ASK_DEFAULT)
+        .clamp(limits::WINDOW_ASK_MIN, limits::WINDOW_ASK_MAX);
     Ok(Suggestion { window: Some(window), ask_in })
 }

@@ -5,12 +5,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Unfit, Wanted, examine};
+use crate::limits;
 use crate::records::Certificate;
 
 /// The source of an imported certificate.
 pub const SOURCE: &str = "imported";
-/// Bytes of a file at most: a chain of eight with keys of 4,096 bits is a quarter of that.
-const MAX_FILE_BYTES: u64 = 128 << 10;
 
 /// Where a certificate of one's own is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +29,7 @@ pub enum ImportError {
     #[error("{0} cannot be read: {1}")]
     Read(PathBuf, #[source] std::io::Error),
     /// One is too large to be what it should.
-    #[error("{0} is larger than {MAX_FILE_BYTES} bytes")]
+    #[error("{0} is larger than {most} bytes", most = limits::MAX_IMPORT_BYTES)]
     TooLarge(PathBuf),
     /// Others can read the key.
     #[error("the key {0} is open to others: run `chmod 600 {0}`")]
@@ -104,7 +103,7 @@ fn stamp(path: &Path) -> std::io::Result<Stamp> {
 
 fn text(path: &Path) -> Result<String, ImportError> {
     let read = |error| ImportError::Read(path.to_owned(), error);
-    if fs::metadata(path).map_err(read)?.len() > MAX_FILE_BYTES {
+    if fs::metadata(path).map_err(read)?.len() > limits::MAX_IMPORT_BYTES {
         return Err(ImportError::TooLarge(path.to_owned()));
     }
     fs::read_to_string(path).map_err(read)

@@ -2,7 +2,6 @@
 //! that died.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use instant_acme::{
     Account, AuthorizationStatus, ChallengeStatus, ChallengeType, Identifier, NewOrder, Order,
@@ -21,9 +20,6 @@ use crate::config::{ChallengeKind, Issuer};
 use crate::ledger::Change;
 use crate::limits;
 use crate::records::{self, Certificate};
-
-/// The first wait between two looks at an order, and the longest.
-const LOOK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(3));
 
 /// The authority of one order.
 pub(super) struct Authority<'a> {
@@ -183,7 +179,7 @@ impl<'a> Authority<'a> {
     /// Looks until the order leaves `from`, for a bounded time.
     async fn settle(&mut self, state: &State, from: OrderStatus) -> Result<OrderStatus, Trouble> {
         let end = Instant::now() + self.context.settings.times.settle;
-        let mut wait = LOOK.0;
+        let mut wait = limits::ORDER_LOOK_MIN;
         let (order, said) = self.order(state).await?;
         loop {
             let now = order.refresh().await.map_err(|error| Trouble::of(&error, &said))?;
@@ -197,7 +193,7 @@ impl<'a> Authority<'a> {
                 return Err(Trouble { retry_after: asked, ..slow });
             }
             sleep(this).await;
-            wait = (wait * 3 / 2).min(LOOK.1);
+            wait = (wait * 3 / 2).min(limits::ORDER_LOOK_MAX);
         }
     }
 
