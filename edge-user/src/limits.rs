@@ -280,6 +280,22 @@ pub const MAX_HEADERS_FRAME_BYTES: u64 = 64 << 10;
 pub const MAX_CONTROL_FRAME_BYTES: u64 = 4 << 10;
 /// Bytes of a request's fields, uncompressed, with 32 for each (RFC 9114 section 4.2.2).
 pub const MAX_FIELD_SECTION_BYTES: u64 = 64 << 10;
+/// Lines of a field section. Browsers send about twenty, and crumbs of cookies: 180 for a domain at
+/// most, in Chromium. Small ones would otherwise be 2,000, each with its place in a map.
+pub const MAX_FIELDS: usize = 256;
+/// Frames in a row that carry nothing: DATA without content, and types that are not known. Clients
+/// grease with one or two (RFC 9114 section 7.2.8).
+pub const MAX_EMPTY_FRAMES: u32 = 128;
+/// Interim responses (1xx) before a final one. 103 comes once or twice; 102 was meant to come every
+/// 20 s while a long operation goes on.
+pub const MAX_INTERIM_RESPONSES: u32 = 32;
+/// Field lines that a worker remembers as it wrote them: what a few dozen distributions add to
+/// every response. Full of the longest, 0.8 MB.
+pub const REMEMBERED_LINES: usize = 512;
+/// Values shorter than this are written as fast as they are looked up, and are mostly lengths.
+pub const REMEMBERED_VALUE_MIN_BYTES: usize = 8;
+/// Values longer than this are rare: a content security policy has a few hundred bytes.
+pub const REMEMBERED_VALUE_MAX_BYTES: usize = 768;
 /// Most bytes that `/bytes/N` gives: 1 GiB.
 pub const MAX_BODY_BYTES: u64 = 1 << 30;
 /// Bytes that are handed to a stream at a time.

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod admission;
+mod codec;
 mod drain;
 mod hostile;
 mod ownership;

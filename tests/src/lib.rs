@@ -7,6 +7,7 @@
 //! | [`demo`] | a fleet with a controller, told in plain words |
 //! | [`figure`] | a figure of a bench |
 //! | [`fleet`] | a fleet in network namespaces, behind a router with ECMP |
+//! | [`h3_reader`] | what h3 makes of the bytes of a request stream |
 //! | [`heard`] | what is logged |
 //! | [`http3`] | an HTTP/3 client of quinn and h3, finely controlled |
 //! | [`initials`] | first packets of clients that never go on |
@@ -26,6 +27,7 @@ pub mod credentials;
 pub mod demo;
 pub mod figure;
 pub mod fleet;
+pub mod h3_reader;
 pub mod heard;
 pub mod http3;
 pub mod initials;

@@ -1,4 +1,18 @@
 //! A connection of HTTP/3 (RFC 9114): requests in, answers out, GOAWAY at the end.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`frame`] | frames of a request stream |
+//! | [`qpack`] | field sections, with the static table alone |
+//! | [`head`] | field sections as heads and trailers, checked |
+//! | [`message`] | one direction of a request stream: bytes in, a message out |
+//! | [`refusal`] | every way in which a message is refused |
+
+pub mod frame;
+pub mod head;
+pub mod message;
+pub mod qpack;
+pub mod refusal;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

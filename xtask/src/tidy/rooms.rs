@@ -30,6 +30,7 @@ const ROOMS: &[Room] = &[
 const WITHOUT_CLOCK: &[&str] = &[
     "edge-wire/src/",
     "edge-user/src/quic/engine.rs",
+    "edge-user/src/http/h3/",
     "edge-user/src/follow/state.rs",
     "controller/src/renew.rs",
     "controller/src/acme/order.rs",
