@@ -170,9 +170,12 @@ async fn reload_on(mut hang_up: Signal, control: &Control) {
 
 async fn serve(mut edge: Edge, signals: &mut Signals, hang_up: Signal) -> Result<(), ServeError> {
     let control = Arc::clone(&edge.control);
-    let follows = match edge.joined.take() {
-        Some(joined) => Either::Left(joined.restore(Arc::clone(&control)).await),
-        None => Either::Right(std::future::pending()),
+    let (follows, at_stop) = match edge.joined.take() {
+        Some(joined) => {
+            let (follows, at_stop) = joined.restore(Arc::clone(&control)).await;
+            (Either::Left(follows), Some(at_stop))
+        }
+        None => (Either::Right(std::future::pending()), None),
     };
     let admin = tokio::spawn(crate::admin::http::serve(edge.listener, Arc::clone(&control)));
     let commands = edge.socket.serve(Arc::clone(&control));
@@ -218,6 +221,9 @@ async fn serve(mut edge: Edge, signals: &mut Signals, hang_up: Signal) -> Result
         never = background => never,
     };
     admin.abort();
+    if let Some(at_stop) = at_stop {
+        at_stop.keep();
+    }
     match ended {
         Ok(()) => finish(&control, edge.workers),
         Err(ServeError::Stuck(worker)) => {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fleet_wire::message::Standing;
@@ -59,18 +59,40 @@ impl Joined {
         self.shown.subscribe()
     }
 
-    /// Puts what the node had in force again. What is given back follows the controller.
-    pub(super) async fn restore(self, control: Arc<Control>) -> impl Future<Output = Infallible> {
+    /// Puts what the node had in force again. What is given back follows the controller, and keeps
+    /// the last state at a stop.
+    pub(super) async fn restore(
+        self,
+        control: Arc<Control>,
+    ) -> (impl Future<Output = Infallible>, AtStop) {
         let Self { membership, last_good, shown } = self;
         let (keep, kept) = watch::channel(None);
         let node = membership.identity.node();
         let mut follower = Follower::new(node, Force::new(control), Arc::clone(&shown), keep);
         follower.restore(&last_good).await;
         let directory = membership.state_directory.clone();
-        async move {
+        let at_stop = AtStop { directory: directory.clone(), kept: kept.clone() };
+        let follows = async move {
             let keeping = last_good::keep(directory, kept);
             let (never, ()) = tokio::join!(run::run(membership, follower, shown), keeping);
             never
+        };
+        (follows, at_stop)
+    }
+}
+
+/// Keeps what was in force when the process stopped: the last second of it may not be on disk yet,
+/// and the next process may have to start with it.
+pub(super) struct AtStop {
+    directory: PathBuf,
+    kept: watch::Receiver<Option<Arc<LastGood>>>,
+}
+
+impl AtStop {
+    pub(super) fn keep(&self) {
+        let Some(last) = self.kept.borrow().clone() else { return };
+        if let Err(error) = last_good::write(&self.directory, &last) {
+            tracing::error!(%error, "the last good bundle cannot be written: the old one stays");
         }
     }
 }

@@ -32,6 +32,7 @@ struct Followed {
     edge: Edge,
     controller: Controller,
     directory: tempfile::TempDir,
+    token: String,
 }
 
 impl Followed {
@@ -56,7 +57,7 @@ impl Followed {
         edge.write_config_with(controller.address());
         let token = controller.invite(Place::named("a1")).expect("invited");
         edge.enrol(&token, &[]);
-        Self { edge, controller, directory }
+        Self { edge, controller, directory, token }
     }
 
     /// Starts the node, which is let in.
@@ -151,9 +152,17 @@ async fn a_node_serves_what_its_controller_gives_and_goes_on_without_it() {
 
     // A controller that comes back is followed by itself.
     followed.controller.start().expect("it serves again");
-    let Followed { edge, .. } = &followed;
+    let Followed { edge, controller, token, .. } = &followed;
     let follows = || edge.controller()["followed_seconds"].is_u64();
     eventually("it is followed", follows, || edge.log());
+
+    // What both have been given and made is in the log of neither.
+    let identity = fs::read(edge.path("state/identity")).expect("kept");
+    let identity = String::from_utf8_lossy(&identity);
+    let key = identity.lines().skip_while(|line| !line.contains("PRIVATE KEY")).nth(1);
+    for secret in [token.as_str(), key.expect("a key"), "PRIVATE KEY"] {
+        assert!(!edge.log().contains(secret) && !controller.log().contains(secret), "{secret}");
+    }
 }
 
 #[tokio::test]
@@ -204,7 +213,7 @@ async fn a_last_good_bundle_that_is_damaged_is_not_used_and_fetched_anew() {
 async fn one_item_that_cannot_be_taken_is_shown_and_holds_up_nothing() {
     let mut followed = Followed::new();
     followed.start();
-    let Followed { edge, controller, directory } = &followed;
+    let Followed { edge, controller, directory, .. } = &followed;
     // A node at the address that every node announces: no packet would find it.
     let node = ["--id", "7", "--name", "lost", "--site", "fra", "--ipv4", ANYCAST];
     let invited = controller.ask(&[&["nodes", "invite"], &node[..]].concat()).expect("invited");
