@@ -106,6 +106,22 @@ async fn an_order_whose_answer_was_lost_is_found_again_by_the_next_attempt() {
     assert_eq!(bed.orders(), 1);
 }
 
+/// RFC 8555 section 7.1.4: an authority that remembers asks for nothing.
+#[tokio::test]
+async fn where_the_authority_remembers_no_node_is_waited_for() {
+    let options = PebbleOptions { authorization_reuse_percent: 100, ..PebbleOptions::default() };
+    let bed = Bed::new(options).await;
+    bed.request_at(UNRULY, &["www.example.net"]).await;
+    let first = bed.certificate("www.example.net", LONG).await;
+    bed.until_idle(LONG).await;
+    let barriers = || bed.observed.barrier_seconds.get_sample_count();
+    assert_eq!((barriers(), bed.unruly.requests(Endpoint::Challenge)), (1, 1));
+    bed.ask(Command::Renew("www.example.net".into())).await.expect("begun");
+    let renewed = || bed.certificate_now("www.example.net") != Some(first.clone());
+    bed.until("it is renewed", LONG, renewed).await;
+    assert_eq!((barriers(), bed.unruly.requests(Endpoint::Challenge)), (1, 1));
+}
+
 #[tokio::test]
 async fn a_certificate_of_seconds_is_renewed_before_it_ends() {
     // Twenty seconds, so that it can be watched.

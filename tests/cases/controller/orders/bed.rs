@@ -128,6 +128,11 @@ impl Bed {
         self.ledger.get::<Certificate>(id).expect("a test may assume").value
     }
 
+    /// The one that is there.
+    pub(crate) fn certificate_now(&self, id: &str) -> Option<Certificate> {
+        self.ledger.get::<Certificate>(id).map(|stored| stored.value)
+    }
+
     pub(crate) fn failure(&self, id: &str) -> Option<String> {
         let state = State::of(&self.ledger.get::<Order>(id)?.value);
         state.failure.map(|failure| failure.why)

@@ -12,8 +12,6 @@ use super::talk::while_clients_talk;
 
 /// A few leases, on a busy machine.
 const WITHIN: Duration = Duration::from_secs(30);
-/// Long enough to see that a node does not start.
-const A_WHILE: Duration = Duration::from_secs(2);
 
 /// What a node says of its controller.
 fn followed(node: &Node) -> Result<Value> {
@@ -73,7 +71,8 @@ fn nodes_serve_and_start_while_the_controller_is_away() {
     waits.kill().expect("it ran");
     damage(&waits.state_directory().join("bundle")).expect("a file");
     waits.start().expect("started");
-    thread::sleep(A_WHILE);
+    let says_so = || waits.log().contains("there is no first bundle yet");
+    eventually("it says what it waits for", WITHIN, says_so).expect("it waits");
     assert!(waits.ready().is_err(), "it serves what cannot be right: {}", waits.log());
 
     controller.start().expect("it serves again");
