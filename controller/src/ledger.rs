@@ -43,6 +43,9 @@ pub enum LedgerError {
     /// More than nodes take.
     #[error("the fleet is full: nodes take {most} items", most = fleet_wire::MAX_ITEMS)]
     Full,
+    /// The process ends.
+    #[error("the controller stops: its next start shows whether the change is made")]
+    Stopping,
 }
 
 impl LedgerError {
@@ -109,11 +112,16 @@ struct State {
 
 /// The state, its store, and who waits for changes.
 pub struct Ledger {
+    shared: Arc<Shared>,
+    /// One change at a time, so that memory sees them in the store's order.
+    turn: Arc<Mutex<()>>,
+}
+
+/// What a change goes on with when nobody waits for it any more.
+struct Shared {
     store: Arc<dyn Store>,
     state: RwLock<State>,
     moved: watch::Sender<Position>,
-    /// One change at a time, so that memory sees them in the store's order.
-    turn: Mutex<()>,
 }
 
 impl Ledger {
@@ -138,19 +146,20 @@ impl Ledger {
             records.insert(entry.key, stored);
         }
         let state = RwLock::new(State { records, book });
-        Ok(Self { store, state, moved: watch::Sender::new(position), turn: Mutex::new(()) })
+        let shared = Shared { store, state, moved: watch::Sender::new(position) };
+        Ok(Self { shared: Arc::new(shared), turn: Arc::default() })
     }
 
     /// Where the state stands.
     #[must_use]
     pub fn position(&self) -> Position {
-        *self.moved.borrow()
+        *self.shared.moved.borrow()
     }
 
     /// Sees each later position, at once or together.
     #[must_use]
     pub fn moved(&self) -> watch::Receiver<Position> {
-        self.moved.subscribe()
+        self.shared.moved.subscribe()
     }
 
     /// The record of this kind and name; a kind that has one record only has no name.
@@ -192,6 +201,9 @@ impl Ledger {
 
     /// Makes a change; once this returns it survives a crash, and everybody who waits is told.
     ///
+    /// Whoever stops waiting for it leaves no half of it: it is not begun, or it is made as if
+    /// somebody waited. A node ends a request of its own when it likes.
+    ///
     /// # Errors
     /// Where a condition of the change does not hold ([`StoreError::Conflict`]), or it cannot be
     /// kept; then nothing is changed.
@@ -207,11 +219,42 @@ impl Ledger {
             writes.push(Write::Put(key.clone(), Bytes::from(value)));
         }
         writes.extend(deletes.iter().cloned().map(Write::Delete));
-        let _turn = self.turn.lock().await;
+        // Here, not in the task: who gives up waiting for a turn leaves nothing behind.
+        let turn = Arc::clone(&self.turn).lock_owned().await;
         if self.read(|state| state.book.len()) + puts.len() > fleet_wire::MAX_ITEMS {
             return Err(LedgerError::Full);
         }
-        let Position { epoch, term, .. } = self.position();
+        let shared = Arc::clone(&self.shared);
+        let made = tokio::spawn(async move {
+            let made = shared.make(checks, writes, puts, deletes).await;
+            drop(turn);
+            made
+        });
+        match made.await {
+            Ok(made) => made,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(LedgerError::Stopping),
+            },
+        }
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        // A writer that panicked would have left whole records: each is put in one step.
+        look(&self.shared.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Shared {
+    /// Store, memory, and who waits, in this order, by who has the turn.
+    async fn make(
+        &self,
+        checks: Vec<Check>,
+        writes: Vec<Write>,
+        puts: Vec<(String, Record)>,
+        deletes: Vec<String>,
+    ) -> Result<Position, LedgerError> {
+        let Position { epoch, term, .. } = *self.moved.borrow();
         let serial = self.store.commit(Transaction { term, checks, writes }).await?;
         {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -229,9 +272,7 @@ impl Ledger {
         self.moved.send_replace(position);
         Ok(position)
     }
-
-    fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        // A writer that panicked would have left whole records: each is put in one step.
-        look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
-    }
 }
+
+#[cfg(test)]
+mod tests;
