@@ -6,31 +6,79 @@
 
 mod rounds;
 
+use rounds::{apart, row0, row1, row2, row3};
+
 /// A block of 16 bytes.
 pub type Block = [u8; 16];
 
-/// Eleven round keys of four columns each.
-pub type RoundKeys = [[u32; 4]; 11];
+/// A block as two words, the first byte the most significant one.
+pub type Words = [u64; 2];
+
+/// The keys of the eleven rounds, for one direction.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RoundKeys {
+    first: Words,
+    /// By round, and there by column in the order in which the rounds have them: the last one first
+    /// to decrypt. The bytes of a column are apart.
+    middle: [[u64; 4]; 9],
+    last: Words,
+}
+
+/// What the first round makes of the key and of six bytes that are known beforehand: see [`prepare`].
+pub type Prepared = [u64; 4];
 
 const SBOX: [u8; 256] = sbox();
 const INVERSE_SBOX: [u8; 256] = inverse_sbox();
 static FORWARD: [u8; 256] = SBOX;
 static INVERSE: [u8; 256] = INVERSE_SBOX;
-/// MixColumns of the column (SBOX[i], 0, 0, 0).
-static ENCRYPT: Table = encrypt_table();
-/// InvMixColumns of the column (INVERSE_SBOX[i], 0, 0, 0).
-static DECRYPT: Table = decrypt_table();
+/// MixColumns of the column that is SBOX[i] in one row.
+static ENCRYPT: Tables = tables(&SBOX, [2, 1, 1, 3]);
+/// InvMixColumns of the column that is INVERSE_SBOX[i] in one row.
+static DECRYPT: Tables = tables(&INVERSE_SBOX, [14, 9, 13, 11]);
 
-/// A column for each byte. The columns of the other three rows are its rotations: it stands here
-/// twice, one behind the other, so that a rotation is only another place to read from. The
-/// kernel's instructions cannot rotate.
-type Table = [[u8; 8]; 256];
+/// By row, and there by byte: a column whose bytes are apart. In one table for all rows the columns
+/// would take a quarter of the room, but a byte more instructions to be taken out.
+type Tables = [[u64; 256]; 4];
 
-/// The round keys for [`encrypt`] (FIPS-197 section 5.2).
+impl RoundKeys {
+    /// No keys.
+    pub const NONE: Self = Self { first: [0; 2], middle: [[0; 4]; 9], last: [0; 2] };
+
+    fn new(keys: &[[u32; 4]; 11], order: [usize; 4]) -> Self {
+        let words = |[a, b, c, d]: [u32; 4]| [joined(a, b), joined(c, d)];
+        let mut middle = [[0; 4]; 9];
+        for (to, from) in middle.iter_mut().zip(&keys[1..10]) {
+            *to = order.map(|column| apart(from[column]));
+        }
+        Self { first: words(keys[0]), middle, last: words(keys[10]) }
+    }
+}
+
+/// The round keys for [`encrypt`].
 #[must_use]
 pub fn encryption_keys(key: &Block) -> RoundKeys {
+    RoundKeys::new(&schedule(key), [0, 1, 2, 3])
+}
+
+/// The round keys for [`decrypt`]: the equivalent inverse cipher's (FIPS-197 section 5.3.5).
+#[must_use]
+pub fn decryption_keys(key: &Block) -> RoundKeys {
+    let mut keys = schedule(key);
+    keys.reverse();
+    for round in &mut keys[1..10] {
+        for column in round {
+            *column = circulant(*column, [14, 9, 13, 11]);
+        }
+    }
+    RoundKeys::new(&keys, [3, 2, 1, 0])
+}
+
+/// The expanded key, by round and column (FIPS-197 section 5.2).
+fn schedule(key: &Block) -> [[u32; 4]; 11] {
     let mut keys = [[0; 4]; 11];
-    keys[0] = columns(key);
+    let (columns, _) = key.as_chunks::<4>();
+    keys[0] = core::array::from_fn(|index| u32::from_be_bytes(columns[index]));
     let mut round_constant = 1;
     for round in 1..11 {
         let previous = keys[round - 1];
@@ -45,98 +93,116 @@ pub fn encryption_keys(key: &Block) -> RoundKeys {
     keys
 }
 
-/// The round keys for [`decrypt`]: the equivalent inverse cipher's (FIPS-197 section 5.3.5).
-#[must_use]
-pub fn decryption_keys(key: &Block) -> RoundKeys {
-    let mut keys = encryption_keys(key);
-    keys.reverse();
-    for round in &mut keys[1..10] {
-        for column in round {
-            *column = inverse_mix(*column);
-        }
-    }
-    keys
-}
-
 /// Encrypts one block.
-#[inline(always)]
 #[must_use]
 pub fn encrypt(keys: &RoundKeys, block: &Block) -> Block {
-    bytes(encrypt_columns(keys, columns(block)))
+    let [a, b, c, d] = rounds::encrypt(&ENCRYPT, xor(words(block), keys.first), keys);
+    // ShiftRows: row r of column c comes from column c + r.
+    let last = |a, b, c, d| last(&FORWARD, a, b, c, d);
+    bytes(xor(
+        [joined(last(a, b, c, d), last(b, c, d, a)), joined(last(c, d, a, b), last(d, a, b, c))],
+        keys.last,
+    ))
 }
 
-/// As [`encrypt`], the block as its four columns: four table look-ups a column and round.
+/// What [`encrypt_ten`] needs of blocks that end with these six bytes: the first round's part of them,
+/// with its key.
+#[must_use]
+pub fn prepare(keys: &RoundKeys, end: [u8; 6]) -> Prepared {
+    let [a, b, c, d, e, f] = end;
+    let end = u64::from_be_bytes([0, 0, a, b, c, d, e, f]) ^ (keys.first[1] & 0xffff_ffff_ffff);
+    let at = |row: usize, shift: u32| ENCRYPT[row][(end >> shift) as usize & 0xff];
+    let [first, second, third, fourth] = keys.middle[0];
+    [
+        first ^ at(2, 40) ^ at(3, 0),
+        second ^ at(2, 8),
+        third ^ at(1, 16),
+        fourth ^ at(0, 24) ^ at(3, 32),
+    ]
+}
+
+/// The first ten bytes of an encrypted block, and zeros. The block is the first ten bytes of `words`
+/// and the six that it was [prepared](prepare) for.
 #[inline(always)]
 #[must_use]
-pub fn encrypt_columns(keys: &RoundKeys, block: [u32; 4]) -> [u32; 4] {
-    let state = xor(block, &keys[0]);
-    // ShiftRows: row r of column c comes from column c + r.
-    let [a, b, c, d] = rounds::nine::<0, 4, 8, 12>(&ENCRYPT, state, keys);
+pub fn encrypt_ten(keys: &RoundKeys, prepared: &Prepared, words: Words) -> Words {
+    let [a, b, c, d] = rounds::encrypt_ten(&ENCRYPT, xor(words, keys.first), prepared, keys);
     let table = rounds::kept(&FORWARD);
     let last = |a, b, c, d| last(table, a, b, c, d);
-    xor([last(a, b, c, d), last(b, c, d, a), last(c, d, a, b), last(d, a, b, c)], &keys[10])
+    let high = joined(last(a, b, c, d), last(b, c, d, a));
+    let low = (u64::from(table[row0(c)]) << 56) | (u64::from(table[row1(d)]) << 48);
+    [high ^ keys.last[0], low ^ (keys.last[1] >> 48 << 48)]
+}
+
+/// The first two bytes of what [`encrypt_ten`] gives, for less: they need half of the last rounds.
+#[inline(always)]
+#[must_use]
+pub fn encrypt_ten_to_two(keys: &RoundKeys, prepared: &Prepared, words: Words) -> u16 {
+    let state = xor(words, keys.first);
+    let [a, b] = rounds::encrypt_ten_to_two(&ENCRYPT, state, prepared, keys);
+    let table = rounds::kept(&FORWARD);
+    u16::from_be_bytes([table[row0(a)], table[row1(b)]]) ^ (keys.last[0] >> 48) as u16
 }
 
 /// Decrypts one block.
 #[inline(always)]
 #[must_use]
 pub fn decrypt(keys: &RoundKeys, block: &Block) -> Block {
-    bytes(decrypt_columns(keys, columns(block)))
+    bytes(decrypt_words(keys, words(block)))
 }
 
-/// As [`decrypt`], the block as its four columns: four table look-ups a column and round.
+/// As [`decrypt`], the block as words.
 #[inline(always)]
 #[must_use]
-pub fn decrypt_columns(keys: &RoundKeys, block: [u32; 4]) -> [u32; 4] {
-    let [a, b, c, d] = xor(block, &keys[0]);
+pub fn decrypt_words(keys: &RoundKeys, block: Words) -> Words {
     // InvShiftRows: row r of column c comes from column c - r. That is ShiftRows with the columns
     // in the opposite order.
-    let [d, c, b, a] = rounds::nine::<12, 8, 4, 0>(&DECRYPT, [d, c, b, a], keys);
+    let [d, c, b, a] = rounds::decrypt(&DECRYPT, xor(block, keys.first), keys);
     let table = rounds::kept(&INVERSE);
     let last = |a, b, c, d| last(table, a, b, c, d);
-    xor([last(a, d, c, b), last(b, a, d, c), last(c, b, a, d), last(d, c, b, a)], &keys[10])
+    xor(
+        [joined(last(a, d, c, b), last(b, a, d, c)), joined(last(c, b, a, d), last(d, c, b, a))],
+        keys.last,
+    )
 }
 
-/// The first two bytes of what [`decrypt_columns`] gives, for less: they need half of the last rounds.
+/// The first two bytes of what [`decrypt_words`] gives, for less: they need half of the last rounds.
 #[inline(always)]
 #[must_use]
-pub fn decrypt_first_two(keys: &RoundKeys, block: [u32; 4]) -> u16 {
-    let [a, b, c, d] = xor(block, &keys[0]);
-    // As in `decrypt_columns`: the columns are in the opposite order.
-    let [d, a] = rounds::nine_to_ends::<12, 8, 4, 0>(&DECRYPT, [d, c, b, a], keys);
+pub fn decrypt_to_two(keys: &RoundKeys, block: Words) -> u16 {
+    let [d, a] = rounds::decrypt_to_two(&DECRYPT, xor(block, keys.first), keys);
     let table = rounds::kept(&INVERSE);
-    let [high, low] = [(a >> 24) as usize, (d >> 16) as usize & 0xff].map(|at| table[at]);
-    u16::from_be_bytes([high, low]) ^ (keys[10][0] >> 16) as u16
+    u16::from_be_bytes([table[row0(a)], table[row1(d)]]) ^ (keys.last[0] >> 48) as u16
 }
 
 #[inline(always)]
-fn last(table: &[u8; 256], row0: u32, row1: u32, row2: u32, row3: u32) -> u32 {
-    (u32::from(table[(row0 >> 24) as usize]) << 24)
-        | (u32::from(table[(row1 >> 16) as usize & 0xff]) << 16)
-        | (u32::from(table[(row2 >> 8) as usize & 0xff]) << 8)
-        | u32::from(table[row3 as usize & 0xff])
+fn last(table: &[u8; 256], a: u64, b: u64, c: u64, d: u64) -> u32 {
+    (u32::from(table[row0(a)]) << 24)
+        | (u32::from(table[row1(b)]) << 16)
+        | (u32::from(table[row2(c)]) << 8)
+        | u32::from(table[row3(d)])
 }
 
 #[inline(always)]
-fn columns(block: &Block) -> [u32; 4] {
-    let b = block;
-    [
-        u32::from_be_bytes([b[0], b[1], b[2], b[3]]),
-        u32::from_be_bytes([b[4], b[5], b[6], b[7]]),
-        u32::from_be_bytes([b[8], b[9], b[10], b[11]]),
-        u32::from_be_bytes([b[12], b[13], b[14], b[15]]),
-    ]
+fn words(block: &Block) -> Words {
+    let whole = u128::from_be_bytes(*block);
+    [(whole >> 64) as u64, whole as u64]
 }
 
 #[inline(always)]
-fn bytes(state: [u32; 4]) -> Block {
-    let [a, b, c, d] = state.map(u128::from);
-    ((a << 96) | (b << 64) | (c << 32) | d).to_be_bytes()
+fn bytes([high, low]: Words) -> Block {
+    ((u128::from(high) << 64) | u128::from(low)).to_be_bytes()
+}
+
+/// Two columns as a word.
+#[inline(always)]
+fn joined(high: u32, low: u32) -> u64 {
+    (u64::from(high) << 32) | u64::from(low)
 }
 
 #[inline(always)]
-fn xor(state: [u32; 4], key: &[u32; 4]) -> [u32; 4] {
-    [state[0] ^ key[0], state[1] ^ key[1], state[2] ^ key[2], state[3] ^ key[3]]
+fn xor(words: Words, others: Words) -> Words {
+    [words[0] ^ others[0], words[1] ^ others[1]]
 }
 
 /// Multiplication by x in GF(2^8) (FIPS-197 section 4.2.1).
@@ -172,14 +238,6 @@ const fn circulant(column: u32, factors: [u8; 4]) -> u32 {
     u32::from_be_bytes(output)
 }
 
-const fn mix(column: u32) -> u32 {
-    circulant(column, [2, 1, 1, 3])
-}
-
-const fn inverse_mix(column: u32) -> u32 {
-    circulant(column, [14, 9, 13, 11])
-}
-
 const fn sbox() -> [u8; 256] {
     // 3 generates the field's multiplicative group and 0xf6 is its inverse: walking both at
     // once meets every number together with its inverse.
@@ -213,29 +271,19 @@ const fn inverse_sbox() -> [u8; 256] {
     table
 }
 
-const fn twice(column: u32) -> [u8; 8] {
-    let [a, b, c, d] = column.to_le_bytes();
-    [a, b, c, d, a, b, c, d]
-}
-
-const fn encrypt_table() -> Table {
-    let mut table = [[0; 8]; 256];
-    let mut index = 0;
-    while index < 256 {
-        table[index] = twice(mix((SBOX[index] as u32) << 24));
-        index += 1;
+const fn tables(sbox: &[u8; 256], factors: [u8; 4]) -> Tables {
+    let mut tables = [[0; 256]; 4];
+    let mut row = 0;
+    while row < 4 {
+        let mut index = 0;
+        while index < 256 {
+            let column = (sbox[index] as u32) << (24 - 8 * row);
+            tables[row][index] = apart(circulant(column, factors));
+            index += 1;
+        }
+        row += 1;
     }
-    table
-}
-
-const fn decrypt_table() -> Table {
-    let mut table = [[0; 8]; 256];
-    let mut index = 0;
-    while index < 256 {
-        table[index] = twice(inverse_mix((INVERSE_SBOX[index] as u32) << 24));
-        index += 1;
-    }
-    table
+    tables
 }
 
 #[cfg(test)]
@@ -271,7 +319,7 @@ mod tests {
     #[test]
     fn fips_197_key_expansion() {
         let keys = encryption_keys(&block("2b7e151628aed2a6abf7158809cf4f3c"));
-        assert_eq!(bytes(keys[10]), block("d014f9a8c9ee2589e13f0cc8b6630ca6"));
+        assert_eq!(bytes(keys.last), block("d014f9a8c9ee2589e13f0cc8b6630ca6"));
     }
 
     /// SP 800-38A sections F.1.1 and F.1.2 (ECB-AES128).
@@ -293,8 +341,23 @@ mod tests {
             let cipher = encrypt(&encryption_keys(&key), &plain);
             let keys = decryption_keys(&key);
             proptest::prop_assert_eq!(decrypt(&keys, &cipher), plain);
-            let first_two = decrypt_first_two(&keys, columns(&cipher)).to_be_bytes();
+            let first_two = decrypt_to_two(&keys, words(&cipher)).to_be_bytes();
             proptest::prop_assert_eq!(&first_two, &plain[..2]);
+        }
+
+        /// Whatever stands in the place of the six bytes.
+        #[test]
+        fn a_prepared_end_gives_the_same_bytes(key: Block, plain: Block, instead: [u8; 6]) {
+            let keys = encryption_keys(&key);
+            let cipher = encrypt(&keys, &plain);
+            let prepared = prepare(&keys, *plain.last_chunk().expect("16 bytes"));
+            let mut without = plain;
+            without[10..].copy_from_slice(&instead);
+            let ten = bytes(encrypt_ten(&keys, &prepared, words(&without)));
+            proptest::prop_assert_eq!(&ten[..10], &cipher[..10]);
+            proptest::prop_assert_eq!(&ten[10..], &[0; 6]);
+            let two = encrypt_ten_to_two(&keys, &prepared, words(&without)).to_be_bytes();
+            proptest::prop_assert_eq!(&two, &cipher[..2]);
         }
     }
 }

@@ -220,7 +220,7 @@ impl EncapsulationKey {
 const _: () = {
     assert!(size_of::<Local>() == 88 && align_of::<Local>() == 8);
     assert!(size_of::<EncapsulationKey>() == 24);
-    assert!(size_of::<DecodeConfig>() == 224);
+    assert!(size_of::<DecodeConfig>() == 496);
 };
 
 #[cfg(feature = "user")]

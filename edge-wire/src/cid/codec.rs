@@ -1,6 +1,6 @@
 //! Encoder and decoder of any QUIC-LB config.
 
-use super::four_pass::{self, Split};
+use super::four_pass::{self, Passes};
 use super::{CONFIGS, ConnectionId, MAX_LEN, MIN_NONCE_LEN, SERVER_ID_LEN};
 use crate::aes::{self, Block, RoundKeys};
 
@@ -37,7 +37,7 @@ pub struct Codec {
 enum Cipher {
     None,
     SinglePass { encrypt: RoundKeys, decrypt: RoundKeys },
-    FourPass { keys: RoundKeys, split: Split },
+    FourPass { keys: RoundKeys, passes: Passes },
 }
 
 impl Codec {
@@ -64,10 +64,10 @@ impl Codec {
                 encrypt: aes::encryption_keys(key),
                 decrypt: aes::decryption_keys(key),
             },
-            Some(key) => Cipher::FourPass {
-                keys: aes::encryption_keys(key),
-                split: Split::of(server_id_len + nonce_len),
-            },
+            Some(key) => {
+                let keys = aes::encryption_keys(key);
+                Cipher::FourPass { passes: Passes::new(&keys, server_id_len + nonce_len), keys }
+            }
         };
         Ok(Self {
             config_id,
@@ -122,8 +122,8 @@ impl Codec {
                 let block = text.first_chunk_mut().expect("longer than a block");
                 *block = aes::encrypt(encrypt, block);
             }
-            Cipher::FourPass { keys, split } => {
-                let sealed = four_pass::encrypt(keys, split, &four_pass::words(text));
+            Cipher::FourPass { keys, passes } => {
+                let sealed = passes.encrypt(keys, &four_pass::words(text));
                 *text = four_pass::bytes(sealed);
             }
         }
@@ -147,9 +147,9 @@ impl Codec {
                 let block = bytes.first_chunk_mut()?;
                 *block = aes::decrypt(decrypt, block);
             }
-            Cipher::FourPass { keys, split } => {
+            Cipher::FourPass { keys, passes } => {
                 let text = bytes.first_chunk_mut()?;
-                let clear = four_pass::decrypt(keys, split, &four_pass::words(text));
+                let clear = passes.decrypt(keys, &four_pass::words(text));
                 *text = four_pass::bytes(clear);
             }
         }

@@ -1,9 +1,9 @@
 //! The owner of a connection ID.
 
+use super::four_pass::Passes;
 pub use super::four_pass::Text;
-use super::four_pass::{self, Split};
 use super::{MAX_LEN, MIN_LEN, SINGLE_PASS_LEN, ServerId, self_encoded_len};
-use crate::aes::{self, RoundKeys};
+use crate::aes::{self, RoundKeys, Words};
 
 const PLAIN: u32 = 1;
 const SINGLE_PASS: u32 = 2;
@@ -61,14 +61,14 @@ pub struct DecodeConfig {
     mode: u32,
     /// Of the whole ID; 0 where there is no such config.
     length: u32,
-    split: Split,
+    passes: Passes,
     round_keys: RoundKeys,
 }
 
 impl DecodeConfig {
     /// No such config: its IDs are not ours.
     pub const ABSENT: Self =
-        Self { mode: 0, length: 0, split: Split::NONE, round_keys: [[0; 4]; 11] };
+        Self { mode: 0, length: 0, passes: Passes::NONE, round_keys: RoundKeys::NONE };
 
     /// IDs of `length` bytes in all, from [`MIN_LEN`] to [`MAX_LEN`]; in clear without a key.
     ///
@@ -83,12 +83,11 @@ impl DecodeConfig {
             Some(key) if length == SINGLE_PASS_LEN => {
                 Self { mode: SINGLE_PASS, round_keys: aes::decryption_keys(key), ..config }
             }
-            Some(key) => Self {
-                mode: FOUR_PASS,
-                split: Split::of(length - 1),
-                round_keys: aes::encryption_keys(key),
-                ..config
-            },
+            Some(key) => {
+                let round_keys = aes::encryption_keys(key);
+                let passes = Passes::new(&round_keys, length - 1);
+                Self { mode: FOUR_PASS, passes, round_keys, ..config }
+            }
         }
     }
 
@@ -127,7 +126,7 @@ impl DecodeConfig {
     #[must_use]
     pub fn owner_in_single_pass(&self, candidate: &Candidate) -> Option<ServerId> {
         let is_single_pass = self.is_single_pass() && self.has_length(candidate);
-        is_single_pass.then(|| ServerId::from_bytes(self.first_column(candidate).to_be_bytes()))
+        is_single_pass.then(|| ServerId::from_bytes(self.first_four(candidate).to_be_bytes()))
     }
 
     /// As [`DecodeConfig::owner_in_single_pass`], only the node, which costs less.
@@ -135,40 +134,52 @@ impl DecodeConfig {
     #[must_use]
     pub fn node_in_single_pass(&self, candidate: &Candidate) -> Option<u16> {
         let is_single_pass = self.is_single_pass() && self.has_length(candidate);
-        is_single_pass.then(|| aes::decrypt_first_two(&self.round_keys, Self::block(candidate)))
+        is_single_pass.then(|| aes::decrypt_to_two(&self.round_keys, Self::block(candidate)))
+    }
+
+    /// As [`DecodeConfig::owner`], of IDs in four passes; `None` of all others.
+    #[inline(always)]
+    #[must_use]
+    pub fn owner_in_four_passes(&self, candidate: &Candidate) -> Option<ServerId> {
+        let is_four_pass = self.mode == FOUR_PASS && self.has_length(candidate);
+        let first_four = || self.passes.decrypt_first_four(&self.round_keys, &candidate.text);
+        is_four_pass.then(|| ServerId::from_bytes(first_four().to_be_bytes()))
+    }
+
+    /// As [`DecodeConfig::owner_in_four_passes`], only the node, which costs less.
+    #[inline(always)]
+    #[must_use]
+    pub fn node_in_four_passes(&self, candidate: &Candidate) -> Option<u16> {
+        let is_four_pass = self.mode == FOUR_PASS && self.has_length(candidate);
+        is_four_pass.then(|| self.passes.decrypt_first_two(&self.round_keys, &candidate.text))
     }
 
     /// Reads the owner from an ID whose first octet chose this config. `None`: the ID is not
     /// of our making, which an honest client's first, random ID is not either.
-    #[inline(always)]
     #[must_use]
     pub fn owner(&self, candidate: &Candidate) -> Option<ServerId> {
-        if !self.has_length(candidate) {
-            return None;
+        match self.mode {
+            PLAIN => self.owner_in_clear(candidate),
+            SINGLE_PASS => self.owner_in_single_pass(candidate),
+            FOUR_PASS => self.owner_in_four_passes(candidate),
+            _ => None,
         }
-        let text = &candidate.text;
-        let server_id = match self.mode {
-            PLAIN => (text[0] >> 32) as u32,
-            SINGLE_PASS => self.first_column(candidate),
-            FOUR_PASS => four_pass::decrypt_first_four(&self.round_keys, &self.split, text),
-            _ => return None,
-        };
-        Some(ServerId::from_bytes(server_id.to_be_bytes()))
     }
 }
 
 impl DecodeConfig {
     /// Of the block that the text is, decrypted.
     #[inline(always)]
-    fn first_column(&self, candidate: &Candidate) -> u32 {
-        aes::decrypt_columns(&self.round_keys, Self::block(candidate))[0]
+    fn first_four(&self, candidate: &Candidate) -> u32 {
+        let [high, _] = aes::decrypt_words(&self.round_keys, Self::block(candidate));
+        (high >> 32) as u32
     }
 
-    /// The text as columns.
+    /// The text as a block.
     #[inline(always)]
-    const fn block(candidate: &Candidate) -> [u32; 4] {
-        let [a, b, _] = candidate.text;
-        [(a >> 32) as u32, a as u32, (b >> 32) as u32, b as u32]
+    const fn block(candidate: &Candidate) -> Words {
+        let [high, low, _] = candidate.text;
+        [high, low]
     }
 
     #[inline(always)]

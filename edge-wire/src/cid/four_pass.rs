@@ -5,13 +5,13 @@
 //! take in the byte in the middle: the left one without its low four bits, the right one without
 //! its high four.
 
-use crate::aes::{self, RoundKeys};
+use crate::aes::{self, Prepared, RoundKeys, Words};
 
 /// The longest text: server ID and nonce together.
 pub(super) const MAX_TEXT_LEN: usize = super::MAX_LEN - 1;
 
 /// Half a text, from the most significant bit of the first word on.
-pub(super) type Half = [u64; 2];
+pub(super) type Half = Words;
 
 /// Where the halves of a text are, by its length.
 #[repr(C)]
@@ -20,17 +20,24 @@ pub(super) struct Split {
     left: Half,
     right: Half,
     /// In bits: where the right half begins.
-    right_at: u32,
-    /// In bytes, of the whole text.
-    length: u32,
+    right_at: u64,
 }
 
 /// A text of up to [`MAX_TEXT_LEN`] bytes, from the most significant bit of the first word on.
 pub type Text = [u64; 3];
 
+/// The passes of one config, made ready: in every block of a pass the last six bytes are the same.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Passes {
+    split: Split,
+    /// By pass, the first one first.
+    prepared: [Prepared; 4],
+}
+
 impl Split {
     /// For no text at all.
-    pub(super) const NONE: Self = Self { left: [0; 2], right: [0; 2], right_at: 0, length: 0 };
+    pub(super) const NONE: Self = Self { left: [0; 2], right: [0; 2], right_at: 0 };
 
     /// For texts of `length` bytes, up to [`MAX_TEXT_LEN`].
     pub(super) const fn of(length: usize) -> Self {
@@ -44,8 +51,7 @@ impl Split {
         Self {
             left: [(left >> 64) as u64, left as u64],
             right: [(right >> 64) as u64, right as u64],
-            right_at: 8 * (length - half_len) as u32,
-            length: length as u32,
+            right_at: 8 * (length - half_len) as u64,
         }
     }
 
@@ -74,53 +80,74 @@ impl Split {
 
 /// The first 128 bits from bit `at` on, which is below 64.
 #[inline(always)]
-fn from_bit(at: u32, [a, b, c]: Text) -> Half {
+fn from_bit(at: u64, [a, b, c]: Text) -> Half {
     // In two steps, because a shift by 64 is none.
     [(a << at) | ((b >> 1) >> (63 - at)), (b << at) | ((c >> 1) >> (63 - at))]
 }
 
-/// The first four bytes of what `text` was before it was encrypted. They are in the left half, so
-/// three passes are enough.
-#[inline(always)]
-pub(super) fn decrypt_first_four(keys: &RoundKeys, split: &Split, text: &Text) -> u32 {
-    let ([high, _], _) = three_passes(keys, split, text);
-    (high >> 32) as u32
-}
+impl Passes {
+    /// For no text at all.
+    pub(super) const NONE: Self = Self { split: Split::NONE, prepared: [[0; 4]; 4] };
 
-/// What `text` was before it was encrypted.
-pub(super) fn decrypt(keys: &RoundKeys, split: &Split, text: &Text) -> Text {
-    let (left, right) = three_passes(keys, split, text);
-    let right = xor(right, and(pass(keys, split, left, 1), split.right));
-    split.text(left, right)
-}
+    /// Under these keys to encrypt, for texts of `length` bytes, up to [`MAX_TEXT_LEN`].
+    pub(super) fn new(keys: &RoundKeys, length: usize) -> Self {
+        // Zeros, the text's length, and the number of the pass.
+        let prepare = |number| aes::prepare(keys, [0, 0, 0, 0, length as u8, number]);
+        Self { split: Split::of(length), prepared: [1, 2, 3, 4].map(prepare) }
+    }
 
-#[inline(always)]
-fn three_passes(keys: &RoundKeys, split: &Split, text: &Text) -> (Half, Half) {
-    let (left, right) = split.halves(text);
-    let left = xor(left, and(pass(keys, split, right, 4), split.left));
-    let right = xor(right, and(pass(keys, split, left, 3), split.right));
-    let left = xor(left, and(pass(keys, split, right, 2), split.left));
-    (left, right)
-}
+    /// The first four bytes of what `text` was before it was encrypted. They are in the left half, so
+    /// three passes are enough.
+    #[inline(always)]
+    pub(super) fn decrypt_first_four(&self, keys: &RoundKeys, text: &Text) -> u32 {
+        let ([high, _], _) = self.three_passes(keys, text);
+        (high >> 32) as u32
+    }
 
-/// Encrypts `text`.
-pub(super) fn encrypt(keys: &RoundKeys, split: &Split, text: &Text) -> Text {
-    let (mut left, mut right) = split.halves(text);
-    right = xor(right, and(pass(keys, split, left, 1), split.right));
-    left = xor(left, and(pass(keys, split, right, 2), split.left));
-    right = xor(right, and(pass(keys, split, left, 3), split.right));
-    left = xor(left, and(pass(keys, split, right, 4), split.left));
-    split.text(left, right)
-}
+    /// The first two bytes of what [`Passes::decrypt_first_four`] gives, for less.
+    #[inline(always)]
+    pub(super) fn decrypt_first_two(&self, keys: &RoundKeys, text: &Text) -> u16 {
+        let ([high, _], right) = self.two_passes(keys, text);
+        let [_, second, ..] = &self.prepared;
+        // Both bytes are in every left half.
+        (high >> 48) as u16 ^ aes::encrypt_ten_to_two(keys, second, right)
+    }
 
-/// AES over a half, filled up with zeros, the text's length and the number of the pass.
-#[inline(always)]
-fn pass(keys: &RoundKeys, split: &Split, half: Half, number: u32) -> Half {
-    let [high, low] = half;
-    let block =
-        [(high >> 32) as u32, high as u32, (low >> 32) as u32, (split.length << 8) | number];
-    let [a, b, c, d] = aes::encrypt_columns(keys, block);
-    [(u64::from(a) << 32) | u64::from(b), (u64::from(c) << 32) | u64::from(d)]
+    /// What `text` was before it was encrypted.
+    pub(super) fn decrypt(&self, keys: &RoundKeys, text: &Text) -> Text {
+        let (left, right) = self.three_passes(keys, text);
+        let [first, ..] = &self.prepared;
+        let right = xor(right, and(aes::encrypt_ten(keys, first, left), self.split.right));
+        self.split.text(left, right)
+    }
+
+    #[inline(always)]
+    fn three_passes(&self, keys: &RoundKeys, text: &Text) -> (Half, Half) {
+        let (left, right) = self.two_passes(keys, text);
+        let [_, second, ..] = &self.prepared;
+        let left = xor(left, and(aes::encrypt_ten(keys, second, right), self.split.left));
+        (left, right)
+    }
+
+    #[inline(always)]
+    fn two_passes(&self, keys: &RoundKeys, text: &Text) -> (Half, Half) {
+        let [_, _, third, fourth] = &self.prepared;
+        let (left, right) = self.split.halves(text);
+        let left = xor(left, and(aes::encrypt_ten(keys, fourth, right), self.split.left));
+        let right = xor(right, and(aes::encrypt_ten(keys, third, left), self.split.right));
+        (left, right)
+    }
+
+    /// Encrypts `text`.
+    pub(super) fn encrypt(&self, keys: &RoundKeys, text: &Text) -> Text {
+        let Self { split, prepared } = self;
+        let (mut left, mut right) = split.halves(text);
+        for [odd, even] in prepared.as_chunks::<2>().0 {
+            right = xor(right, and(aes::encrypt_ten(keys, odd, left), split.right));
+            left = xor(left, and(aes::encrypt_ten(keys, even, right), split.left));
+        }
+        split.text(left, right)
+    }
 }
 
 #[inline(always)]
