@@ -34,7 +34,7 @@ use aya::Ebpf;
 use aya::maps::{Array, Map, MapData, PerCpuArray, ReusePortSockArray};
 use aya::programs::{ProgramError, SkReuseport, Xdp, XdpMode};
 use edge_wire::Reason;
-use edge_wire::maps::{self, Local, Node, NodeEntry};
+use edge_wire::maps::{self, Ipv6Entry, Local, Node, NodeEntry};
 
 use crate::admission::blocklist::Network;
 use crate::admission::port_bits;
@@ -145,8 +145,9 @@ impl Steering {
         self.write(maps::ANYCAST, [(0, tables.anycast_buckets()?)])?;
         self.write(maps::DECODE_CONFIGS, [(0, tables.decode)])?;
         self.write(maps::ENCAPSULATION_KEYS, [(0, tables.keys)])?;
-        let nodes = tables.nodes.iter().map(|(id, node)| (u32::from(*id), NodeEntry::new(node)));
-        self.write(maps::NODES, nodes)
+        let nodes = || tables.nodes.iter().map(|(id, node)| (u32::from(*id), node));
+        self.write(maps::NODES_IPV6, nodes().map(|(id, node)| (id, Ipv6Entry::new(node))))?;
+        self.write(maps::NODES, nodes().map(|(id, node)| (id, NodeEntry::new(node))))
     }
 
     fn write<V: aya::Pod>(

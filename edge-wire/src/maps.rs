@@ -9,7 +9,7 @@ use crate::admit::Limit;
 pub use crate::cid::DecodeConfig;
 use crate::dissect::Family;
 use crate::siphash;
-pub use entry::{Headers, Link, NodeEntry};
+pub use entry::{Headers, Ipv6Entry, Link, NodeEntry};
 
 #[cfg(doc)]
 use crate::{admit, anycast};
@@ -25,6 +25,8 @@ pub const ANYCAST: &str = ".bss.anycast";
 pub const DECODE_CONFIGS: &str = ".data.configs";
 /// Array of [`NodeEntry`], by node ID.
 pub const NODES: &str = "NODES";
+/// Array of [`Ipv6Entry`], by node ID: so that the entries of [`NODES`] are a cache line each.
+pub const NODES_IPV6: &str = "NODES_IPV6";
 /// Array of one [`EncapsulationKeys`].
 pub const ENCAPSULATION_KEYS: &str = ".data.keys";
 /// Array of sockets, by worker, of this generation.
@@ -50,7 +52,7 @@ pub const STEER_WORKER: &str = "steer_worker";
 pub const PORT_WORDS: u32 = 1024;
 /// Addresses in [`ANYCAST`].
 pub const MAX_ANYCAST: u32 = 256;
-/// Entries of [`NODES`]. An array: a hash map costs three times as much.
+/// Entries of [`NODES`] and of [`NODES_IPV6`]. An array: a hash map costs three times as much.
 pub const MAX_NODES: u32 = 4096;
 /// Entries of [`BLOCKLIST`]: 64 bytes each.
 pub const MAX_BLOCKLIST: u32 = 65_536;
@@ -226,13 +228,15 @@ const _: () = {
 #[cfg(feature = "user")]
 #[allow(unsafe_code)] // reason: `Pod` is an unsafe trait
 mod pod {
-    use super::{DecodeConfig, EncapsulationKey, Local, NodeEntry};
+    use super::{DecodeConfig, EncapsulationKey, Ipv6Entry, Local, NodeEntry};
 
-    // SAFETY: for all four: repr(C), `Copy`, without padding (the fields' sizes add up to the
+    // SAFETY: for all five: repr(C), `Copy`, without padding (the fields' sizes add up to the
     // asserted size), and any bytes of the right length are a value.
     unsafe impl aya::Pod for Local {}
     // SAFETY: as above.
     unsafe impl aya::Pod for NodeEntry {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Ipv6Entry {}
     // SAFETY: as above.
     unsafe impl aya::Pod for EncapsulationKey {}
     // SAFETY: as above.

@@ -9,8 +9,8 @@ use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, ReusePortSockArray};
 use edge_wire::dissect::Addresses;
 use edge_wire::maps::{
-    DecodeConfig, EncapsulationKey, Local, MAX_BLOCKLIST, MAX_ENCAPSULATION_KEYS, MAX_INITIALS,
-    MAX_NODES, MAX_WORKERS, NodeEntry, PORT_WORDS,
+    DecodeConfig, EncapsulationKey, Ipv6Entry, Local, MAX_BLOCKLIST, MAX_ENCAPSULATION_KEYS,
+    MAX_INITIALS, MAX_NODES, MAX_WORKERS, NodeEntry, PORT_WORDS,
 };
 use edge_wire::{Reason, anycast, cid};
 
@@ -84,9 +84,13 @@ static ENCAPSULATION_KEYS: Table<[EncapsulationKey; MAX_ENCAPSULATION_KEYS as us
 static ANYCAST: Table<anycast::Buckets> = Table::new([anycast::EMPTY; _]);
 
 /// Mappable, which nobody makes use of, because the entries of such an array begin at a page: so
-/// each is in cache lines of its own.
+/// each is a cache line of its own.
 #[map]
 pub(crate) static NODES: Array<NodeEntry> = Array::with_max_entries(MAX_NODES, BPF_F_MMAPABLE);
+
+/// Mappable as `NODES`.
+#[map]
+pub(crate) static NODES_IPV6: Array<Ipv6Entry> = Array::with_max_entries(MAX_NODES, BPF_F_MMAPABLE);
 
 /// `BPF_F_NO_PREALLOC`: the kernel makes no other tries.
 #[map]

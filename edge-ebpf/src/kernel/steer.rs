@@ -63,21 +63,25 @@ fn decide(ctx: &XdpContext) -> Result<(Reason, xdp_action::Type), Reason> {
     if node == local.node {
         return Err(Reason::Local);
     }
-    let entry = NODES.get_ptr_mut(u32::from(node)).ok_or(Reason::OwnerUnknown)?;
+    let at = NODES.get_ptr_mut(u32::from(node)).ok_or(Reason::OwnerUnknown)?;
     // SAFETY: the map keeps its values for as long as the program runs.
-    let node = unsafe { &*entry };
-    if node.state == NodeState::Live as u32 {
+    let entry = unsafe { &*at };
+    if entry.state == NodeState::Live as u32 {
         if !maps::is_anycast(&udp.addresses) {
             return Err(Reason::OtherAddress);
         }
         // SAFETY: it is one.
-        if !unsafe { admit::forward(local, entry) } {
+        if !unsafe { admit::forward(local, at) } {
             return Err(Reason::ForwardLimited);
         }
-        let action = tunnel::send(ctx, local, node, datagram)?;
+        let action = tunnel::send(ctx, local, node, entry, datagram)?;
         return Ok((Reason::Forwarded, action));
     }
-    Err(if node.state == NodeState::Dead as u32 { Reason::OwnerDead } else { Reason::OwnerUnknown })
+    Err(if entry.state == NodeState::Dead as u32 {
+        Reason::OwnerDead
+    } else {
+        Reason::OwnerUnknown
+    })
 }
 
 #[inline(always)]

@@ -12,7 +12,7 @@ use edge_wire::dissect::{self, Addresses, ETHERNET_LEN, Family, VLAN_LEN};
 use edge_wire::maps::{Headers, Local, NodeEntry};
 use edge_wire::tunnel::{self, Header, Outer};
 
-use super::maps::{self, NODES};
+use super::maps::{self, NODES, NODES_IPV6};
 use super::next_hop::{self, NextHop};
 use super::packet::Packet;
 use super::steer::Datagram;
@@ -65,10 +65,14 @@ pub(crate) fn take_in(ctx: &XdpContext, local: &Local, outer: Datagram<'_>) -> R
 /// ours all the same. Who is no node has no address, and a tag to match it cannot be made.
 #[inline(always)]
 fn is_from(node: u16, addresses: &Addresses<'_>) -> bool {
-    let Some(node) = NODES.get(u32::from(node)) else { return false };
+    let node = u32::from(node);
     match addresses {
-        Addresses::V4 { source, .. } => **source == tunnel::ipv4_ends(&node.ipv4_headers)[1],
-        Addresses::V6 { source, .. } => *source == tunnel::ipv6_ends(&node.ipv6_headers)[1],
+        Addresses::V4 { source, .. } => NODES
+            .get(node)
+            .is_some_and(|entry| **source == tunnel::ipv4_ends(&entry.ipv4_headers)[1]),
+        Addresses::V6 { source, .. } => NODES_IPV6
+            .get(node)
+            .is_some_and(|entry| *source == tunnel::ipv6_ends(&entry.headers)[1]),
     }
 }
 
@@ -90,7 +94,8 @@ fn move_link_header(ctx: &XdpContext, length: usize, by: usize, ethertype: u16) 
     to.put(ethertype.to_be_bytes())
 }
 
-/// Encapsulates the packet and sends it to a live node. Its own bytes stay as they are.
+/// Encapsulates the packet and sends it to the live node of this ID and entry. Its own bytes stay as
+/// they are.
 ///
 /// # Errors
 /// The Reason why the packet is passed instead.
@@ -98,10 +103,13 @@ fn move_link_header(ctx: &XdpContext, length: usize, by: usize, ethertype: u16) 
 pub(crate) fn send(
     ctx: &XdpContext,
     local: &Local,
-    node: &NodeEntry,
+    node: u16,
+    entry: &NodeEntry,
     inner: Datagram<'_>,
 ) -> Result<xdp_action::Type, Reason> {
-    let (link, headers) = node.way(inner.udp.addresses.family());
+    let ipv6 = || NODES_IPV6.get(u32::from(node));
+    let way = entry.way(ipv6, inner.udp.addresses.family());
+    let (link, headers) = way.ok_or(Reason::NoNextHop)?;
     let ip_len = inner.udp.ip_len;
     let overhead = tunnel::overhead(match headers {
         Headers::Ipv4(_) => Family::Ipv4,

@@ -1,7 +1,7 @@
 //! The nodes of the fleet in the kernel's map: they come, change and go while packets are steered.
 
 use aya::maps::{Array, MapData};
-use edge_wire::maps::{self, Node, NodeEntry, NodeState, Path};
+use edge_wire::maps::{self, Ipv6Entry, Node, NodeEntry, NodeState, Path};
 
 use super::{Steering, SteeringError, tables};
 use crate::config::NodeConfig;
@@ -31,7 +31,7 @@ impl Steering {
             }
             None => {
                 let entry = Node { state: NodeState::Unknown as u32, ipv4, ipv6 };
-                self.write(maps::NODES, [(u32::from(node.id), NodeEntry::new(&entry))])?;
+                self.write_node(node.id, &entry, 0)?;
                 self.nodes.insert(node.id, entry);
             }
         }
@@ -50,7 +50,7 @@ impl Steering {
         self.change_node(id, |entry| entry.state = NodeState::Unknown as u32)?;
         let nobody =
             Node { state: NodeState::Unknown as u32, ipv4: Path::UNKNOWN, ipv6: Path::UNKNOWN };
-        self.write(maps::NODES, [(u32::from(id), NodeEntry::new(&nobody))])?;
+        self.write_node(id, &nobody, 0)?;
         self.nodes.remove(&id);
         Ok(())
     }
@@ -84,15 +84,20 @@ impl Steering {
     ) -> Result<(), SteeringError> {
         let mut node = self.nodes.get(&id).copied().ok_or(UnknownNode(id))?;
         change(&mut node);
-        let entry = NodeEntry::new(&node);
-        let index = u32::from(id);
         let nodes: Array<&mut MapData, NodeEntry> = self.map(maps::NODES)?;
         let before =
-            nodes.get(&index, 0).map_err(|error| SteeringError::map(maps::NODES, error))?;
+            nodes.get(&u32::from(id), 0).map_err(|error| SteeringError::map(maps::NODES, error))?;
         // What is spent between these two calls is spent for nothing.
-        self.write(maps::NODES, [(index, NodeEntry { spent_ns: before.spent_ns, ..entry })])?;
+        self.write_node(id, &node, before.spent_ns)?;
         self.nodes.insert(id, node);
         Ok(())
+    }
+
+    fn write_node(&mut self, id: u16, node: &Node, spent_ns: u64) -> Result<(), SteeringError> {
+        let index = u32::from(id);
+        // The state is in the other entry: whoever makes a node live has its addresses there before.
+        self.write(maps::NODES_IPV6, [(index, Ipv6Entry::new(node))])?;
+        self.write(maps::NODES, [(index, NodeEntry { spent_ns, ..NodeEntry::new(node) })])
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the kernel's map holds of a node: all that a packet on its way there needs, in one cache line
-//! for IPv4 and one more for IPv6, with the outer headers ready made.
+//! What the kernel's maps hold of a node: all that a packet on its way there needs, in a cache line of
+//! one map for IPv4 and of another for IPv6, with the outer headers ready made.
 
 use super::{Node, Path};
 use crate::dissect::{Family, IPV4_LEN, IPV6_LEN};
@@ -17,12 +17,18 @@ pub struct NodeEntry {
     pub ipv4: Link,
     /// In front of a packet in IPv4; zeros where there is no address at one of its ends.
     pub ipv4_headers: Ipv4Headers,
-    /// So that what follows begins a cache line.
+    /// So that the next entry begins a cache line.
     pub zeros: [u8; 8],
+}
+
+/// The value of the map [`super::NODES_IPV6`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv6Entry {
     /// By which device in IPv6.
-    pub ipv6: Link,
-    /// As `ipv4_headers`, in IPv6.
-    pub ipv6_headers: Ipv6Headers,
+    pub link: Link,
+    /// As [`NodeEntry::ipv4_headers`], in IPv6.
+    pub headers: Ipv6Headers,
 }
 
 /// The next hop.
@@ -52,7 +58,7 @@ impl NodeEntry {
     /// Nothing is spent yet.
     #[must_use]
     pub fn new(node: &Node) -> Self {
-        let (ipv4, ipv6) = (&node.ipv4, &node.ipv6);
+        let ipv4 = &node.ipv4;
         Self {
             spent_ns: 0,
             state: node.state,
@@ -63,26 +69,43 @@ impl NodeEntry {
                 [0; _]
             },
             zeros: [0; 8],
-            ipv6: Link::new(ipv6),
-            ipv6_headers: if has_ends(ipv6) {
-                ipv6_headers(ipv6.source, ipv6.destination)
-            } else {
-                [0; _]
-            },
         }
     }
 
     /// The way for a packet of the family `inner`: its own where both ends have an address of it,
-    /// else the other. As [`Node::way`].
+    /// else the other. As [`Node::way`]. `ipv6` is asked for the node's other entry only where the
+    /// packet's family is not IPv4, or IPv4 is no way. `None` where it has none.
     #[inline(always)]
     #[must_use]
-    pub fn way(&self, inner: Family) -> (&Link, Headers<'_>) {
+    pub fn way<'entry>(
+        &'entry self,
+        ipv6: impl FnOnce() -> Option<&'entry Ipv6Entry>,
+        inner: Family,
+    ) -> Option<(&'entry Link, Headers<'entry>)> {
         let ipv4 = (&self.ipv4, Headers::Ipv4(&self.ipv4_headers));
-        let ipv6 = (&self.ipv6, Headers::Ipv6(&self.ipv6_headers));
-        match inner {
-            Family::Ipv4 if self.ipv4_headers[0] != 0 => ipv4,
-            Family::Ipv6 if self.ipv6_headers[0] == 0 => ipv4,
-            _ => ipv6,
+        if inner == Family::Ipv4 && self.ipv4_headers[0] != 0 {
+            return Some(ipv4);
+        }
+        let ipv6 = ipv6()?;
+        if inner == Family::Ipv6 && ipv6.headers[0] == 0 {
+            return Some(ipv4);
+        }
+        Some((&ipv6.link, Headers::Ipv6(&ipv6.headers)))
+    }
+}
+
+impl Ipv6Entry {
+    /// Zeros where there is no address at one of the ends.
+    #[must_use]
+    pub fn new(node: &Node) -> Self {
+        let path = &node.ipv6;
+        Self {
+            link: Link::new(path),
+            headers: if has_ends(path) {
+                ipv6_headers(path.source, path.destination)
+            } else {
+                [0; _]
+            },
         }
     }
 }
@@ -110,7 +133,6 @@ fn first_four(address: &[u8; 16]) -> [u8; 4] {
 const _: () = {
     const LINE: usize = 64;
     assert!(size_of::<Link>() == 20);
-    assert!(size_of::<NodeEntry>() == 2 * LINE);
-    assert!(core::mem::offset_of!(NodeEntry, ipv6) == LINE);
+    assert!(size_of::<NodeEntry>() == LINE && size_of::<Ipv6Entry>() == LINE);
     assert!(2 + IPV4_LEN <= size_of::<Ipv4Headers>() && 2 + IPV6_LEN <= size_of::<Ipv6Headers>());
 };

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError, ReusePortSockArray};
 use edge_wire::anycast;
-use edge_wire::maps::{self, DecodeConfig, EncapsulationKey, Local, Node, NodeEntry};
+use edge_wire::maps::{self, DecodeConfig, EncapsulationKey, Ipv6Entry, Local, Node, NodeEntry};
 
 use super::Kernel;
 
@@ -63,6 +63,7 @@ impl Kernel {
     /// Sets what is known of a node, which has all of its budget then.
     pub fn set_node(&mut self, id: u16, node: Node) {
         self.set(maps::NODES, u32::from(id), NodeEntry::new(&node));
+        self.set(maps::NODES_IPV6, u32::from(id), Ipv6Entry::new(&node));
     }
 
     /// Sets an encapsulation key.
