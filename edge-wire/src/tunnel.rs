@@ -3,26 +3,30 @@
 //! ```text
 //!  0               1               2               3
 //! +---------------+---------------+---------------+---------------+
-//! | version (2)   | flags (0)     | key ID        | reserved (0)  |
+//! | version (3)   | flags (0)     | key ID        | reserved (0)  |
 //! +---------------+---------------+---------------+---------------+
 //! | source node                   | length of the inner packet    |
 //! +-------------------------------+-------------------------------+
-//! | tag: SipHash-1-3 over the first 48 bytes of the inner packet, |
-//! |      then the eight bytes above without the reserved one      |
+//! | tag: SipHash-1-3 over the IP and the UDP header of the inner  |
+//! |      packet, then version and source node                     |
 //! |                                                               |
 //! +---------------------------------------------------------------+
 //! ```
 //!
-//! That is 55 bytes: the last seven go into the block in which SipHash puts the length of its
-//! input, so that they cost no block of their own. The reserved byte is zero or the header is not
-//! ours, so it need not be covered. 48 bytes hold all of the inner IP and UDP headers, which is what
-//! the owner believes of a packet; what is behind them QUIC protects itself. Every packet that is
-//! sent on has as many: the shortest that can name an owner has 49.
+//! That is 31 bytes in IPv4 and 51 in IPv6: what is no whole word goes into the block in which SipHash
+//! puts the length of its input, so that it costs no block of its own. The inner headers are what the
+//! owner believes of a packet; what is behind them QUIC protects itself. Of the bytes above the rest
+//! need not be covered: flags and the reserved byte are zero or the header is not ours, the key ID says
+//! which key makes the tag, and the length is refused where the inner IP header says another.
+//!
+//! An inner packet has 48 bytes at least, which hold the headers of either family: the shortest that
+//! can name an owner has 49.
 //!
 //! Numbers are in network order, the tag little-endian as SipHash prints it. The outer source
 //! port is a hash of the client's tuple, so that the owner's receive queues share the load; the
 //! outer UDP checksum is zero (RFC 6935, RFC 6936: the inner packet has its own).
 
+use crate::cursor::Cursor;
 use crate::dissect::{Addresses, Family, IPV4_LEN, IPV6_LEN, UDP_LEN};
 use crate::siphash::{Key, SipHash};
 
@@ -34,11 +38,11 @@ pub use outer::{
 };
 
 /// The version this code speaks.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 /// Length of [`Header`].
 pub const LEN: usize = 16;
-/// How much of the inner packet the tag covers, in bytes.
-pub const COVERED: usize = 48;
+/// The shortest inner packet, in bytes.
+pub const MIN_INNER_LEN: usize = IPV6_LEN + UDP_LEN;
 /// What encapsulation adds to a packet, by family.
 pub const OVERHEAD_IPV4: usize = IPV4_LEN + UDP_LEN + LEN;
 /// See [`OVERHEAD_IPV4`].
@@ -54,8 +58,34 @@ pub const fn overhead(outer: Family) -> usize {
     }
 }
 
-/// The first bytes of the inner packet.
-pub type Covered = [u8; COVERED];
+/// What the tag covers of an inner packet: its IP and UDP headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Covered<'packet> {
+    /// Of IPv4.
+    Ipv4(&'packet [u8; IPV4_LEN + UDP_LEN]),
+    /// Of IPv6.
+    Ipv6(&'packet [u8; IPV6_LEN + UDP_LEN]),
+}
+
+impl<'packet> Covered<'packet> {
+    /// Of a packet of this family that begins at the cursor. `None` where it ends within them.
+    #[inline(always)]
+    #[must_use]
+    pub fn take(mut inner: impl Cursor<'packet>, family: Family) -> Option<Self> {
+        match family {
+            Family::Ipv4 => inner.take().map(Self::Ipv4),
+            Family::Ipv6 => inner.take().map(Self::Ipv6),
+        }
+    }
+
+    /// Of a whole inner packet. `None` of one that is no IP packet, or too short to name an owner.
+    #[must_use]
+    pub fn of(inner: &'packet [u8]) -> Option<Self> {
+        let long_enough = inner.len() >= MIN_INNER_LEN;
+        let family = inner.first().copied().and_then(Family::of).filter(|_| long_enough)?;
+        Self::take(inner, family)
+    }
+}
 
 /// The sixteen bytes between the outer UDP header and the inner packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,26 +109,16 @@ impl Header {
         key_id: u8,
         source_node: u16,
         inner_len: u16,
-        inner: &Covered,
+        inner: Covered<'_>,
     ) -> Self {
-        let mut header = Self { key_id, source_node, inner_len, tag: 0 };
-        header.tag = header.expected_tag(key, inner);
-        header
+        Self { key_id, source_node, inner_len, tag: tag(key, inner, source_node) }
     }
 
     /// The tag that an honest node would have made.
     #[inline(always)]
     #[must_use]
-    pub fn expected_tag(&self, key: &Key, inner: &Covered) -> u64 {
-        tag(key, inner, self.tail())
-    }
-
-    /// What of the header the tag covers, as [`tag`] takes it.
-    #[inline(always)]
-    #[must_use]
-    pub fn tail(&self) -> u64 {
-        let front = self.front();
-        (front & 0xff_ffff) | (front >> 32 << 24)
+    pub fn expected_tag(&self, key: &Key, inner: Covered<'_>) -> u64 {
+        tag(key, inner, self.source_node)
     }
 
     /// The first eight bytes as a little-endian word.
@@ -117,15 +137,14 @@ impl Header {
         (u128::from(self.front()) | (u128::from(self.tag) << 64)).to_le_bytes()
     }
 
-    /// Reads it. `None`: another version, a reserved bit is set, or there is less inside than the tag
-    /// covers.
+    /// Reads it. `None`: another version, a reserved bit is set, or there is less inside than can be.
     #[inline(always)]
     #[must_use]
     pub fn from_bytes(bytes: &[u8; LEN]) -> Option<Self> {
         let [version, flags, key_id, reserved, node_high, node_low, len_high, len_low, tag @ ..] =
             *bytes;
         let inner_len = u16::from_be_bytes([len_high, len_low]);
-        if version != VERSION || flags != 0 || reserved != 0 || inner_len < COVERED as u16 {
+        if version != VERSION || flags != 0 || reserved != 0 || inner_len < MIN_INNER_LEN as u16 {
             return None;
         }
         Some(Self {
@@ -137,28 +156,37 @@ impl Header {
     }
 }
 
-/// The tag over what it covers of the inner packet, and seven bytes of the header in the low ones
-/// of `tail`.
+/// The tag over what it covers of the inner packet, version and source node.
 #[inline(always)]
 #[must_use]
-pub fn tag(key: &Key, inner: &Covered, tail: u64) -> u64 {
-    let (words, _) = inner.as_chunks::<8>();
-    let word = |index: usize| u64::from_le_bytes(words[index]);
+pub fn tag(key: &Key, inner: Covered<'_>, source_node: u16) -> u64 {
+    const OWN: usize = 3; // version and source node
+    let own = u64::from(VERSION) | (u64::from(source_node.swap_bytes()) << 8);
     let mut hash = SipHash::new(key);
-    // Not a loop: the kernel's programs would keep half of the state in memory.
-    hash.word(word(0));
-    hash.word(word(1));
-    hash.word(word(2));
-    hash.word(word(3));
-    hash.word(word(4));
-    hash.word(word(5));
-    hash.finish(COVERED + 7, tail)
-}
-
-/// What the tag covers of a whole inner packet. `None` of one that is too short to name an owner.
-#[must_use]
-pub fn covered_of(inner: &[u8]) -> Option<&Covered> {
-    inner.first_chunk()
+    // No loops: the kernel's programs would keep half of the state in memory.
+    match inner {
+        Covered::Ipv4(headers) => {
+            let (words, _) = headers.as_chunks::<8>();
+            let word = |index: usize| u64::from_le_bytes(words[index]);
+            let [.., a, b, c, d] = *headers;
+            hash.word(word(0));
+            hash.word(word(1));
+            hash.word(word(2));
+            let tail = u64::from(u32::from_le_bytes([a, b, c, d])) | (own << 32);
+            hash.finish(headers.len() + OWN, tail)
+        }
+        Covered::Ipv6(headers) => {
+            let (words, _) = headers.as_chunks::<8>();
+            let word = |index: usize| u64::from_le_bytes(words[index]);
+            hash.word(word(0));
+            hash.word(word(1));
+            hash.word(word(2));
+            hash.word(word(3));
+            hash.word(word(4));
+            hash.word(word(5));
+            hash.finish(headers.len() + OWN, own)
+        }
+    }
 }
 
 /// The outer source port for a client's tuple: the dynamic range, 49152 to 65535.
@@ -299,23 +327,42 @@ mod tests {
         }
     }
 
+    /// An inner packet that begins as one of this version, of anything.
+    fn inner(version: u8, mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes[0] = version << 4;
+        bytes
+    }
+
     #[test]
-    fn the_tag_is_siphash_of_what_is_covered_then_the_front() {
-        let (key, inner) = ([3, 4], [0x5a; 100]);
-        let header = Header::sealed(&key, 1, 2, 100, covered_of(&inner).expect("long enough"));
-        let front = &header.to_bytes()[..8];
-        let input = [&inner[..COVERED], &front[..3], &front[4..]].concat();
-        assert_eq!(header.tag, siphash::hash(&key, &input));
+    fn the_tag_is_siphash_of_the_inner_headers_then_version_and_sender() {
+        let key = [3, 4];
+        for (version, headers_len) in [(4, 28), (6, 48)] {
+            let inner = inner(version, (0..100).collect());
+            let header =
+                Header::sealed(&key, 1, 0x0203, 100, Covered::of(&inner).expect("long enough"));
+            let input = [&inner[..headers_len], &[VERSION, 2, 3]].concat();
+            assert_eq!(header.tag, siphash::hash(&key, &input));
+        }
     }
 
     #[test]
     fn what_is_too_short_to_name_an_owner_has_no_tag() {
         let header = |inner_len| Header { key_id: 1, source_node: 2, inner_len, tag: 4 };
-        assert!(Header::from_bytes(&header(COVERED as u16).to_bytes()).is_some());
-        assert_eq!(Header::from_bytes(&header(COVERED as u16 - 1).to_bytes()), None);
+        assert!(Header::from_bytes(&header(MIN_INNER_LEN as u16).to_bytes()).is_some());
+        assert_eq!(Header::from_bytes(&header(MIN_INNER_LEN as u16 - 1).to_bytes()), None);
         const SHORTEST: usize = IPV4_LEN + UDP_LEN + 1 + cid::MAX_LEN;
-        assert!(covered_of(&[0x5a; SHORTEST]).is_some());
-        assert_eq!(covered_of(&[0x5a; COVERED - 1]), None);
+        assert!(Covered::of(&inner(4, std::vec![0x5a; SHORTEST])).is_some());
+        for version in [4, 6] {
+            assert_eq!(Covered::of(&inner(version, std::vec![0x5a; MIN_INNER_LEN - 1])), None);
+        }
+    }
+
+    #[test]
+    fn what_is_no_ip_packet_has_no_tag() {
+        for version in [0, 5, 7, 15] {
+            assert_eq!(Covered::of(&inner(version, std::vec![0x5a; 100])), None);
+        }
+        assert_eq!(Covered::of(&[]), None);
     }
 
     #[test]
@@ -335,27 +382,29 @@ mod tests {
     proptest! {
         #[test]
         fn reading_undoes_writing(
-            key_id: u8, source_node: u16, inner_len in COVERED as u16.., tag: u64,
+            key_id: u8, source_node: u16, inner_len in MIN_INNER_LEN as u16.., tag: u64,
         ) {
             let header = Header { key_id, source_node, inner_len, tag };
             prop_assert_eq!(Header::from_bytes(&header.to_bytes()), Some(header));
         }
 
-        /// A forged bit of the header or of what is covered, or another key: another tag.
+        /// A forged bit of what is covered, another sender, or another key: another tag.
         #[test]
         fn a_forgery_has_another_tag(
-            key: [u64; 2], inner in prop::collection::vec(any::<u8>(), COVERED..200),
-            bit in 0..8 * COVERED,
+            key: [u64; 2], bytes in prop::collection::vec(any::<u8>(), MIN_INNER_LEN..200),
+            ipv6: bool, bit in 0..8 * MIN_INNER_LEN,
         ) {
-            let covered = covered_of(&inner).expect("long enough");
-            let honest = Header::sealed(&key, 1, 2, inner.len() as u16, covered);
-            let mut forged = *covered;
+            let (version, headers_len) = if ipv6 { (6, 48) } else { (4, 28) };
+            let packet = inner(version, bytes);
+            let covered = Covered::of(&packet).expect("long enough");
+            let honest = Header::sealed(&key, 1, 2, packet.len() as u16, covered);
+            let mut forged = packet.clone();
+            let bit = bit % (8 * headers_len);
             forged[bit / 8] ^= 1 << (bit % 8);
-            prop_assert_ne!(honest.expected_tag(&key, &forged), honest.tag);
+            let expected = Covered::of(&forged).map(|forged| honest.expected_tag(&key, forged));
+            prop_assert_ne!(expected, Some(honest.tag));
             let of_another = Header { source_node: 3, ..honest };
             prop_assert_ne!(of_another.expected_tag(&key, covered), honest.tag);
-            let of_another_length = Header { inner_len: honest.inner_len ^ 1, ..honest };
-            prop_assert_ne!(of_another_length.expected_tag(&key, covered), honest.tag);
             prop_assert_ne!(honest.expected_tag(&[key[0] ^ 1, key[1]], covered), honest.tag);
         }
 

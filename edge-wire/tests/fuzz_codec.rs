@@ -105,7 +105,7 @@ fn any_encapsulation_header_is_read_or_refused() {
         [of_this_version[0], of_this_version[1], of_this_version[3]] = [tunnel::VERSION, 0, 0];
         let inner_len = u16::from_be_bytes([bytes[6], bytes[7]]);
         let Some(header) = Header::from_bytes(&of_this_version) else {
-            assert!(usize::from(inner_len) < tunnel::COVERED, "nothing else is looked at");
+            assert!(usize::from(inner_len) < tunnel::MIN_INNER_LEN, "nothing else is looked at");
             return;
         };
         assert_eq!(header.to_bytes(), of_this_version, "writing undoes reading");

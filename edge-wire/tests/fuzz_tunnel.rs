@@ -4,29 +4,35 @@
 use bolero::check;
 use edge_wire::cursor::Cursor;
 use edge_wire::dissect::{self, Addresses, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Udp};
-use edge_wire::tunnel::{self, COVERED, Header, LEN, covered_of};
+use edge_wire::tunnel::{self, Covered, Header, LEN};
 
 #[test]
 fn any_packet_is_sealed_and_a_change_of_what_is_covered_breaks_the_seal() {
     type Sealed = (Vec<u8>, [u64; 2], u8, u16, u16, u8);
     check!().with_type::<Sealed>().for_each(|(inner, key, key_id, node, at, bits)| {
         let length = u16::try_from(inner.len()).expect("short enough");
-        let Some(covered) = covered_of(inner) else { return };
+        let Some(covered) = Covered::of(inner) else { return };
+        let headers_len = match covered {
+            Covered::Ipv4(headers) => headers.len(),
+            Covered::Ipv6(headers) => headers.len(),
+        };
         let sealed = Header::sealed(key, *key_id, *node, length, covered);
         let mut bytes = [&sealed.to_bytes()[..], inner].concat();
-        assert!(holds(&bytes, key));
-        let place = usize::from(*at) % (LEN + COVERED);
+        let held = (*key_id, key);
+        assert!(holds(&bytes, held));
+        let place = usize::from(*at) % (LEN + headers_len);
         bytes[place] ^= bits;
-        assert_eq!(holds(&bytes, key), *bits == 0, "byte {place}");
+        assert_eq!(holds(&bytes, held), *bits == 0, "byte {place}");
     });
 }
 
-/// Is it an encapsulation that a node made?
-fn holds(bytes: &[u8], key: &[u64; 2]) -> bool {
+/// Is it an encapsulation that a node made under the only key that there is?
+fn holds(bytes: &[u8], (key_id, key): (u8, &[u64; 2])) -> bool {
     let mut cursor = bytes;
     let Some(header) = cursor.take().and_then(Header::from_bytes) else { return false };
     usize::from(header.inner_len) == cursor.remaining()
-        && covered_of(cursor).is_some_and(|inner| header.tag == header.expected_tag(key, inner))
+        && header.key_id == key_id
+        && Covered::of(cursor).is_some_and(|inner| header.tag == header.expected_tag(key, inner))
 }
 
 /// The one parser reads the outer headers as they were meant.

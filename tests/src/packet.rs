@@ -243,7 +243,7 @@ impl Encapsulation {
     /// As a node makes it.
     #[must_use]
     pub fn by(source_node: u16, key_id: u8) -> Self {
-        Self { version: 2, flags: 0, key_id, reserved: 0, source_node, length_error: 0 }
+        Self { version: 3, flags: 0, key_id, reserved: 0, source_node, length_error: 0 }
     }
 
     /// The header and the inner packet, the tag made under `key`.
@@ -254,9 +254,10 @@ impl Encapsulation {
         header.extend(self.source_node.to_be_bytes());
         header.extend(inner_len.wrapping_add(self.length_error).to_be_bytes());
         let mut hash = SipHasher13::new_with_keys(key[0], key[1]);
-        hash.write(&inner[..inner.len().min(48)]);
-        hash.write(&header[..3]); // without the reserved byte
-        hash.write(&header[4..]);
+        let headers_len = if inner.first().is_some_and(|first| first >> 4 == 4) { 28 } else { 48 };
+        hash.write(&inner[..inner.len().min(headers_len)]);
+        hash.write(&header[..1]); // version
+        hash.write(&header[4..6]); // source node
         header.extend(hash.finish().to_le_bytes());
         [&header, inner].concat()
     }

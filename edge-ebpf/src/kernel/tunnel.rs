@@ -10,7 +10,7 @@ use edge_wire::Reason;
 use edge_wire::cursor::Cursor as _;
 use edge_wire::dissect::{self, Addresses, ETHERNET_LEN, Family, VLAN_LEN};
 use edge_wire::maps::{Headers, Local, NodeEntry};
-use edge_wire::tunnel::{self, Header, Outer};
+use edge_wire::tunnel::{self, Covered, Header, Outer};
 
 use super::maps::{self, NODES, NODES_IPV6};
 use super::next_hop::{self, NextHop};
@@ -38,12 +38,12 @@ pub(crate) fn take_in(ctx: &XdpContext, local: &Local, outer: Datagram<'_>) -> R
         return Err(Reason::EncapsulationSender);
     }
     let overhead = tunnel::overhead(outer.udp.addresses.family());
-    let covered = { cursor }.take().ok_or(Reason::EncapsulationMalformed)?;
+    let family = { cursor }.take_u8().and_then(Family::of).ok_or(Reason::EncapsulationMalformed)?;
+    let covered = Covered::take(cursor, family).ok_or(Reason::EncapsulationMalformed)?;
     if header.tag != header.expected_tag(&key.key, covered) {
         return Err(Reason::EncapsulationForged);
     }
-    let family = { cursor }.take_u8().and_then(Family::of);
-    let ethertype = family.ok_or(Reason::EncapsulationMalformed)?.ethertype();
+    let ethertype = family.ethertype();
     match dissect::udp(&mut cursor, ethertype) {
         Ok(inner)
             if inner.ip_len == header.inner_len
@@ -119,7 +119,8 @@ pub(crate) fn send(
     // A node without the key it should send with is not set up to send: it passes.
     let key = maps::encapsulation_key(local.encapsulation_key).ok_or(Reason::NoNextHop)?;
     // Whatever can name an owner is long enough.
-    let covered = { inner.network }.take().ok_or(Reason::Malformed)?;
+    let family = inner.udp.addresses.family();
+    let covered = Covered::take(inner.network, family).ok_or(Reason::Malformed)?;
     let header = Header::sealed(&key.key, local.encapsulation_key, local.node, ip_len, covered);
 
     // Before the packet moves, and its addresses with it.

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use edge_wire::Reason;
 use edge_wire::cursor::Cursor;
 use edge_wire::dissect::{self, Addresses, Family, Udp};
-use edge_wire::tunnel::{self, Header};
+use edge_wire::tunnel::{Covered, Header};
 use quinn_udp::EcnCodepoint;
 
 use super::peers::Peers;
@@ -29,7 +29,7 @@ pub(super) fn unwrap(peers: &Peers, sender: IpAddr, bytes: &[u8]) -> Result<Data
     if peers.address(header.source_node, sender) != Some(sender) {
         return Err(Reason::EncapsulationSender);
     }
-    let covered = tunnel::covered_of(inner).ok_or(Reason::EncapsulationMalformed)?;
+    let covered = Covered::of(inner).ok_or(Reason::EncapsulationMalformed)?;
     if header.expected_tag(key, covered) != header.tag {
         return Err(Reason::EncapsulationForged);
     }

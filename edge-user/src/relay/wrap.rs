@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use edge_wire::Reason;
 use edge_wire::dissect::{Addresses, IPV4_LEN, IPV6_LEN, UDP_LEN};
-use edge_wire::tunnel::{self, Header};
+use edge_wire::tunnel::{self, Covered, Header};
 
 use super::peers::Peers;
 use crate::quic::{Datagram, Via};
@@ -35,7 +35,7 @@ pub(super) fn wrap(
     out.extend_from_slice(&datagram.payload);
     let (front, inner) = out.split_at_mut(tunnel::LEN);
     let inner_len = u16::try_from(inner.len()).map_err(|_| Reason::TooBig)?;
-    let covered = tunnel::covered_of(inner).ok_or(Reason::Malformed)?;
+    let covered = Covered::of(inner).ok_or(Reason::Malformed)?;
     let header = Header::sealed(key, peers.key_id, peers.node, inner_len, covered);
     front.copy_from_slice(&header.to_bytes());
     Ok(SocketAddr::new(address, peers.encapsulation_port))

@@ -35,7 +35,8 @@ fn a_header_that_is_not_ours_is_dropped() -> Case {
         for (sentence, encapsulation) in [
             ("version 0", Encapsulation { version: 0, ..honest }),
             ("version 1", Encapsulation { version: 1, ..honest }),
-            ("version 3", Encapsulation { version: 3, ..honest }),
+            ("version 2", Encapsulation { version: 2, ..honest }),
+            ("version 4", Encapsulation { version: 4, ..honest }),
             ("a flag", Encapsulation { flags: 1, ..honest }),
             ("a reserved bit", Encapsulation { reserved: 0x80, ..honest }),
             ("a length one too great", Encapsulation { length_error: 1, ..honest }),
@@ -234,14 +235,14 @@ fn a_tag_under_another_key_is_dropped() -> Case {
     case
 }
 
-/// The tag covers the header and the first 48 bytes of the inner packet.
+/// The tag covers the inner headers and who sent them; the rest of ours can say nothing else.
 #[test]
 fn one_changed_bit_anywhere_is_dropped() {
     let mut kernel = fleet();
     for (family, inner) in families() {
         for rest in [10, 200] {
             let inside = inner.clone().payload(short_header(&id_of(OURSELVES), rest)).ip();
-            let covered = 16 + 48;
+            let covered = 16 + if inner.source.is_ipv4() { 28 } else { 48 };
             let payload = Encapsulation::by(LIVE, 1).around(&inside, KEYS[1]);
             for bit in 0..covered * 8 {
                 let mut forged = payload.clone();
@@ -265,6 +266,8 @@ fn reasons_by_place(byte: usize) -> &'static [Reason] {
         2 => &[EncapsulationKey, EncapsulationForged],
         4 | 5 => &[EncapsulationSender],
         6 | 7 => &[EncapsulationMalformed],
+        // The version of the inner packet, which says how much the tag covers.
+        16 => &[EncapsulationMalformed, EncapsulationForged],
         _ => &[EncapsulationForged],
     }
 }

@@ -26,8 +26,8 @@ fn outer_headers_come_off_and_nothing_else() -> Case {
             let payload = short_header(&id_of(OURSELVES), 1400);
             let inner = inner.clone().payload(&payload[..length - headers_len]);
             let variant = format!("{family}, {length} bytes");
-            let covered = if length == 48 { "just" } else { "more than" };
-            let sentence = format!("{covered} what the tag covers");
+            let present = if length == 48 { "just" } else { "more than" };
+            let sentence = format!("{present} what an inner packet has at least");
             case.add(taken_in(sentence, variant, &inner, LIVE, 1));
         }
         let inner = inner.payload(long_header(0xe0, 1, &id(3, OURSELVES), 900));

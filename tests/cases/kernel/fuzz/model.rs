@@ -10,7 +10,7 @@ use edge_wire::cid::DEFAULT_LEN;
 use edge_wire::dissect::{self, Addresses, Family, MIN_INITIAL_LEN, Quic, Udp};
 use edge_wire::maps::{DecodeConfig, Local, MAX_NODES, Node, NodeState};
 use edge_wire::reason::Verdict;
-use edge_wire::tunnel::{self, Header};
+use edge_wire::tunnel::{self, Covered, Header};
 use tests::kernel::{Action, Kernel, Network};
 
 use super::super::fleet::{
@@ -185,10 +185,7 @@ impl Model {
         if header.source_node == self.local.node || !self.is_from(header.source_node, from) {
             return Err(Reason::EncapsulationSender);
         }
-        if inner.is_empty() {
-            return Err(Reason::EncapsulationMalformed);
-        }
-        let covered = tunnel::covered_of(inner).ok_or(Reason::EncapsulationMalformed)?;
+        let covered = Covered::of(inner).ok_or(Reason::EncapsulationMalformed)?;
         if header.tag != header.expected_tag(key, covered) {
             return Err(Reason::EncapsulationForged);
         }
@@ -223,7 +220,7 @@ impl Model {
             return Err(Reason::TooBig);
         }
         let key_id = self.local.encapsulation_key;
-        let covered = tunnel::covered_of(inner).expect("it names an owner");
+        let covered = Covered::of(inner).expect("it names an owner");
         let key = &KEYS[usize::from(key_id)];
         let header = Header::sealed(key, key_id, self.local.node, udp.ip_len, covered);
         let source_port = tunnel::source_port(&udp.addresses, udp.source_port);
