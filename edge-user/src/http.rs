@@ -8,11 +8,13 @@
 pub mod answer;
 pub mod h3;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use edge_wire::cid::ServerId;
+
+use self::h3::qpack::encoder::Encoder;
 
 /// Where a request was answered.
 pub struct Place {
@@ -26,4 +28,6 @@ pub struct Place {
     pub requests: Rc<Cell<u64>>,
     /// Answers of this worker that the deadline of a drain cut off.
     pub cut: Cell<u64>,
+    /// Writes the fields of its answers.
+    pub encoder: RefCell<Encoder>,
 }

@@ -289,6 +289,9 @@ pub const MAX_EMPTY_FRAMES: u32 = 128;
 /// Interim responses (1xx) before a final one. 103 comes once or twice; 102 was meant to come every
 /// 20 s while a long operation goes on.
 pub const MAX_INTERIM_RESPONSES: u32 = 32;
+/// Content up to this length is copied behind the head of its answer, into one write: cheaper than a
+/// second one.
+pub const WRITE_TOGETHER_BYTES: usize = 2048;
 /// Field lines that a worker remembers as it wrote them: what a few dozen distributions add to
 /// every response. Full of the longest, 0.8 MB.
 pub const REMEMBERED_LINES: usize = 512;

@@ -81,6 +81,12 @@ pub fn answer(place: &Place, request: &Request<'_>) -> (Response<()>, Body) {
     if request.method == Method::HEAD { (head, Body::Empty) } else { (head, body) }
 }
 
+/// Says that a request's fields are too many (RFC 6585 section 5, RFC 9114 section 4.2.2).
+#[must_use]
+pub fn fields_too_large() -> (Response<()>, Body) {
+    error(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's fields are too many")
+}
+
 fn whereabouts<'a>(place: &'a Place, request: &Request<'_>) -> WhereJson<'a> {
     let own = place.own;
     WhereJson {
@@ -139,6 +145,7 @@ mod tests {
             site: "ams".into(),
             requests: Default::default(),
             cut: Default::default(),
+            encoder: Default::default(),
         };
         let client = "203.0.113.9:4711".parse().expect("an address");
         let (head, mut body) =

@@ -2,12 +2,14 @@
 //!
 //! | module | job |
 //! |---|---|
+//! | `exchange` | a request stream: a request in, an answer out |
 //! | [`frame`] | frames of a request stream |
 //! | [`qpack`] | field sections, with the static table alone |
 //! | [`head`] | field sections as heads and trailers, checked |
 //! | [`message`] | one direction of a request stream: bytes in, a message out |
 //! | [`refusal`] | every way in which a message is refused |
 
+mod exchange;
 pub mod frame;
 pub mod head;
 pub mod message;
@@ -21,23 +23,17 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h3::error::{Code, ConnectionError, StreamError};
-use h3::frame::FrameStream;
-use h3::quic::{OpenStreams as _, StreamId};
-use h3::server::RequestResolver;
-use h3::stream::BufRecvStream;
-use http::{Request, Response};
+use h3::error::{Code, ConnectionError};
+use h3::quic::StreamId;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::error::Elapsed;
 use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::Place;
-use super::answer::{self, Body, answer};
 use crate::limits;
-use crate::quic::streams::{BidiStream, BodyWriter, Connection};
-
-type Resolver = RequestResolver<Connection, Bytes>;
+use crate::quic::streams::{Connection, RequestStream};
+use refusal::code;
 
 /// Stream IDs of requests are multiples of this.
 const STREAM_ID_STEP: u64 = 4;
@@ -73,13 +69,14 @@ struct Session {
 impl Session {
     /// Opens our control streams. `None` where the client is gone before, or gives us no room for
     /// them: a connection that nobody serves would be kept by PING for ever, in the place of another.
-    async fn begin(mut connection: Connection, place: Rc<Place>) -> Option<Box<Self>> {
+    async fn begin(connection: Connection, place: Rc<Place>) -> Option<Box<Self>> {
         let mut builder = h3::server::builder();
         builder.max_field_section_size(limits::MAX_FIELD_SECTION_BYTES).send_grease(false);
         let control = timeout(limits::REQUEST_HEAD_WITHIN, builder.build(connection.clone())).await;
         let Ok(Ok(control)) = control else {
             // RFC 9114 section 6.2: the client must allow at least three of them.
-            connection.close(Code::H3_GENERAL_PROTOCOL_ERROR, b"no room for control streams");
+            connection
+                .close(Code::H3_GENERAL_PROTOCOL_ERROR.value(), b"no room for control streams");
             return None;
         };
         Some(Box::new(Self {
@@ -165,72 +162,22 @@ impl Session {
         Poll::Pending
     }
 
-    fn accept(&mut self, stream: BidiStream, cx: &mut Context<'_>) {
+    fn accept(&mut self, stream: RequestStream, cx: &mut Context<'_>) {
         let id = stream.id();
         if id >= self.refuse_from {
-            stream.reject(Code::H3_REQUEST_REJECTED);
+            stream.reject(code::REQUEST_REJECTED);
             return;
         }
         self.next = id + STREAM_ID_STEP;
-        let body = stream.body_writer();
-        let resolver = self.control.create_resolver(FrameStream::new(BufRecvStream::new(stream)));
         let (connection, place) = (self.connection.clone(), self.place.clone());
-        let mut request = Box::pin(async move {
-            // A request that fails is the client's: reset, malformed or cut off.
-            let _ = respond(resolver, body, &connection, &place).await;
-        });
+        let mut request =
+            Box::pin(async move { exchange::serve(stream, &connection, &place).await });
         // Most are whole when they are seen, and their answers fit the client's window: these end
         // here. A task, which costs as much as such an answer, is for those that have to wait.
         if request.as_mut().poll(cx).is_pending() {
             self.requests.spawn_local(request);
         }
     }
-}
-
-/// A head that does not come, or an answer that is not taken, ends here: dropping the stream stops
-/// and resets it, which frees what was held for it.
-async fn respond(
-    resolver: Resolver,
-    writer: BodyWriter,
-    connection: &Connection,
-    place: &Place,
-) -> Result<(), StreamError> {
-    let head = within(limits::REQUEST_HEAD_WITHIN, resolver.resolve_request()).await;
-    let Ok(head) = head else { return Ok(()) };
-    let (request, mut stream) = head?;
-    place.requests.set(place.requests.get() + 1);
-    let Some((head, body)) = reply(&request, connection, place) else { return Ok(()) };
-    match within(limits::PROGRESS_WITHIN, stream.send_response(head)).await {
-        Ok(sent) => sent?,
-        Err(_) => return Ok(()),
-    }
-    if send(writer, body).await { stream.finish().await } else { Ok(()) }
-}
-
-fn reply(
-    request: &Request<()>,
-    connection: &Connection,
-    place: &Place,
-) -> Option<(Response<()>, Body)> {
-    let request = answer::Request {
-        method: request.method(),
-        path: request.uri().path(),
-        protocol: "h3",
-        client: connection.client()?,
-    };
-    Some(answer(place, &request))
-}
-
-/// Each chunk waits until the one before is in the client's window, but not for ever. Whether all
-/// was taken.
-async fn send(mut writer: BodyWriter, mut body: Body) -> bool {
-    while let Some(chunk) = body.next_chunk() {
-        let written = within(limits::PROGRESS_WITHIN, writer.write(chunk)).await;
-        if !matches!(written, Ok(Ok(()))) {
-            return false;
-        }
-    }
-    true
 }
 
 /// A timeout that reads no clock and takes no timer where the future is ready at once, as most are.

@@ -175,8 +175,14 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
         let own = owners.own();
         let engine = Rc::new(RefCell::new(engine));
         let requests = Rc::new(Cell::new(0));
-        let place =
-            Rc::new(Place { own, name, site, requests: requests.clone(), cut: Cell::new(0) });
+        let place = Rc::new(Place {
+            own,
+            name,
+            site,
+            requests: requests.clone(),
+            cut: Cell::new(0),
+            encoder: Default::default(),
+        });
         let driver = Driver {
             arrivals: Arrivals::new(engine.clone(), owners, peers, relay, door),
             engine,

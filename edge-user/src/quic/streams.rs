@@ -1,31 +1,23 @@
-//! Handles to an engine's connections and streams, which implement `h3::quic`.
+//! Handles to an engine's connections and streams.
 //!
-//! They share the engine with the driver of the same thread, so none of them is `Send`. h3 sees
-//! the unidirectional streams only: it counts request streams without end where one fails early,
-//! so requests are accepted here and given to h3 one by one.
+//! They share the engine with the driver of the same thread, so none of them is `Send`. Unidirectional
+//! streams implement `h3::quic`, for control streams are h3's; request streams are read and written
+//! by our own codec, and h3 sees none of them.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::{Buf as _, Bytes};
 use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, WriteBuf};
-use quinn_proto::coding::Codec as _;
 use quinn_proto::{ConnectionError, Dir, StreamId, VarInt};
 
-use crate::limits;
 use crate::quic::engine::{Engine, Key, StreamFailure};
 use crate::quic::guard::FrameGuard;
-
-/// The type of a DATA frame.
-const DATA_FRAME: u8 = 0x00;
-/// Type and length of a DATA frame at most.
-const DATA_HEAD_BYTES: usize = 9;
 
 /// The engine of this thread.
 pub type SharedEngine = Rc<RefCell<Engine>>;
@@ -60,22 +52,26 @@ impl Connection {
     pub fn poll_accept_request(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<BidiStream, ConnectionErrorIncoming>> {
-        let id = ready!(self.engine.borrow_mut().poll_accept(self.key, Dir::Bi, cx))
-            .map_err(connection_error)?;
-        Poll::Ready(Ok(self.bidirectional(id)))
+    ) -> Poll<Result<RequestStream, ConnectionError>> {
+        let id = ready!(self.engine.borrow_mut().poll_accept(self.key, Dir::Bi, cx))?;
+        let stream = self.stream(id);
+        Poll::Ready(Ok(RequestStream { stream, read_ended: false, write_ended: false }))
+    }
+
+    /// Closes the connection with a code of HTTP/3. Who waits for it is told at once.
+    pub fn close(&self, code: u64, reason: &[u8]) {
+        let reason = Bytes::copy_from_slice(reason);
+        self.engine.borrow_mut().close(self.key, varint(code), reason);
+    }
+
+    /// Counts a frame that declared too much.
+    pub fn count_refused_frame(&self) {
+        self.engine.borrow_mut().count_refused_frame();
     }
 
     /// Ready when the client has every response that was finished, or is gone.
     pub fn poll_delivered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.engine.borrow_mut().poll_delivered(self.key, cx)
-    }
-
-    fn bidirectional(&self, id: StreamId) -> BidiStream {
-        BidiStream {
-            send: SendStream::new(self.stream(id)),
-            receive: RecvStream::new(self.stream(id), FrameGuard::request()),
-        }
     }
 
     fn stream(&self, id: StreamId) -> Stream {
@@ -100,7 +96,7 @@ impl quic::Connection<Bytes> for Connection {
     fn poll_accept_bidi(
         &mut self,
         _: &mut Context<'_>,
-    ) -> Poll<Result<BidiStream, ConnectionErrorIncoming>> {
+    ) -> Poll<Result<NoStream, ConnectionErrorIncoming>> {
         Poll::Pending
     }
 
@@ -110,16 +106,15 @@ impl quic::Connection<Bytes> for Connection {
 }
 
 impl quic::OpenStreams<Bytes> for Connection {
-    type BidiStream = BidiStream;
+    type BidiStream = NoStream;
     type SendStream = SendStream;
 
+    /// Never: a server opens none (RFC 9114 section 6.1).
     fn poll_open_bidi(
         &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<BidiStream, StreamErrorIncoming>> {
-        let id = ready!(self.engine.borrow_mut().poll_open(self.key, Dir::Bi, cx))
-            .map_err(|error| stream_error(error.into()))?;
-        Poll::Ready(Ok(self.bidirectional(id)))
+        _: &mut Context<'_>,
+    ) -> Poll<Result<NoStream, StreamErrorIncoming>> {
+        Poll::Pending
     }
 
     fn poll_open_send(
@@ -132,8 +127,7 @@ impl quic::OpenStreams<Bytes> for Connection {
     }
 
     fn close(&mut self, code: Code, reason: &[u8]) {
-        let reason = Bytes::copy_from_slice(reason);
-        self.engine.borrow_mut().close(self.key, varint(code.value()), reason);
+        Self::close(self, code.value(), reason);
     }
 }
 
@@ -149,10 +143,9 @@ impl Stream {
         &self,
         bytes: &mut Bytes,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), StreamErrorIncoming>> {
+    ) -> Poll<Result<(), StreamFailure>> {
         while !bytes.is_empty() {
-            let written = self.engine.borrow_mut().poll_write(self.key, self.id, bytes, cx);
-            ready!(written).map_err(stream_error)?;
+            ready!(self.engine.borrow_mut().poll_write(self.key, self.id, bytes, cx))?;
         }
         Poll::Ready(Ok(()))
     }
@@ -183,11 +176,10 @@ impl SendStream {
 
 impl quic::SendStream<Bytes> for SendStream {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        self.stream.poll_write(&mut self.writing, cx)
+        self.stream.poll_write(&mut self.writing, cx).map_err(stream_error)
     }
 
-    /// Copied: h3 gives heads of frames and fields here, which are short. Bodies take the way of
-    /// [`BodyWriter`].
+    /// Copied: h3 gives frames of control streams here, which are short.
     fn send_data<T: Into<WriteBuf<Bytes>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
         if !self.writing.is_empty() {
             let connection_error = ConnectionErrorIncoming::InternalError(
@@ -216,43 +208,11 @@ impl quic::SendStream<Bytes> for SendStream {
     }
 }
 
-/// A response that was given up is reset, so that nobody takes it for whole.
 impl Drop for SendStream {
     fn drop(&mut self) {
         if !self.ended {
             self.reset_with(Code::H3_INTERNAL_ERROR.value());
         }
-    }
-}
-
-/// Writes the body of a response on its stream, past h3, which would have it copied: after the
-/// head was sent, and before the stream is finished.
-pub struct BodyWriter {
-    stream: Stream,
-}
-
-impl BodyWriter {
-    /// Writes a chunk as a DATA frame (RFC 9114 section 7.2.1), and waits until the stream has
-    /// taken all of it.
-    ///
-    /// # Errors
-    /// Where the client wants no more, or the connection is lost.
-    pub async fn write(&mut self, chunk: Bytes) -> Result<(), StreamErrorIncoming> {
-        let mut frame = [0; DATA_HEAD_BYTES + limits::COPY_BELOW_BYTES];
-        let mut room = &mut frame[..];
-        room.put_u8(DATA_FRAME);
-        VarInt::try_from(chunk.len()).expect("no chunk has 2^62 bytes").encode(&mut room);
-        let mut rest = chunk;
-        if rest.len() < limits::COPY_BELOW_BYTES {
-            room.put_slice(&rest);
-            rest.clear();
-        }
-        let filled = DATA_HEAD_BYTES + limits::COPY_BELOW_BYTES - room.len();
-        let head = Bytes::copy_from_slice(&frame[..filled]);
-        for mut part in [head, rest] {
-            poll_fn(|cx| self.stream.poll_write(&mut part, cx)).await?;
-        }
-        Ok(())
     }
 }
 
@@ -272,19 +232,13 @@ impl RecvStream {
         quic::RecvStream::stop_sending(self, code.value());
     }
 
-    /// A request that declares too much is refused; a control stream that does ends the
-    /// connection (RFC 9114 section 10.5).
+    /// A control stream that declares too much ends the connection (RFC 9114 section 10.5).
     fn refuse(&mut self) -> StreamErrorIncoming {
         let code = Code::H3_EXCESSIVE_LOAD.value();
-        let Stream { engine, key, id } = &self.stream;
+        let Stream { engine, key, .. } = &self.stream;
         let mut engine = engine.borrow_mut();
         engine.count_refused_frame();
         self.ended = true;
-        if id.dir() == Dir::Bi {
-            engine.stop(*key, *id, varint(code));
-            engine.reset(*key, *id, varint(code));
-            return StreamErrorIncoming::StreamTerminated { error_code: code };
-        }
         engine.close(*key, varint(code), Bytes::from_static(b"frame too large"));
         let connection_error = ConnectionErrorIncoming::ApplicationClose { error_code: code };
         StreamErrorIncoming::ConnectionErrorIncoming { connection_error }
@@ -328,91 +282,144 @@ impl quic::RecvStream for RecvStream {
     }
 }
 
-/// What is left of a request that was answered is not wanted (RFC 9114 section 4.1.1). Mostly
-/// nothing is left but its end, of which the client need not be told.
+/// What is left is not wanted.
 impl Drop for RecvStream {
     fn drop(&mut self) {
-        let nobody = &mut Context::from_waker(Waker::noop());
-        if !matches!(quic::RecvStream::poll_data(self, nobody), Poll::Ready(Ok(None))) {
+        if !self.ended {
             self.stop(Code::H3_NO_ERROR);
         }
     }
 }
 
 /// A request stream.
-pub struct BidiStream {
-    send: SendStream,
-    receive: RecvStream,
+pub struct RequestStream {
+    stream: Stream,
+    read_ended: bool,
+    write_ended: bool,
 }
 
-impl BidiStream {
+impl RequestStream {
     /// Its number.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.send.stream.id.into()
+        self.stream.id.into()
     }
 
-    /// Refuses the request unread.
-    pub fn reject(mut self, code: Code) {
-        self.receive.stop(code);
-        self.send.reset_with(code.value());
+    /// The next bytes of the request; `None` at its end.
+    ///
+    /// # Errors
+    /// Where the client has reset it, or the connection is lost.
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, StreamFailure>> {
+        if self.read_ended {
+            return Poll::Ready(Ok(None));
+        }
+        let Stream { engine, key, id } = &self.stream;
+        let read = ready!(engine.borrow_mut().poll_read(*key, *id, cx));
+        self.read_ended = !matches!(read, Ok(Some(_)));
+        Poll::Ready(read)
     }
 
-    /// What writes the response's body.
-    #[must_use]
-    pub fn body_writer(&self) -> BodyWriter {
-        let Stream { engine, key, id } = &self.send.stream;
-        BodyWriter { stream: Stream { engine: engine.clone(), key: *key, id: *id } }
-    }
-}
-
-impl quic::BidiStream<Bytes> for BidiStream {
-    type SendStream = SendStream;
-    type RecvStream = RecvStream;
-
-    fn split(self) -> (SendStream, RecvStream) {
-        (self.send, self.receive)
-    }
-}
-
-impl quic::SendStream<Bytes> for BidiStream {
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        quic::SendStream::poll_ready(&mut self.send, cx)
+    /// Takes as many of the bytes off as fit; ready when all are taken. They are not copied.
+    ///
+    /// # Errors
+    /// Where the client wants no more, or the connection is lost.
+    pub fn poll_write(
+        &mut self,
+        bytes: &mut Bytes,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), StreamFailure>> {
+        self.stream.poll_write(bytes, cx)
     }
 
-    fn send_data<T: Into<WriteBuf<Bytes>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
-        self.send.send_data(data)
+    /// Ends the response after what was written.
+    ///
+    /// # Errors
+    /// As [`Self::poll_write`].
+    pub fn finish(&mut self) -> Result<(), StreamFailure> {
+        let Stream { engine, key, id } = &self.stream;
+        engine.borrow_mut().finish(*key, *id)?;
+        self.write_ended = true;
+        Ok(())
     }
 
-    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        quic::SendStream::poll_finish(&mut self.send, cx)
+    /// Gives up both directions.
+    pub fn reject(mut self, code: u64) {
+        self.stop(code);
+        self.reset(code);
+    }
+
+    fn stop(&mut self, code: u64) {
+        self.read_ended = true;
+        let Stream { engine, key, id } = &self.stream;
+        engine.borrow_mut().stop(*key, *id, varint(code));
     }
 
     fn reset(&mut self, code: u64) {
-        self.send.reset_with(code);
-    }
-
-    fn send_id(&self) -> quic::StreamId {
-        self.send.stream.h3_id()
+        self.write_ended = true;
+        let Stream { engine, key, id } = &self.stream;
+        engine.borrow_mut().reset(*key, *id, varint(code));
     }
 }
 
-impl quic::RecvStream for BidiStream {
+/// A response that was given up is reset, so that nobody takes it for whole. What is left of a
+/// request that was answered is not wanted (RFC 9114 section 4.1.1); mostly nothing is left but its
+/// end, of which the client need not be told.
+impl Drop for RequestStream {
+    fn drop(&mut self) {
+        if !self.write_ended {
+            self.reset(Code::H3_INTERNAL_ERROR.value());
+        }
+        let nobody = &mut Context::from_waker(Waker::noop());
+        if !self.read_ended && !matches!(self.poll_read(nobody), Poll::Ready(Ok(None))) {
+            self.stop(Code::H3_NO_ERROR.value());
+        }
+    }
+}
+
+/// A request stream for h3: there is none.
+pub enum NoStream {}
+
+impl quic::SendStream<Bytes> for NoStream {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        match *self {}
+    }
+
+    fn send_data<T: Into<WriteBuf<Bytes>>>(&mut self, _: T) -> Result<(), StreamErrorIncoming> {
+        match *self {}
+    }
+
+    fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        match *self {}
+    }
+
+    fn reset(&mut self, _: u64) {
+        match *self {}
+    }
+
+    fn send_id(&self) -> quic::StreamId {
+        match *self {}
+    }
+}
+
+impl quic::RecvStream for NoStream {
     type Buf = Bytes;
 
     fn poll_data(
         &mut self,
-        cx: &mut Context<'_>,
+        _: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
-        self.receive.poll_data(cx)
+        match *self {}
     }
 
-    fn stop_sending(&mut self, code: u64) {
-        self.receive.stop_sending(code);
+    fn stop_sending(&mut self, _: u64) {
+        match *self {}
     }
 
     fn recv_id(&self) -> quic::StreamId {
-        self.receive.recv_id()
+        match *self {}
     }
 }
 

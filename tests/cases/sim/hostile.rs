@@ -11,6 +11,11 @@ use tests::raw;
 const HEADERS: u64 = 0x01;
 const SETTINGS: u64 = 0x04;
 const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(0x107);
+const FRAME_UNEXPECTED: VarInt = VarInt::from_u32(0x105);
+const FRAME_ERROR: VarInt = VarInt::from_u32(0x106);
+const REQUEST_INCOMPLETE: VarInt = VarInt::from_u32(0x10d);
+const MESSAGE_ERROR: VarInt = VarInt::from_u32(0x10e);
+const DECOMPRESSION_FAILED: VarInt = VarInt::from_u32(0x200);
 const GENERAL_PROTOCOL_ERROR: VarInt = VarInt::from_u32(0x101);
 
 async fn connect(node: &Node) -> (quinn::Endpoint, quinn::Connection) {
@@ -36,6 +41,95 @@ async fn a_request_that_declares_a_gibibyte_of_headers_is_refused_at_once() {
     let answer = raw::ask(&connection, "/").await.read_to_end(10_000).await;
     assert!(answer.is_ok_and(|answer| !answer.is_empty()));
     assert_eq!(node.report().await[0].frames_refused, 1);
+}
+
+/// A field line of literals (RFC 9204 section 4.5.6).
+fn line(name: &str, value: &str) -> Vec<u8> {
+    let name_length = match name.len() {
+        short @ 0..7 => vec![0x20 | short as u8],
+        long => vec![0x27, long as u8 - 7],
+    };
+    [&name_length[..], name.as_bytes(), &[value.len() as u8], value.as_bytes()].concat()
+}
+
+/// A HEADERS frame that asks for `/`, with more lines.
+fn get_and(lines: &[(&str, &str)]) -> Vec<u8> {
+    let get = raw::get("/");
+    // Type and length take a byte each.
+    let lines = lines.iter().flat_map(|(name, value)| line(name, value));
+    raw::frame(HEADERS, &get[2..].iter().copied().chain(lines).collect::<Vec<_>>())
+}
+
+async fn sent(connection: &quinn::Connection, bytes: &[u8]) -> quinn::RecvStream {
+    let (mut send, receive) = connection.open_bi().await.expect("allowed");
+    // A server that refuses the request stops it.
+    let _ = send.write_all(bytes).await;
+    let _ = send.finish();
+    receive
+}
+
+/// RFC 9114 section 4.1.2; and the connection goes on.
+#[tokio::test]
+async fn a_malformed_request_is_reset_and_the_next_one_is_answered() {
+    let node = Node::start(1);
+    let (_endpoint, connection) = connect(&node).await;
+    let data = |content: &[u8]| raw::frame(0x00, content);
+    for (request, code) in [
+        (get_and(&[("transfer-encoding", "chunked")]), MESSAGE_ERROR),
+        (get_and(&[("connection", "x-a"), ("x-a", "b")]), MESSAGE_ERROR),
+        (get_and(&[("x-a", "b\r\nc: d")]), MESSAGE_ERROR),
+        (get_and(&[("X-A", "b")]), MESSAGE_ERROR),
+        (get_and(&[("x-a", "b"), (":path", "/b")]), MESSAGE_ERROR),
+        (get_and(&[(":path", "/b")]), MESSAGE_ERROR),
+        (get_and(&[("host", "another.example")]), MESSAGE_ERROR),
+        (get_and(&[("content-length", "4")]), MESSAGE_ERROR),
+        ([get_and(&[("content-length", "4")]), data(b"some1")].concat(), MESSAGE_ERROR),
+        ([get_and(&[("content-length", "4")]), data(b"som")].concat(), MESSAGE_ERROR),
+        ([raw::get("/"), get_and(&[])].concat(), MESSAGE_ERROR),
+        (raw::get("//a"), MESSAGE_ERROR),
+        (vec![], REQUEST_INCOMPLETE),
+    ] {
+        let answer = sent(&connection, &request).await.read_to_end(10_000).await;
+        let Err(quinn::ReadToEndError::Read(ReadError::Reset(reset))) = answer else {
+            panic!("{request:02x?}: {answer:?}")
+        };
+        assert_eq!(reset, code, "{request:02x?}");
+        let answer = raw::ask(&connection, "/").await.read_to_end(10_000).await;
+        assert!(answer.is_ok_and(|answer| !answer.is_empty()));
+    }
+    assert_eq!(node.report().await[0].frames_refused, 0);
+}
+
+/// RFC 9114 sections 4.1 and 7.1, RFC 9204 section 2.2.
+#[tokio::test]
+async fn what_is_no_request_stream_of_http3_ends_the_connection() {
+    let node = Node::start(1);
+    for (stream, code) in [
+        (raw::frame(0x00, b"content"), FRAME_UNEXPECTED),
+        (raw::frame(SETTINGS, &[]), FRAME_UNEXPECTED),
+        ([raw::get("/"), raw::frame(0x09, &[])].concat(), FRAME_UNEXPECTED),
+        (raw::get("/")[..5].to_vec(), FRAME_ERROR),
+        (raw::frame(HEADERS, &[0, 0, 0x80]), DECOMPRESSION_FAILED),
+        (raw::frame(HEADERS, &[0x02, 0]), DECOMPRESSION_FAILED),
+    ] {
+        let (_endpoint, connection) = connect(&node).await;
+        let _receive = sent(&connection, &stream).await;
+        let ConnectionError::ApplicationClosed(close) = connection.closed().await else {
+            panic!("{stream:02x?}")
+        };
+        assert_eq!(close.error_code, code, "{stream:02x?}");
+    }
+}
+
+/// RFC 9114 section 4.2.2: answered with 431, as nothing of it is out of order.
+#[tokio::test]
+async fn a_request_with_too_many_fields_is_told_so() {
+    let node = Node::start(1);
+    let (_endpoint, connection) = connect(&node).await;
+    let request = get_and(&[("a", "b"); limits::MAX_FIELDS]);
+    let answer = sent(&connection, &request).await.read_to_end(10_000).await.expect("an answer");
+    // HEADERS and their length, no insert count, no base; the name of row 24, and three bytes.
+    assert!(answer[4..].starts_with(b"\x5f\x09\x03431"), "{answer:02x?}");
 }
 
 #[tokio::test]

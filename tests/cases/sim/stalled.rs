@@ -99,6 +99,7 @@ impl Pair {
             site: "ams".into(),
             requests: Rc::default(),
             cut: Cell::default(),
+            encoder: Default::default(),
         };
         let mut pair = Self {
             engine: Rc::new(RefCell::new(engine)),
