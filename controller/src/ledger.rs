@@ -55,7 +55,7 @@ impl LedgerError {
         match self {
             Self::Store(error) => error.is_lasting(),
             Self::Form(..) => true,
-            Self::TooLarge(..) | Self::Full => false,
+            Self::TooLarge(..) | Self::Full | Self::Stopping => false,
         }
     }
 }
