@@ -86,8 +86,16 @@ pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(3600);
 
 /// Connections at once: a fleet of 4,096 nodes, each with an old and a new one.
 pub const MAX_CONNECTIONS: usize = 8_192;
+/// Of those, one node's: an old and a new one, and as many that broke without a word.
+pub const MAX_CONNECTIONS_OF_NODE: usize = 4;
 /// TLS handshakes at once: who connects and says nothing holds one until [`HANDSHAKE_WITHIN`].
 pub const MAX_HANDSHAKES: usize = 256;
+/// Of those, one host's: others find a place whatever it does. A fleet behind one address waits for
+/// itself.
+pub const MAX_HANDSHAKES_OF_HOST: usize = 32;
+/// Connections that wait for the handshakes of their own host: a thousand nodes behind one address
+/// come back at a time. Each is a socket, and nothing else yet.
+pub const MAX_WAITING: usize = 1_024;
 /// Connections whose handshake is done and that nobody serves yet.
 pub const MAX_ACCEPTED: usize = 64;
 /// A TLS handshake takes three round trips; more is a stranger's.
@@ -114,6 +122,8 @@ pub const MAX_VERSION_CHARS: usize = 64;
 pub const PART_BYTES: usize = 64 << 10;
 /// Connections without a certificate at once: they enrol, and have no place among the nodes.
 pub const MAX_STRANGERS: usize = 128;
+/// Of those, one host's: as many may enrol at a time behind one address, and others still can.
+pub const MAX_STRANGERS_OF_HOST: usize = 32;
 /// A connection without a certificate ends after this: an enrolment is one request.
 pub const STRANGER_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a node's reason that are kept and logged.

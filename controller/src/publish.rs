@@ -5,10 +5,12 @@
 //! |---|---|
 //! | [`listener`] | TCP and TLS, and who is at the other end |
 //! | `enrolment` | from an invitation to a node |
+//! | `places` | how many connections each host and each node may have |
 //! | `session` | one node's stream: what it lacks, and what it says it has |
 
 mod enrolment;
 pub mod listener;
+mod places;
 mod session;
 
 use std::convert::Infallible;
@@ -55,7 +57,7 @@ pub async fn serve(
     listener: TcpListener,
 ) -> Result<Infallible, IdentityError> {
     let tls = publisher.authority.server_config(names, OffsetDateTime::now_utc())?;
-    let connections = listener::accept(listener, Arc::new(tls));
+    let connections = listener::accept(listener, Arc::new(tls), publisher.clone());
     let fleet = FleetServer::new(publisher.clone())
         .max_decoding_message_size(fleet_wire::MAX_MESSAGE_BYTES)
         .max_encoding_message_size(fleet_wire::MAX_MESSAGE_BYTES);

@@ -12,6 +12,7 @@ mod identity;
 pub(crate) mod nodes;
 mod orders;
 mod own;
+mod places;
 mod process;
 mod program;
 mod restored;

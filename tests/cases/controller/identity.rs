@@ -24,7 +24,9 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::nodes::{Controller, HOUR};
+use controller::config::NodeTimes;
 use controller::ledger::Change;
+use controller::limits;
 use controller::records::Node;
 
 async fn enrolled(controller: &Controller, id: u16) -> Identity {
@@ -287,15 +289,12 @@ async fn a_controller_under_a_name_that_it_does_not_have_is_not_believed() {
     assert!(error.to_string().contains("`names`"), "{error}");
 }
 
-/// An identity whose time is over is refused in the handshake, which a client of TLS 1.3 has done
-/// by then: `connect` says it all the same.
-#[tokio::test]
-async fn an_identity_that_has_ended_gets_no_connection() {
-    let controller = Controller::start().await;
+/// Of node 1, issued so long ago. Identities are good for a day.
+fn issued(controller: &Controller, ago: Duration) -> (Identity, String) {
     let key = KeyPair::generate().expect("a key");
     let request = CertificateParams::default().serialize_request(&key).expect("made");
-    let long_ago = SystemTime::now() - Duration::from_secs(48 * HOUR);
-    let made = controller.authority.identify(1, request.der(), long_ago.into()).expect("made");
+    let then = SystemTime::now() - ago;
+    let made = controller.authority.identify(1, request.der(), then.into()).expect("made");
     let pem = |der: &[u8]| {
         let encoded = STANDARD.encode(der);
         format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n")
@@ -308,7 +307,39 @@ async fn an_identity_that_has_ended_gets_no_connection() {
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .expect("set");
     let identity = Identity::load(directory.path()).expect("good").expect("there");
+    (identity, made.key_sha256)
+}
+
+/// An identity whose time is over is refused in the handshake, which a client of TLS 1.3 has done
+/// by then: `connect` says it all the same.
+#[tokio::test]
+async fn an_identity_that_has_ended_gets_no_connection() {
+    let controller = Controller::start().await;
+    let (identity, _) = issued(&controller, Duration::from_secs(48 * HOUR));
     assert!(identity.ends_at() < SystemTime::now());
     let error = attempt(identity.connect(&[controller.address.into()]).await.expect_err("ended"));
     assert!(matches!(error, AttemptError::Rejected), "{error}");
+}
+
+/// A stolen identity is not good for longer because its connection was never closed.
+#[tokio::test]
+async fn a_connection_ends_with_the_identity_that_opened_it() {
+    let lease = limits::MAX_LEASE; // which ends no stream of this test
+    let times = NodeTimes { lease, keepalive: limits::DEFAULT_KEEPALIVE };
+    let controller = Controller::start_with(times).await;
+    // What is left must be enough to connect in, on a busy host.
+    let ago = limits::IDENTITY_LIFETIME - Duration::from_secs(10);
+    enrolled(&controller, 1).await;
+    let (identity, key) = issued(&controller, ago);
+    let record = controller.ledger.get::<Node>("1").expect("enrolled").value;
+    let record = Node { identities: vec![key], ..record };
+    controller.ledger.commit(Change::new().put(record)).await.expect("kept");
+    let hello = Hello { protocol: PROTOCOL, version: "test".into(), ..Hello::default() };
+    let reports = never_ending(Report { kind: Some(report::Kind::Hello(hello)) });
+    let mut fleet = FleetClient::new(connected(&identity, &controller).await);
+    let mut orders = fleet.follow(reports).await.expect("it is good yet").into_inner();
+    assert!(orders.message().await.expect("it is good yet").is_some(), "Welcome");
+    let end = async { while let Ok(Some(_)) = orders.message().await {} };
+    tokio::time::timeout(lease / 2, end).await.expect("it ends");
+    assert!(identity.ends_at() <= SystemTime::now(), "not before");
 }

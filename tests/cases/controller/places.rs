@@ -1,0 +1,83 @@
+//! Who finds a place at the listener of nodes, whatever one of them does.
+
+use std::time::Duration;
+
+use controller::ledger::Change;
+use controller::limits;
+use controller::records::Node;
+use fleet_wire::message::RenewIdentityRequest;
+use fleet_wire::message::fleet_client::FleetClient;
+use tests::simulated_node::enrolled::Enrolled;
+use tests::simulated_node::{Conduct, SimulatedNode};
+use tokio::time::timeout;
+use tonic::Code;
+use tonic::transport::Channel;
+
+use super::nodes::{Controller, HOUR};
+
+/// Longer than anything here takes: who waits for it in vain fails.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+async fn enrol(controller: &Controller, id: u16) -> Enrolled {
+    let invitation = controller.invite(id, &[], HOUR).await;
+    Enrolled::by(&invitation, controller.address).await.expect("enrolled")
+}
+
+/// How the controller answers on a connection, or that there is none.
+async fn answer(channel: anyhow::Result<Channel>) -> Option<Code> {
+    let mut fleet = FleetClient::new(channel.ok()?);
+    let asked = fleet.renew_identity(RenewIdentityRequest::default()).await;
+    let status = asked.expect_err("an empty request is none");
+    [Code::Unauthenticated, Code::InvalidArgument].into_iter().find(|code| *code == status.code())
+}
+
+#[tokio::test]
+async fn who_was_removed_has_a_strangers_place_and_takes_none_of_a_nodes() {
+    let controller = Controller::start().await;
+    let (removed, good) = (enrol(&controller, 1).await, enrol(&controller, 2).await);
+    let record = controller.ledger.get::<Node>("1").expect("enrolled");
+    controller.ledger.commit(Change::new().delete(&record.value)).await.expect("removed");
+    let mut held = Vec::new();
+    while held.len() <= limits::MAX_STRANGERS_OF_HOST {
+        let channel = removed.connect(controller.address).await;
+        let kept = channel.as_ref().ok().cloned();
+        match answer(channel).await {
+            Some(code) => {
+                assert_eq!(code, Code::Unauthenticated, "a stranger is told that it is one")
+            }
+            None => break,
+        }
+        held.extend(kept);
+    }
+    assert!(held.len() <= limits::MAX_STRANGERS_OF_HOST, "its host has no more");
+    let channel = good.connect(controller.address).await;
+    assert_eq!(answer(channel).await, Some(Code::InvalidArgument), "a node has its own");
+}
+
+#[tokio::test]
+async fn a_node_that_connects_again_and_again_loses_its_own_oldest_connection() {
+    let controller = Controller::start().await;
+    let (many, other) = (enrol(&controller, 1).await, enrol(&controller, 2).await);
+    let follow = async |node: &Enrolled| {
+        let channel = node.connect(controller.address).await.expect("connected");
+        let mut node = SimulatedNode::follow(channel, Conduct::default());
+        node.until(|held| held.position.is_some()).await.expect("told");
+        node
+    };
+    let mut other = follow(&other).await;
+    let mut oldest = follow(&many).await;
+    let mut held = Vec::new();
+    for _ in 0..limits::MAX_CONNECTIONS_OF_NODE {
+        let channel = many.connect(controller.address).await.expect("connected");
+        assert_eq!(answer(Ok(channel.clone())).await, Some(Code::InvalidArgument));
+        held.push(channel);
+    }
+    timeout(PATIENCE, oldest.until(|_| false)).await.expect("it ends").expect_err("cut off");
+    for channel in held {
+        assert_eq!(answer(Ok(channel)).await, Some(Code::InvalidArgument), "the later ones go on");
+    }
+    let record = controller.ledger.get::<Node>("1").expect("enrolled");
+    let at = controller.ledger.commit(Change::new().put(record.value)).await.expect("kept");
+    let told = other.until(|held| held.position.is_some_and(|it| it.serial >= at.serial));
+    told.await.expect("another node's stays");
+}
