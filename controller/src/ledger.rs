@@ -133,7 +133,7 @@ impl Ledger {
         let term = store.lead().await?;
         let Snapshot { revision, entries, tombstones, tombstones_from } = store.snapshot().await?;
         let position = Position { epoch: store.epoch(), term, serial: revision };
-        let mut book = Book::new(tombstones_from);
+        let mut book = Book::new(tombstones_from, revision);
         let mut records = BTreeMap::new();
         for tombstone in tombstones {
             book.entomb(tombstone.revision, &tombstone.key);

@@ -235,6 +235,23 @@ pub enum Audience {
     Names(Vec<String>),
 }
 
+impl Audience {
+    /// Takes those of another to its own.
+    pub fn widen(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Self::All, _) => {}
+            (_, Self::All) => *self = Self::All,
+            (Self::Names(names), Self::Names(others)) => {
+                for name in others {
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A kind of record, to be found among all.
 pub trait Kind: Clone + Send + Sync + 'static {
     /// The beginning of its keys.

@@ -64,6 +64,11 @@ pub struct Book {
     /// Serial and key of each change: of what is here its last, and of what is gone its end.
     order: BTreeMap<(u64, String), Fate>,
     gone: BTreeMap<String, u64>,
+    /// Whom each item was for before its last change, as far as this process has seen it: they are
+    /// told that it is gone, or not for them any more, and nobody else learns that it was there.
+    had: BTreeMap<String, Audience>,
+    /// Up to this serial an earlier process knew whom items were for, and this one does not.
+    had_from: u64,
     /// Deletions up to this serial are forgotten.
     forgotten: u64,
     /// The latest change.
@@ -77,10 +82,11 @@ enum Fate {
 }
 
 impl Book {
-    /// An empty one, that will know all deletions after serial `forgotten`.
+    /// An empty one, that will know all deletions after serial `forgotten`, and gets what an earlier
+    /// process left at serial `opened_at`.
     #[must_use]
-    pub fn new(forgotten: u64) -> Self {
-        Self { forgotten, latest: forgotten, ..Self::default() }
+    pub fn new(forgotten: u64, opened_at: u64) -> Self {
+        Self { forgotten, latest: forgotten, had_from: opened_at, ..Self::default() }
     }
 
     /// How many items there are.
@@ -139,6 +145,7 @@ impl Book {
             let Some(((serial, key), _)) = oldest else { return };
             let (serial, key) = (*serial, key.clone());
             self.forget(&key);
+            self.had.remove(&key);
             self.forgotten = self.forgotten.max(serial);
         }
     }
@@ -146,18 +153,25 @@ impl Book {
     fn forget(&mut self, key: &str) {
         if let Some(leaf) = self.leaves.remove(key) {
             self.order.remove(&(leaf.serial, key.to_owned()));
+            match self.had.get_mut(key) {
+                Some(had) => had.widen(leaf.audience),
+                None => drop(self.had.insert(key.to_owned(), leaf.audience)),
+            }
         }
         if let Some(serial) = self.gone.remove(key) {
             self.order.remove(&(serial, key.to_owned()));
         }
     }
 
-    /// Where a node begins that has everything up to serial `has`: with what changed since, or with
+    /// Where `node` begins that has everything up to serial `has`: with what changed since, or with
     /// everything, where deletions since then are forgotten or the serial is of no history of ours.
+    /// So does a node that gets only some certificates and missed changes under an earlier process:
+    /// which of those were of its own is not known.
     #[must_use]
-    pub fn cursor(&self, has: Option<u64>, now: u64) -> Cursor {
+    pub fn cursor(&self, has: Option<u64>, now: u64, node: &Node) -> Cursor {
+        let from = if node.serves.is_empty() { self.forgotten } else { self.had_from };
         match has {
-            Some(has) if has >= self.forgotten && has <= now => Cursor::from_serial(has),
+            Some(has) if has >= from.max(self.forgotten) && has <= now => Cursor::from_serial(has),
             _ => Cursor { whole_from: Some(now), after: (0, String::new()) },
         }
     }
@@ -184,8 +198,11 @@ impl Book {
                 .leaves
                 .get(key)
                 .filter(|leaf| *fate == Fate::Here && node.is_among(&leaf.audience));
-            // Somebody who begins never had what was gone by then.
-            let had = cursor.whole_from.is_none_or(|began| *serial > began);
+            // Somebody who begins never had what was gone by then, and what was never for a node is
+            // not named to it.
+            let had = cursor.whole_from.is_none_or(|began| *serial > began)
+                && (node.serves.is_empty()
+                    || self.had.get(key).is_some_and(|audience| node.is_among(audience)));
             let cost = leaf.map_or(key.len(), |leaf| leaf.bytes);
             if bytes > 0 && bytes + cost > max_bytes && (leaf.is_some() || had) {
                 part.last = false;

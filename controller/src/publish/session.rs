@@ -160,7 +160,7 @@ impl Session {
     fn cursor(&self, has: Option<u64>) -> Cursor {
         let ledger = &self.publisher.ledger;
         let now = ledger.position().serial;
-        ledger.book(|book| book.cursor(has, now))
+        ledger.book(|book| book.cursor(has, now, &self.node))
     }
 
     /// So that whatever went wrong unseen is right again some time; not all nodes at one time.
