@@ -40,6 +40,9 @@ pub enum LedgerError {
     /// A record that is too large to be sent to nodes.
     #[error("{0} is too large: {1} bytes, at most {most} are possible", most = limits::MAX_RECORD_BYTES)]
     TooLarge(String, usize),
+    /// A record whose key is too long to be one of an item.
+    #[error("the key of a record has {0} bytes, at most {most} are possible", most = limits::MAX_KEY_BYTES)]
+    LongKey(usize),
     /// More than nodes take.
     #[error("the fleet is full: nodes take {most} items", most = fleet_wire::MAX_ITEMS)]
     Full,
@@ -211,6 +214,9 @@ impl Ledger {
         let Change { checks, puts, deletes } = change;
         let mut writes = Vec::with_capacity(puts.len() + deletes.len());
         for (key, record) in &puts {
+            if key.len() > limits::MAX_KEY_BYTES {
+                return Err(LedgerError::LongKey(key.len()));
+            }
             let value = serde_json::to_vec(record)
                 .map_err(|error| LedgerError::Form(key.clone(), error.to_string()))?;
             if value.len() > limits::MAX_RECORD_BYTES {

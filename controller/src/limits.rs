@@ -8,6 +8,9 @@ use std::time::Duration;
 pub const MAX_TOMBSTONES: usize = 16_384;
 /// Bytes of a record at most, before it is sealed: that of an item that nodes take.
 pub const MAX_RECORD_BYTES: usize = fleet_wire::MAX_ITEM_BYTES;
+/// Bytes of a record's key at most: the longest name with its kind, `challenge/tls-alpn-01/`, has 275.
+/// Nodes name items by it.
+pub const MAX_KEY_BYTES: usize = 320;
 /// Records written by one change at most: a transaction is held in memory twice.
 pub const MAX_WRITES: usize = 1_024;
 
@@ -116,8 +119,8 @@ pub const HELLO_WITHIN: Duration = Duration::from_secs(5);
 pub const RESYNC: Duration = Duration::from_secs(3600);
 /// Between the resyncs of two nodes.
 pub const RESYNC_SPREAD: Duration = Duration::from_secs(30);
-/// Characters of a node's version that are kept.
-pub const MAX_VERSION_CHARS: usize = 64;
+/// Bytes of a node's version that are kept and logged.
+pub const MAX_VERSION_BYTES: usize = 64;
 /// Bytes of a part of a bundle: what each node that does not read holds of memory, a few times.
 pub const PART_BYTES: usize = 64 << 10;
 /// Connections without a certificate at once: they enrol, and have no place among the nodes.

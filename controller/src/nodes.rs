@@ -4,14 +4,14 @@
 //! out of every count and changes nothing else: it goes on serving.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::ledger::{Change, Ledger, Stored};
-use crate::limits;
 use crate::records::{Kind, Node, NodeStanding};
 
 /// Whether a node has an item as it is.
@@ -32,11 +32,11 @@ pub struct StreamId(u64);
 /// What is known of a node with a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Following {
-    /// The version of its program, as it says.
+    /// The version of its program, as it says; fit to be shown.
     pub version: String,
     /// Everything up to this serial is applied, once it has said so.
     pub serial: Option<u64>,
-    /// What it could not take, by key: since when, and why.
+    /// What it could not take, by key: since when, and why; fit to be shown.
     pub refused: BTreeMap<String, (u64, String)>,
     stream: StreamId,
     lease_ends: Instant,
@@ -59,6 +59,8 @@ impl Following {
 #[derive(Default)]
 struct State {
     following: BTreeMap<u16, Following>,
+    /// Until a node has a later stream.
+    latest: BTreeMap<u16, oneshot::Sender<Infallible>>,
     streams: u64,
 }
 
@@ -77,7 +79,10 @@ impl Nodes {
         Self { ledger, lease, state: Mutex::default(), changed: watch::Sender::new(0) }
     }
 
-    /// A node begins a stream; an earlier one of it counts no more. It says what it has.
+    /// A node begins a stream; an earlier one of it counts no more. It says what it has, and what of
+    /// that it refuses; version and reasons are fit to be shown, and keys that are no item's are not
+    /// kept. What is received with the stream is done once there is a later one, or the lease of
+    /// this one is over for long.
     pub fn begin(
         &self,
         node: u16,
@@ -85,21 +90,25 @@ impl Nodes {
         has: Option<u64>,
         refused: Vec<(String, String)>,
         now: Instant,
-    ) -> StreamId {
+    ) -> (StreamId, oneshot::Receiver<Infallible>) {
+        let refused = self.ledger.book(|book| {
+            let is_item = |(key, _): &(String, String)| book.serial_of(key).is_some();
+            let since = |(key, reason)| (key, (has.unwrap_or(0), reason));
+            refused.into_iter().filter(is_item).map(since).collect()
+        });
+        let (is_latest, later) = oneshot::channel();
         let stream = {
             let mut state = self.state();
             state.streams += 1;
             let stream = StreamId(state.streams);
-            let since = |(key, reason)| (key, (has.unwrap_or(0), reason));
-            let refused = refused.into_iter().map(since).collect();
-            let version = version.chars().take(limits::MAX_VERSION_CHARS).collect();
-            let lease_ends = now + self.lease;
+            let (version, lease_ends) = (version.to_owned(), now + self.lease);
             let following = Following { version, serial: has, refused, stream, lease_ends };
             state.following.insert(node, following);
+            state.latest.insert(node, is_latest);
             stream
         };
         self.tell();
-        stream
+        (stream, later)
     }
 
     /// A report of any kind. `false`: the node has a later stream, and this one is to end.
@@ -143,9 +152,14 @@ impl Nodes {
                     }
                 }
             });
-            for (key, reason) in refused {
-                following.refused.insert(key, (serial, reason));
-            }
+            self.ledger.book(|book| {
+                for (key, reason) in refused {
+                    // Nobody refuses what never was, either.
+                    if book.serial_of(&key).is_some() {
+                        following.refused.insert(key, (serial, reason));
+                    }
+                }
+            });
         }
         self.tell();
     }
@@ -202,7 +216,7 @@ impl Nodes {
     }
 
     /// Tells when leases end, for as long as the runtime runs.
-    pub async fn watch_leases(&self) -> std::convert::Infallible {
+    pub async fn watch_leases(&self) -> Infallible {
         let mut ticks = tokio::time::interval(self.lease / 4);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut live = self.live();
@@ -222,7 +236,7 @@ impl Nodes {
 
     /// Lets nodes that have joined take traffic, once every live node knows them: before, packets
     /// of their connections would not be forwarded to them.
-    pub async fn let_in(&self) -> std::convert::Infallible {
+    pub async fn let_in(&self) -> Infallible {
         // The nodes of an earlier controller come back before their leases with it would have ended.
         tokio::time::sleep(self.lease).await;
         let (mut changed, mut moved) = (self.changed(), self.ledger.moved());
@@ -272,7 +286,9 @@ impl Nodes {
     /// What is not live and not about to be: removed nodes, and those that are away for long.
     fn forget_the_lost(&self) {
         let now = Instant::now();
-        self.state().following.retain(|_, following| following.lease_ends + self.lease > now);
+        let State { following, latest, .. } = &mut *self.state();
+        following.retain(|_, following| following.lease_ends + self.lease > now);
+        latest.retain(|node, _| following.contains_key(node));
     }
 
     fn tell(&self) {

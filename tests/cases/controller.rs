@@ -16,5 +16,6 @@ mod places;
 mod process;
 mod program;
 mod restored;
+mod streams;
 mod trouble;
 mod windows;

@@ -36,7 +36,7 @@ fn challenge() -> Challenge {
 async fn a_node_is_live_while_it_reports_and_said_what_it_has() {
     let (_directory, ledger) = ledger().await;
     let nodes = Nodes::new(ledger, LEASE);
-    let stream = nodes.begin(1, "v", None, Vec::new(), Instant::now());
+    let (stream, _) = nodes.begin(1, "v", None, Vec::new(), Instant::now());
     assert!(nodes.live().is_empty(), "it has not said anything yet");
     nodes.applied(1, stream, 5, false, Vec::new());
     assert_eq!(nodes.live(), [1]);
@@ -46,7 +46,7 @@ async fn a_node_is_live_while_it_reports_and_said_what_it_has() {
     assert_eq!(nodes.live(), [1]);
     tokio::time::advance(Duration::from_secs(2)).await;
     assert!(nodes.live().is_empty());
-    let later = nodes.begin(1, "v", Some(5), Vec::new(), Instant::now());
+    let (later, _) = nodes.begin(1, "v", Some(5), Vec::new(), Instant::now());
     assert_eq!(nodes.live(), [1], "it said what it has when it came back");
     assert!(!nodes.report(1, stream, Instant::now()), "the earlier stream is to end");
     assert!(nodes.report(1, later, Instant::now()));
@@ -58,7 +58,7 @@ async fn what_a_node_refused_it_does_not_hold_until_it_takes_it() {
     ledger.commit(Change::new().put(node(1)).put(challenge())).await.expect("kept");
     let nodes = Nodes::new(Arc::clone(&ledger), LEASE);
     let (key, other) = (challenge().key(), node(1).key());
-    let stream = nodes.begin(1, "v", None, Vec::new(), Instant::now());
+    let (stream, _) = nodes.begin(1, "v", None, Vec::new(), Instant::now());
     assert!(nodes.holds(&key, 1).is_empty(), "not live yet");
     let refused = vec![(key.clone(), "no".to_owned())];
     nodes.applied(1, stream, 1, true, refused.clone());
@@ -80,6 +80,37 @@ async fn what_a_node_refused_it_does_not_hold_until_it_takes_it() {
     assert_eq!(nodes.holds(&key, 3), [(1, Holds::Yes)], "taken where all is sent again");
 }
 
+/// What a node says costs memory for as long as it follows.
+#[tokio::test]
+async fn of_what_a_node_refuses_only_items_are_kept() {
+    let (_directory, ledger) = ledger().await;
+    ledger.commit(Change::new().put(node(1)).put(challenge())).await.expect("kept");
+    let nodes = Nodes::new(Arc::clone(&ledger), LEASE);
+    let key = challenge().key();
+    let refused = || {
+        let invented = (0..100).map(|number| format!("certificate/invented-{number}"));
+        invented.chain([key.clone()]).map(|key| (key, "no".to_owned())).collect::<Vec<_>>()
+    };
+    let kept = || nodes.following()[&1].0.refused.keys().cloned().collect::<Vec<_>>();
+    let (stream, _later) = nodes.begin(1, "v", Some(1), refused(), Instant::now());
+    assert_eq!(kept(), [key.clone()]);
+    nodes.applied(1, stream, 1, true, refused());
+    assert_eq!(kept(), [key.clone()]);
+}
+
+#[tokio::test]
+async fn a_stream_hears_that_its_node_has_a_later_one() {
+    let (_directory, ledger) = ledger().await;
+    let nodes = Nodes::new(ledger, LEASE);
+    let begin = |node| nodes.begin(node, "v", None, Vec::new(), Instant::now()).1;
+    let (mut first, mut other) = (begin(1), begin(2));
+    let still = Err(oneshot::error::TryRecvError::Empty);
+    assert_eq!((first.try_recv(), other.try_recv()), (still.clone(), still.clone()));
+    let mut second = begin(1);
+    first.await.expect_err("there is a later one");
+    assert_eq!((second.try_recv(), other.try_recv()), (still.clone(), still));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_node_takes_traffic_once_every_live_node_knows_it() {
     let (_directory, ledger) = ledger().await;
@@ -89,9 +120,9 @@ async fn a_node_takes_traffic_once_every_live_node_knows_it() {
     let mut moved = ledger.moved();
     ledger.commit(Change::new().put(node(1)).put(node(2))).await.expect("kept");
     let standing = |id: &str| ledger.get::<Node>(id).expect("it is there").value.standing;
-    let first = nodes.begin(1, "v", None, Vec::new(), Instant::now());
+    let (first, _) = nodes.begin(1, "v", None, Vec::new(), Instant::now());
     nodes.applied(1, first, 0, false, Vec::new());
-    let second = nodes.begin(2, "v", None, Vec::new(), Instant::now());
+    let (second, _) = nodes.begin(2, "v", None, Vec::new(), Instant::now());
     nodes.applied(2, second, 1, false, Vec::new());
     tokio::time::sleep(LEASE + LEASE / 4).await;
     let now = Instant::now();

@@ -3,14 +3,17 @@
 //! What the node lacks is a cursor into the book. A part is taken out of it when the stream has
 //! room for one, so a slow node costs its cursor, and gets the latest state when it does read.
 
+use std::convert::Infallible;
+
 use fleet_wire::message::{
-    Applied, Bundle, Hello, Item, Order, Position, Refused, Report, Welcome, order, report,
+    Applied, Bundle, Item, Order, Position, Refused, Report, Welcome, order, report,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tonic::{Status, Streaming};
 
 use super::{Publisher, removed};
+use crate::foreign;
 use crate::identity::Peer;
 use crate::ledger::Stored;
 use crate::ledger::book::Cursor;
@@ -26,6 +29,22 @@ pub(super) struct Session {
     changed: u64,
     peer: Peer,
     reports: Streaming<Report>,
+}
+
+/// What is kept of a Hello.
+struct Begin {
+    version: String,
+    /// The serial up to which the node has everything, if that is of the history of this store.
+    has: Option<u64>,
+    /// What of that it refuses, and why.
+    refused: Vec<(String, String)>,
+}
+
+/// What a session hears of beside its node's reports.
+struct Hears {
+    moved: watch::Receiver<Position>,
+    /// Done once the node has a later stream.
+    later: oneshot::Receiver<Infallible>,
 }
 
 /// What the node was sent.
@@ -49,28 +68,34 @@ impl Session {
     }
 
     pub(super) async fn run(mut self, orders: mpsc::Sender<Result<Order, Status>>) {
-        let hello = match self.hello().await {
-            Ok(hello) => hello,
+        let Begin { version, has, refused } = match self.hello().await {
+            Ok(begin) => begin,
             Err(status) => return refuse(&orders, status).await,
         };
+        // Before the record is looked at once more: the node may have been removed while its Hello
+        // was waited for, and is told of what comes after.
+        let moved = self.publisher.ledger.moved();
+        let Some(known) = self.publisher.known(&self.peer) else {
+            return refuse(&orders, removed()).await;
+        };
+        Stored { value: self.node, revision: self.changed } = known;
         let (node, name) = (self.node.id, self.node.name.clone());
         let nodes = std::sync::Arc::clone(&self.publisher.nodes);
-        tracing::info!(node, name, version = hello.version, "the node follows");
-        let has = self.has(hello.position);
-        let refused = has.map(|_| named(&hello.refused)).unwrap_or_default();
-        let stream = nodes.begin(node, &hello.version, has, refused, Instant::now());
+        tracing::info!(node, name, version, "the node follows");
+        let (stream, later) = nodes.begin(node, &version, has, refused, Instant::now());
         // The lease goes on by itself: a node that reconnects at once was never away.
-        match self.follow(&hello, stream, &orders).await {
+        match self.follow(has, stream, Hears { moved, later }, &orders).await {
             Ok(why) => tracing::info!(node, name, why, "the node follows no more"),
             Err(status) => {
-                tracing::warn!(node, name, why = status.message(), "the node is cut off");
+                let why = foreign::words(status.message(), limits::MAX_REASON_BYTES);
+                tracing::warn!(node, name, why, "the node is cut off");
                 refuse(&orders, status).await;
             }
         }
     }
 
     /// The first report, in time, of a protocol that we speak.
-    async fn hello(&mut self) -> Result<Hello, Status> {
+    async fn hello(&mut self) -> Result<Begin, Status> {
         let first = timeout(limits::HELLO_WITHIN, self.reports.message()).await;
         let first = first.map_err(|_| Status::deadline_exceeded("no Hello"))??;
         let Some(Report { kind: Some(report::Kind::Hello(hello)) }) = first else {
@@ -78,31 +103,37 @@ impl Session {
         };
         let ours = fleet_wire::PROTOCOL;
         let theirs = hello.protocol;
-        if theirs + 1 < ours {
+        if theirs < ours && theirs.abs_diff(ours) > 1 {
             return Err(Status::failed_precondition(format!(
                 "the node speaks protocol {theirs} and this controller {ours}: update landfast-edge on the node"
             )));
         }
-        if theirs > ours + 1 {
+        if theirs.abs_diff(ours) > 1 {
             return Err(Status::failed_precondition(format!(
                 "the node speaks protocol {theirs} and this controller {ours}: update landfast-controller"
             )));
         }
-        Ok(hello)
+        let has = self.has(hello.position);
+        let refused = named(&hello.refused)?;
+        Ok(Begin {
+            version: foreign::words(&hello.version, limits::MAX_VERSION_BYTES),
+            has,
+            refused: has.map(|_| refused).unwrap_or_default(),
+        })
     }
 
     async fn follow(
         &mut self,
-        hello: &Hello,
+        has: Option<u64>,
         stream: StreamId,
+        mut hears: Hears,
         orders: &mpsc::Sender<Result<Order, Status>>,
     ) -> Result<&'static str, Status> {
         if orders.send(Ok(self.welcome())).await.is_err() {
             return Ok("it hung up");
         }
-        let mut moved = self.publisher.ledger.moved();
         // Who serves other names than before lacks certificates that did not change since.
-        let has = self.has(hello.position).filter(|has| *has >= self.changed);
+        let has = has.filter(|has| *has >= self.changed);
         let mut sent = Sent { cursor: self.cursor(has), complete: false, whole: None };
         let lease = self.publisher.times.lease;
         let mut heard = Instant::now();
@@ -120,7 +151,7 @@ impl Session {
                     let Ok(room) = room else { return Ok("it hung up") };
                     room.send(Ok(self.next(&mut sent)?));
                 }
-                _ = moved.changed() => {
+                _ = hears.moved.changed() => {
                     let node = self.publisher.known(&self.peer).ok_or_else(removed)?.value;
                     if node.serves != self.node.serves {
                         // Other certificates are for it now: it gets everything again.
@@ -134,6 +165,7 @@ impl Session {
                     sent.complete = false;
                     whole_again = Instant::now() + self.resync_after();
                 }
+                _ = &mut hears.later => return Ok("it follows by a later stream"),
                 () = sleep_until(heard + lease) => return Ok("its lease is over"),
             }
         }
@@ -208,21 +240,18 @@ impl Session {
             Some(report::Kind::Applied(Applied { position, refused, .. })) => {
                 let now = self.publisher.ledger.position();
                 let position = position.ok_or_else(|| Status::invalid_argument("no position"))?;
-                if position > now {
+                // Of this store and under this controller: all that it was sent on this stream is.
+                let ours = (position.epoch, position.term) == (now.epoch, now.term);
+                if !ours || position.serial > now.serial {
                     return Err(Status::invalid_argument("it applied what was never sent"));
                 }
-                if refused.len() > fleet_wire::MAX_ITEMS {
-                    return Err(Status::invalid_argument("it refused more than there is"));
+                let refused = named(&refused)?;
+                if let Some((item, reason)) = refused.first() {
+                    // One line, however many they are: `status` has them all.
+                    let refuses = refused.len();
+                    let item = foreign::words(item, limits::MAX_KEY_BYTES);
+                    tracing::warn!(node, refuses, item, reason, "the node refuses items");
                 }
-                for item in &refused {
-                    tracing::warn!(
-                        node,
-                        item = item.key,
-                        reason = shown(&item.reason),
-                        "the node refuses an item"
-                    );
-                }
-                let refused = named(&refused);
                 let serial = position.serial;
                 let whole = sent.whole.take_if(|whole| *whole <= serial).is_some();
                 nodes.applied(node, stream, serial, whole, refused);
@@ -238,16 +267,16 @@ impl Session {
     }
 }
 
-/// Keys of what is refused, and why.
-fn named(refused: &[Refused]) -> Vec<(String, String)> {
-    refused.iter().map(|item| (item.key.clone(), shown(&item.reason).to_owned())).collect()
-}
-
-/// What a node says goes into the log: one line, and not all of it.
-fn shown(reason: &str) -> &str {
-    let reason = reason.lines().next().unwrap_or_default();
-    let end = reason.floor_char_boundary(limits::MAX_REASON_BYTES.min(reason.len()));
-    &reason[..end]
+/// Keys of what is refused, and why: reasons fit to be shown, keys as they were sent.
+fn named(refused: &[Refused]) -> Result<Vec<(String, String)>, Status> {
+    if refused.len() > fleet_wire::MAX_ITEMS {
+        return Err(Status::invalid_argument("it refused more than there is"));
+    }
+    if refused.iter().any(|item| item.key.len() > limits::MAX_KEY_BYTES) {
+        return Err(Status::invalid_argument("it refused what has no such key"));
+    }
+    let words = |item: &Refused| foreign::words(&item.reason, limits::MAX_REASON_BYTES);
+    Ok(refused.iter().map(|item| (item.key.clone(), words(item))).collect())
 }
 
 async fn refuse(orders: &mpsc::Sender<Result<Order, Status>>, status: Status) {

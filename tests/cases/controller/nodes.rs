@@ -194,9 +194,11 @@ async fn renewals_whose_answers_are_lost_lock_nobody_out() {
 async fn a_version_too_old_or_too_new_is_told_what_to_update() {
     let controller = Controller::start().await;
     let enrolled = controller.enrol(1).await;
-    for (protocol, update) in
-        [(PROTOCOL + 1, None), (PROTOCOL + 2, Some("update landfast-controller"))]
-    {
+    for (protocol, update) in [
+        (PROTOCOL + 1, None),
+        (PROTOCOL + 2, Some("update landfast-controller")),
+        (u32::MAX, Some("update landfast-controller")),
+    ] {
         let conduct = Conduct { protocol, ..Conduct::default() };
         let mut node = controller.follow(&enrolled, conduct).await;
         match (node.until(|held| held.position.is_some()).await, update) {
