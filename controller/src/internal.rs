@@ -17,6 +17,7 @@ use crate::acme::challenge::new_key;
 use crate::certificate::{Unfit, Wanted, examine};
 use crate::limits;
 use crate::records::{self, Account, Certificate, Request};
+use crate::store::sync_directory_of;
 
 /// Its name in requests.
 pub const NAME: &str = "internal";
@@ -97,11 +98,18 @@ pub fn publish(pem: &str, path: &Path) -> std::io::Result<()> {
         return Ok(());
     }
     let beside = path.with_extension("new");
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&beside)?;
+    // One that a crash left; or that somebody put there, with a link to what they may not write.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = fs::OpenOptions::new();
+    // Follows no link (open(2), O_EXCL).
+    let mut file = options.write(true).create_new(true).mode(0o644).open(&beside)?;
     file.write_all(pem.as_bytes())?;
     file.sync_all()?;
-    fs::rename(beside, path)
+    fs::rename(beside, path)?;
+    sync_directory_of(path)
 }
 
 fn moment(seconds: u64) -> OffsetDateTime {
@@ -151,5 +159,16 @@ mod tests {
         let authority = create(NOW).unwrap();
         publish(certificate(&authority).unwrap(), &path).unwrap();
         assert_eq!(fs::read_to_string(path).unwrap(), certificate(&authority).unwrap());
+    }
+    #[test]
+    fn what_to_trust_is_written_through_no_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, other) = (directory.path().join("internal.pem"), directory.path().join("other"));
+        fs::write(&other, "of somebody else").unwrap();
+        std::os::unix::fs::symlink(&other, directory.path().join("internal.new")).unwrap();
+        publish("new", &path).unwrap();
+        assert_eq!(fs::read_to_string(&other).unwrap(), "of somebody else");
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
     }
 }

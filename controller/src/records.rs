@@ -50,7 +50,8 @@ pub struct Authority {
 /// A node of the fleet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
-    /// 0 to 4095; unique, and never given to another node while the fleet may know it.
+    /// 0 to 4095; unique. That of a removed node goes to another after all that nobody had, and not
+    /// while a live node has not heard of the removal.
     pub id: u16,
     /// What people call it; unique.
     pub name: String,

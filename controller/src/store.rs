@@ -8,7 +8,9 @@
 mod embedded;
 mod seal;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -154,4 +156,14 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// Where a check does not hold, another controller leads, or it cannot be kept.
     async fn commit(&self, transaction: Transaction) -> Result<u64, StoreError>;
+}
+
+/// Waits until the name of a new file is on the disk, too: `fsync` of the file alone does not
+/// promise that (fsync(2)).
+///
+/// # Errors
+/// Where the file system refuses.
+pub(crate) fn sync_directory_of(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -1,9 +1,9 @@
 //! Files of the state directory that are their owner's alone, because keys are in them: one that is
 //! open to others is not believed, and one that is written is there whole or not at all.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Why a file is not read.
@@ -51,11 +51,14 @@ impl Fresh {
     /// # Errors
     /// Where the file system refuses.
     pub(crate) fn beside(path: PathBuf) -> io::Result<Self> {
+        // One that a crash left; or that somebody put there, with a link to a file of theirs.
+        match std::fs::remove_file(temporary(&path)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // Follows no link (open(2), O_EXCL).
         let mut options = OpenOptions::new();
-        let options = options.write(true).create(true).truncate(true).mode(0o600);
-        let file = options.open(temporary(&path))?;
-        // One that a crash left may have another mode.
-        file.set_permissions(Permissions::from_mode(0o600))?;
+        let file = options.write(true).create_new(true).mode(0o600).open(temporary(&path))?;
         Ok(Self { path, file })
     }
 
@@ -85,4 +88,29 @@ impl Fresh {
 
 fn temporary(path: &Path) -> PathBuf {
     path.with_extension("new")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_written_through_no_link_and_is_its_owners_alone_whatever_was_there() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, other) = (directory.path().join("identity"), directory.path().join("other"));
+        let new = directory.path().join("identity.new");
+        std::fs::write(&other, "of somebody else").expect("written");
+        std::os::unix::fs::symlink(&other, &new).expect("linked");
+        Fresh::beside(path.clone()).expect("made").keep(&[b"a ", b"key"]).expect("kept");
+        assert_eq!(std::fs::read_to_string(&other).expect("there"), "of somebody else");
+        assert_eq!(read(&path, 100).expect("its owner's alone"), Some(b"a key".to_vec()));
+
+        std::fs::write(&new, "what a crash left").expect("written");
+        std::fs::set_permissions(&new, Permissions::from_mode(0o666)).expect("set");
+        Fresh::beside(path.clone()).expect("made").keep(&[b"another"]).expect("kept");
+        assert_eq!(read(&path, 100).expect("its owner's alone"), Some(b"another".to_vec()));
+    }
 }

@@ -29,7 +29,7 @@ pub(super) enum Command {
         /// Its own IPv6 address.
         #[arg(long)]
         ipv6: Option<Ipv6Addr>,
-        /// Its ID, 0 to 4095; the lowest that is free unless said otherwise.
+        /// Its ID, 0 to 4095; unless said otherwise the one that has been nobody's for longest.
         #[arg(long, value_parser = clap::value_parser!(u32).range(0..=4095))]
         id: Option<u32>,
         /// A name whose certificates it gets, `*.` for one label. May be given several times; all

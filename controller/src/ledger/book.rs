@@ -107,6 +107,12 @@ impl Book {
         self.leaves.get(key).map(|leaf| leaf.serial)
     }
 
+    /// When an item was deleted, while that is remembered.
+    #[must_use]
+    pub fn gone_since(&self, key: &str) -> Option<u64> {
+        self.gone.get(key).copied()
+    }
+
     /// Whether a node gets an item.
     #[must_use]
     pub fn is_for(&self, key: &str, node: &Node) -> bool {

@@ -10,7 +10,7 @@ use super::{Operator, done, m, now, refused};
 use crate::identity::{hex, sha256};
 use crate::ledger::Change;
 use crate::limits;
-use crate::records::{Invitation, Node, NodeStanding};
+use crate::records::{Invitation, Kind as _, Node, NodeStanding};
 
 /// The last ID: connection IDs have twelve bits for it.
 const MAX_ID: u16 = 4095;
@@ -63,13 +63,8 @@ impl Operator {
                 other.id, other.name, other.name
             )));
         }
-        let is_free = |id: &u16| others.iter().all(|other| other.id != *id);
-        let id = match id {
-            Some(id) => u16::try_from(id).ok().filter(|id| *id <= MAX_ID && is_free(id)),
-            None => (0..=MAX_ID).find(is_free),
-        };
-        let id =
-            id.ok_or_else(|| wrong(format!("IDs are 0 to {MAX_ID}, and this one is taken")))?;
+        let gone = |id| self.ledger.book(|book| book.gone_since(&format!("{}{id}", Node::PREFIX)));
+        let id = free_id(id, &others, gone, self.nodes.everywhere())?;
         let (standing, identities) = (NodeStanding::Joining, Vec::new());
         Ok(Node { id, name, site, ipv4, ipv6, serves, standing, identities, lost: None })
     }
@@ -124,6 +119,38 @@ impl Operator {
     }
 }
 
+/// An ID for a node that joins: the one that is asked for, or the one that has been nobody's for
+/// longest. `gone` says at which serial an ID's last node was removed, `everywhere` what every live
+/// node has: until that removal is in it, some of them would send the new node's traffic to the old
+/// one.
+fn free_id(
+    asked: Option<u32>,
+    others: &[Node],
+    gone: impl Fn(u16) -> Option<u64>,
+    everywhere: Option<u64>,
+) -> Result<u16, Status> {
+    let is_free = |id: &u16| others.iter().all(|other| other.id != *id);
+    let is_known = |id: u16| gone(id).is_some_and(|gone| everywhere.is_some_and(|it| it < gone));
+    let taken =
+        || Status::invalid_argument(format!("IDs are 0 to {MAX_ID}, and this one is taken"));
+    match asked {
+        Some(asked) => {
+            let id = u16::try_from(asked).ok().filter(|id| *id <= MAX_ID && is_free(id));
+            let id = id.ok_or_else(taken)?;
+            if is_known(id) {
+                return Err(Status::failed_precondition(format!(
+                    "ID {id} was another node's, and a live node has not heard yet that it is gone: try again soon, or without `--id`"
+                )));
+            }
+            Ok(id)
+        }
+        None => {
+            let free = (0..=MAX_ID).filter(|id| is_free(id) && !is_known(*id));
+            free.min_by_key(|id| gone(*id)).ok_or_else(taken)
+        }
+    }
+}
+
 fn optional<T: FromStr>(text: &str) -> Result<Option<T>, Status> {
     match text {
         "" => Ok(None),
@@ -143,5 +170,39 @@ fn entry(node: Node, standing: &str) -> m::Node {
         serves: node.serves,
         standing: standing.to_owned(),
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_goes_to_another_node_last_of_all_and_not_while_a_live_one_knows_its_former() {
+        let node = |id| Node {
+            id,
+            name: format!("n{id}"),
+            site: "s".into(),
+            ipv4: None,
+            ipv6: None,
+            serves: Vec::new(),
+            standing: NodeStanding::Serving,
+            identities: Vec::new(),
+        };
+        let others = [node(1), node(3)];
+        let gone = |id| [(0, 9), (2, 5)].into_iter().find(|it| it.0 == id).map(|it| it.1);
+        let given = |asked, others: &[Node], everywhere| {
+            free_id(asked, others, gone, everywhere).map_err(|status| status.code())
+        };
+        assert_eq!(given(None, &others, Some(9)), Ok(4), "nobody ever had it");
+        let full: Vec<_> = (1..=MAX_ID).filter(|id| *id != 2).map(node).collect();
+        assert_eq!(given(None, &full, Some(9)), Ok(2), "gone for longer than 0");
+        assert_eq!(given(None, &full, Some(4)), Err(tonic::Code::InvalidArgument));
+        assert_eq!(given(Some(0), &others, Some(9)), Ok(0));
+        assert_eq!(given(Some(0), &others, Some(8)), Err(tonic::Code::FailedPrecondition));
+        assert_eq!(given(Some(0), &others, None), Ok(0), "nobody lives");
+        for taken in [1, 3, 4096, u32::MAX] {
+            assert_eq!(given(Some(taken), &others, None), Err(tonic::Code::InvalidArgument));
+        }
     }
 }

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use bytes::Bytes;
 
-use super::{Embedded, Snapshot, Store, StoreError, Transaction, Write};
+use super::{Embedded, Snapshot, Store, StoreError, Transaction, Write, sync_directory_of};
 
 const KEY_BYTES: usize = 32;
 
@@ -79,7 +79,9 @@ impl KeyFile {
         let file = options.write(true).create_new(true).mode(0o600).open(path);
         let written = file.and_then(|mut file| {
             file.write_all(&key)?;
-            file.sync_all()
+            file.sync_all()?;
+            // A store that outlives its key opens for nobody.
+            sync_directory_of(path)
         });
         written.map_err(|error| SealError::Write(path.to_owned(), error))?;
         Ok(Self::new(&key))
