@@ -89,8 +89,8 @@ pub struct Listen {
     pub anycast: Vec<IpAddr>,
     /// UDP port of QUIC, not 0. With `tcp` the TCP port of TLS, too.
     pub port: u16,
-    /// Whether TLS is served over TCP on `port`: for now to authorities that look for an answer by
-    /// TLS-ALPN-01 (RFC 8737).
+    /// Whether HTTP/2, HTTP/1.1 and answers to authorities (TLS-ALPN-01, RFC 8737) are served by TLS
+    /// over TCP on `port`.
     pub tcp: bool,
     /// TCP port of HTTP in clear, for HTTP-01 (RFC 8555 section 8.3) and the way to https; not 0,
     /// nor `port` where `tcp` is set.

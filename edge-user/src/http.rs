@@ -4,9 +4,23 @@
 //! |---|---|
 //! | [`answer`] | one request, one answer, whatever the version |
 //! | [`h3`] | a connection of HTTP/3: requests in, answers out, GOAWAY at the end |
+//! | `h2`, `h1` | one of HTTP/2 and of HTTP/1.1, over TLS over TCP |
+//! | `client` | what these two share: who asks, and what is answered |
+//! | `check` | what a request must keep, whatever the version |
+//! | `host` | whom a request is for |
+//! | `body` | what follows the head of an answer, for libraries |
+//! | `within` | a bound on a wait |
 
 pub mod answer;
+mod body;
+mod check;
+pub(crate) mod client;
+pub(crate) mod h1;
+pub(crate) mod h2;
 pub mod h3;
+pub(crate) mod host;
+mod version;
+mod within;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,6 +29,7 @@ use std::sync::Arc;
 use edge_wire::cid::ServerId;
 
 use self::h3::qpack::encoder::Encoder;
+pub use version::Version;
 
 /// Where a request was answered.
 pub struct Place {
@@ -31,3 +46,6 @@ pub struct Place {
     /// Writes the fields of its answers.
     pub encoder: RefCell<Encoder>,
 }
+
+#[cfg(test)]
+mod tests;

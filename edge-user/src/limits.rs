@@ -3,7 +3,11 @@
 //! What an operator sets in the configuration file has its default here too. A bound that is
 //! part of a kernel map stands in [`edge_wire::maps`], because the kernel side needs it as well.
 
+mod tcp;
+
 use std::time::Duration;
+
+pub use tcp::*;
 
 // The configuration file.
 
@@ -156,28 +160,6 @@ pub const MAX_ADMIN_LINE_BYTES: usize = 4 << 20;
 pub const ADMIN_LINE_WITHIN: Duration = Duration::from_secs(10);
 /// How long an admin listener waits after it could not take a connection.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-// TCP: HTTP in clear and TLS for authorities.
-
-/// Connections to the port of HTTP in clear at one time. With [`MAX_TCP_HANDSHAKES`] less than half
-/// of the 1,024 file descriptors that a process has at least, so that a flood leaves enough to the
-/// rest. An honest one lasts a round trip or two: 256 of 200 ms are 1,000 a second.
-pub const MAX_HTTP_CONNECTIONS: usize = 256;
-/// Handshakes of TLS over TCP at one time. An authority looks from five places or so.
-pub const MAX_TCP_HANDSHAKES: usize = 128;
-/// Connections that the kernel keeps for us while we have not taken them: half a second's worth of
-/// what [`MAX_HTTP_CONNECTIONS`] serves.
-pub const TCP_BACKLOG: i32 = 512;
-/// How long the head of a request may take from the connection on: one packet, lost a few times.
-pub const HTTP_HEAD_WITHIN: Duration = Duration::from_secs(5);
-/// How long a connection to it lasts at most: one request and its answer.
-pub const HTTP_CONNECTION_TIME: Duration = Duration::from_secs(10);
-/// Bytes of the head of a request; hyper takes no smaller buffer.
-pub const HTTP_HEAD_BYTES: usize = 8192;
-/// Header fields of a request in clear: browsers send 20.
-pub const HTTP_HEADERS: usize = 64;
-/// How long a handshake over TCP may take: two round trips, with losses.
-pub const TCP_HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 
 // The engine.
 

@@ -59,8 +59,8 @@ pub enum ServeError {
     /// A port of TCP.
     #[error(transparent)]
     BindTcp(#[from] BindError),
-    /// The thread of the TCP ports.
-    #[error("the TCP ports cannot be served: {0}")]
+    /// The thread of HTTP in clear.
+    #[error("the port of HTTP in clear cannot be served: {0}")]
     Tcp(#[source] io::Error),
     /// The listener of metrics and health.
     #[error("the admin listener {0} cannot be bound: {1}")]

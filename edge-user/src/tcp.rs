@@ -1,22 +1,28 @@
-//! TCP, for those who do not speak QUIC: the way to https, and answers to certificate authorities.
+//! TCP, for those who do not speak QUIC, or not yet: HTTP/2 and HTTP/1.1 over TLS, answers to
+//! certificate authorities, and the way to https.
 //!
-//! Both ports are served by one thread of its own, without a capability. Whoever floods them delays
-//! neither a worker nor the control runtime. Each port has room for so many connections; where it is
-//! full, the oldest makes way, so that who keeps connections and says nothing does not keep an
-//! authority out.
+//! TLS is served by the workers, each with a listener of its own at the port that it has for QUIC,
+//! among which the kernel spreads connections. HTTP in clear has a thread of its own, without a
+//! capability.
 //!
 //! | module | job |
 //! |---|---|
+//! | [`group`] | the listeners of the workers |
+//! | [`listener`] | one of them: connections from their handshake on |
+//! | [`connections`] | how many there are, what each waits for, and who makes way |
+//! | `stream` | what a connection reads and writes, watched |
 //! | `clear` | HTTP in clear: HTTP-01 (RFC 8555 section 8.3), all else is sent to https |
-//! | `host` | whom a request is for |
-//! | `room` | the connections of a port |
-//! | [`tally`] | what came of them |
+//! | `room` | the connections of that port |
+//! | [`tally`] | what came of all of them |
 //!
-//! TLS itself, TLS-ALPN-01 (RFC 8737), is in [`crate::tls::alpn01`].
+//! The handshake itself is in [`crate::tls::accept`], HTTP in [`crate::http`].
 
 mod clear;
-mod host;
+pub mod connections;
+pub mod group;
+pub mod listener;
 mod room;
+pub(crate) mod stream;
 pub mod tally;
 
 use std::io;
@@ -29,7 +35,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use crate::config::Listen;
-use crate::tls::alpn01::{Meeting, Responder};
 use crate::tls::{Challenges, Live};
 use crate::{limits, sandbox};
 use clear::Clear;
@@ -45,7 +50,7 @@ pub struct BindError {
     error: io::Error,
 }
 
-/// What the listeners answer from.
+/// What HTTP in clear answers from.
 #[derive(Clone, Debug)]
 pub struct Answers {
     /// What authorities are answered.
@@ -56,41 +61,35 @@ pub struct Answers {
     pub tally: Arc<Tally>,
 }
 
-/// The ports, bound. Whoever connects waits until they are served.
+/// The port of HTTP in clear, bound. Whoever connects waits until it is served.
 #[derive(Debug)]
-pub struct Ports {
-    http: Option<std::net::TcpListener>,
-    tls: Option<std::net::TcpListener>,
+pub struct ClearPort {
+    listener: std::net::TcpListener,
     https_port: u16,
 }
 
-impl Ports {
-    /// Listens at the ports that `listen` names, in both families.
+impl ClearPort {
+    /// Listens at the port that `listen` names, in both families, where it names one.
     ///
     /// # Errors
-    /// Where one is taken, or needs a privilege.
-    pub fn bind(listen: &Listen) -> Result<Self, BindError> {
-        let bind = |port| dual_stack(port).map_err(|error| BindError { port, error });
-        Ok(Self {
-            http: listen.http_port.map(bind).transpose()?,
-            tls: listen.tcp.then(|| bind(listen.port)).transpose()?,
-            https_port: listen.port,
-        })
+    /// Where it is taken, or needs a privilege.
+    pub fn bind(listen: &Listen) -> Result<Option<Self>, BindError> {
+        let Some(port) = listen.http_port else { return Ok(None) };
+        let bound = dual_stack(port, false).and_then(listening);
+        let listener = bound.map_err(|error| BindError { port, error })?;
+        Ok(Some(Self { listener, https_port: listen.port }))
     }
 
-    /// Serves them on a thread of its own for as long as the process runs.
+    /// Serves it on a thread of its own for as long as the process runs.
     ///
     /// # Errors
     /// Where the operating system gives no thread.
     pub fn serve(self, answers: Answers) -> io::Result<()> {
-        if self.http.is_none() && self.tls.is_none() {
-            return Ok(());
-        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let run = move || {
             sandbox::keep_no_capability();
             if let Err(error) = runtime.block_on(self.run(answers)) {
-                tracing::error!(%error, "the TCP ports cannot be served");
+                tracing::error!(%error, "the port of HTTP in clear cannot be served");
             }
         };
         std::thread::Builder::new().name("tcp".into()).spawn(run).map(drop)
@@ -98,31 +97,26 @@ impl Ports {
 
     async fn run(self, answers: Answers) -> io::Result<()> {
         let Answers { challenges, certificates, tally } = answers;
-        let responder = Arc::new(Responder::new(&challenges));
         let clear = Clear { challenges, certificates, tally, https_port: self.https_port };
         let clear = Arc::new(clear);
-        let tally = &clear.tally;
-        let http = async {
-            let Some(listener) = self.http else { return Ok(()) };
-            let room = Room::new(limits::MAX_HTTP_CONNECTIONS, Refusal::HttpCrowdedOut);
-            accept(listener, room, tally, |stream| Arc::clone(&clear).connection(stream)).await
-        };
-        let tls = async {
-            let Some(listener) = self.tls else { return Ok(()) };
-            let room = Room::new(limits::MAX_TCP_HANDSHAKES, Refusal::TlsCrowdedOut);
-            let meet = |stream| meet(Arc::clone(&responder), Arc::clone(tally), stream);
-            accept(listener, room, tally, meet).await
-        };
-        tokio::try_join!(http, tls).map(drop)
+        let room = Room::new(limits::MAX_HTTP_CONNECTIONS, Refusal::HttpCrowdedOut);
+        let serve = |stream| Arc::clone(&clear).connection(stream);
+        accept(self.listener, room, &clear.tally, serve).await
     }
 }
 
-fn dual_stack(port: u16) -> io::Result<std::net::TcpListener> {
+/// A socket at `port` in both families, which others of ours may share.
+fn dual_stack(port: u16, shared: bool) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_only_v6(false)?;
     // Connections of a process that has ended do not keep this one waiting.
     socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
     socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)).into())?;
+    Ok(socket)
+}
+
+fn listening(socket: socket2::Socket) -> io::Result<std::net::TcpListener> {
     socket.listen(limits::TCP_BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
@@ -145,16 +139,6 @@ async fn accept<F: Future<Output = ()> + Send + 'static>(
                 tokio::time::sleep(limits::ACCEPT_PAUSE).await;
             }
         }
-    }
-}
-
-async fn meet(responder: Arc<Responder>, tally: Arc<Tally>, stream: TcpStream) {
-    match within(limits::TCP_HANDSHAKE_WITHIN, responder.meet(stream)).await {
-        // Counted where the answer is given.
-        Some(Meeting::Answered | Meeting::UnknownName) => {}
-        Some(Meeting::OtherProtocol) => tally.count(Refusal::TlsProtocol),
-        Some(Meeting::Failed) => tally.count(Refusal::TlsFailed),
-        None => tally.count(Refusal::TlsSlow),
     }
 }
 

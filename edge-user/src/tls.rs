@@ -5,12 +5,14 @@
 //! |---|---|
 //! | [`live`] | the certificates in force, and which of them a client gets |
 //! | [`challenges`] | what certificate authorities are answered |
-//! | [`alpn01`] | TLS over TCP, for authorities |
+//! | [`accept`] | handshakes of TLS over TCP |
+//! | [`alpn01`] | those of authorities |
 //! | [`files`] | certificates and keys from PEM files |
 //! | [`tickets`] | session tickets that every node of the fleet opens |
 //! | `candidate` | what it takes to be served |
 //! | `x509` | what a certificate says |
 
+pub mod accept;
 pub mod alpn01;
 mod candidate;
 pub mod challenges;
@@ -27,6 +29,7 @@ use rustls::crypto::aws_lc_rs;
 use crate::config::TlsConfig;
 use fleet_wire::secrets::Rotating;
 
+pub use accept::Acceptor;
 pub use candidate::{Candidate, Unfit};
 pub use challenges::Challenges;
 pub use files::TlsError;

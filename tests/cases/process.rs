@@ -2,7 +2,9 @@
 
 mod certificates;
 mod commands;
+mod floods;
 mod follow;
+mod https;
 mod reload;
 mod serve_and_stop;
 mod service_manager;

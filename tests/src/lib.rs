@@ -9,6 +9,7 @@
 //! | [`fleet`] | a fleet in network namespaces, behind a router with ECMP |
 //! | [`h3_reader`] | what h3 makes of the bytes of a request stream |
 //! | [`heard`] | what is logged |
+//! | [`http2`] | HTTP/2 by hand |
 //! | [`http3`] | an HTTP/3 client of quinn and h3, finely controlled |
 //! | [`initials`] | first packets of clients that never go on |
 //! | [`kernel`] | the kernel's programs, loaded by themselves, one packet at a time |
@@ -29,6 +30,7 @@ pub mod figure;
 pub mod fleet;
 pub mod h3_reader;
 pub mod heard;
+pub mod http2;
 pub mod http3;
 pub mod initials;
 pub mod kernel;

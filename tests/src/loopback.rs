@@ -65,6 +65,7 @@ impl Node {
                     idle_timeout: Duration::from_secs(10),
                     connection_id_lifetime: Duration::from_secs(3600),
                 },
+                tcp: None,
             })
             .expect("a worker")
         });

@@ -49,11 +49,17 @@ pub(crate) const BIRD: Package = Package {
     why: "a router that speaks BGP (Debian starts it as a service too, which is not needed)",
     present: || process::find("bird").is_some(),
 };
-/// A client of HTTP in clear that nobody of this project wrote.
+/// A client of HTTP/1.1 and HTTP/2, in clear and by TLS, that nobody of this project wrote.
 pub(crate) const CURL: Package = Package {
     name: "curl",
-    why: "a client of HTTP in clear",
+    why: "a client of HTTP/1.1 and HTTP/2",
     present: || process::find("curl").is_some(),
+};
+/// Another one, with many connections and streams.
+pub(crate) const NGHTTP2: Package = Package {
+    name: "nghttp2-client",
+    why: "the HTTP/2 clients nghttp and h2load",
+    present: || process::find("h2load").is_some(),
 };
 /// A certificate authority for tests that nobody of this project wrote.
 pub(crate) const PEBBLE: Package = Package {

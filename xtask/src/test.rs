@@ -109,7 +109,7 @@ fn needs(rings: &[Ring]) -> setup::Needs {
         packages.push(setup::PEBBLE);
     }
     if processes {
-        packages.push(setup::CURL);
+        packages.extend([setup::CURL, setup::NGHTTP2]);
     }
     if namespaces || debian_kernels {
         packages.extend([setup::IPROUTE, setup::ETHTOOL]);

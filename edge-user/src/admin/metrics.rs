@@ -14,11 +14,13 @@ use super::control::mode_name;
 use crate::admission::Rules;
 use crate::config::SteeringMode;
 use crate::follow::view::View;
+use crate::http::Version;
 use crate::nodes::Liveness;
 use crate::quic::driver::WorkerReport;
 use crate::relay::RelayReport;
 use crate::sandbox::Landlock;
 use crate::steering::{Attachment, SteeringReport};
+use crate::tcp::listener::TcpReport;
 use crate::tcp::tally::{Refusal, Tally};
 use crate::tls::challenges::Asked;
 use crate::tls::live::Summary;
@@ -123,6 +125,7 @@ fn workers(registry: &Registry, snapshot: &Snapshot) -> Result<()> {
     let bytes = counter("landfast_bytes_total", "UDP payload, in bytes", by_direction)?;
     let datagrams = counter("landfast_datagrams_total", "UDP datagrams", by_direction)?;
     let requests = counter("landfast_requests_total", "HTTP requests that were read", by_worker)?;
+    let over_tcp = OverTcp::register(registry)?;
     let refused = counter(
         "landfast_frames_refused_total",
         "HTTP/3 frames that declared more than a client may send",
@@ -147,8 +150,58 @@ fn workers(registry: &Registry, snapshot: &Snapshot) -> Result<()> {
         requests.with_label_values(&label).inc_by(report.requests);
         resumed.with_label_values(&label).inc_by(report.resumed);
         refused.with_label_values(&label).inc_by(report.frames_refused);
+        over_tcp.add(&worker, &report.tcp);
     }
     Ok(())
+}
+
+/// What of a worker's figures is of TCP.
+struct OverTcp {
+    connections: IntGaugeVec,
+    in_progress: IntGaugeVec,
+    handshakes: IntCounterVec,
+    requests: IntCounterVec,
+}
+
+impl OverTcp {
+    fn register(registry: &Registry) -> Result<Self> {
+        let gauge = |name, help| gauge(registry, name, help, &["worker"]);
+        Ok(Self {
+            connections: gauge("landfast_tcp_connections", "Connections of TLS over TCP")?,
+            in_progress: gauge(
+                "landfast_tcp_handshakes_in_progress",
+                "Handshakes of TLS over TCP in progress",
+            )?,
+            handshakes: counter(
+                registry,
+                "landfast_tcp_handshakes_total",
+                "Handshakes of TLS over TCP that ended well: full, or resumed by a ticket",
+                &["worker", "kind"],
+            )?,
+            requests: counter(
+                registry,
+                "landfast_tcp_requests_total",
+                "Requests by HTTP/2 (h2) and HTTP/1.1 (http/1.1), among landfast_requests_total",
+                &["worker", "version"],
+            )?,
+        })
+    }
+
+    fn add(&self, worker: &str, report: &TcpReport) {
+        self.connections.with_label_values(&[worker]).set(report.connections.cast_signed());
+        let in_progress = report.handshakes_in_progress.cast_signed();
+        self.in_progress.with_label_values(&[worker]).set(in_progress);
+        for (kind, count) in
+            [("full", report.handshakes_full), ("resumed", report.handshakes_resumed)]
+        {
+            self.handshakes.with_label_values(&[worker, kind]).inc_by(count);
+        }
+        for (version, count) in
+            [(Version::Http2, report.requests_http2), (Version::Http11, report.requests_http11)]
+        {
+            self.requests.with_label_values(&[worker, version.name()]).inc_by(count);
+        }
+    }
 }
 
 fn fleet(registry: &Registry, snapshot: &Snapshot) -> Result<()> {
@@ -279,7 +332,7 @@ fn tcp(registry: &Registry, tally: &Tally) -> Result<()> {
     let refused = counter(
         registry,
         "landfast_tcp_refused_total",
-        "Requests and handshakes by TCP that were refused, by port (http or tls) and reason",
+        "What was refused by TCP, by port (http, tls in the handshake, https after it) and reason",
         &["port", "reason"],
     )?;
     for refusal in Refusal::ALL {

@@ -60,6 +60,7 @@ fn answering(worker: u8) -> mpsc::Sender<ToWorker> {
                     requests_cut: 0,
                     resumed: 0,
                     frames_refused: 4,
+                    tcp: Default::default(),
                 });
             }
         }

@@ -33,6 +33,16 @@ pub enum Body {
 }
 
 impl Body {
+    /// Bytes that are still to come.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Full(bytes) => bytes.len() as u64,
+            Self::Bytes(left) => *left,
+        }
+    }
+
     /// Takes the next chunk off; `None` at the end. Nothing is allocated for it.
     pub fn next_chunk(&mut self) -> Option<Bytes> {
         static BLOCK: [u8; limits::BODY_CHUNK_BYTES] = [b'.'; limits::BODY_CHUNK_BYTES];
@@ -112,7 +122,8 @@ fn bytes(count: &str) -> (Response<()>, Body) {
     }
 }
 
-fn error(status: StatusCode, error: &str) -> (Response<()>, Body) {
+/// An error of the client's, in JSON.
+pub(super) fn error(status: StatusCode, error: &str) -> (Response<()>, Body) {
     json(status, &ErrorJson { error })
 }
 

@@ -1,7 +1,7 @@
 //! The loop of one worker: a pinned thread with its socket, its clock and its engine.
 //!
 //! A turn sends what there is to send, takes in what has arrived, and then lets the tasks of
-//! connections and requests run before the next turn sends what they wrote. Nothing else in the
+//! connections and requests run, those of TCP among them, before the next turn sends what they wrote. Nothing else in the
 //! process reads the clock for QUIC.
 
 mod arrivals;
@@ -33,6 +33,7 @@ use crate::quic::socket::Socket;
 use crate::quic::transport::SetupError;
 use crate::relay::ToRelay;
 use crate::sandbox;
+use crate::tcp::listener::{Listening, Reception, TcpReport};
 use fleet_wire::secrets::Secrets;
 
 use arrivals::Arrivals;
@@ -94,6 +95,8 @@ pub struct WorkerReport {
     pub resumed: u64,
     /// HTTP/3 frames that declared too much.
     pub frames_refused: u64,
+    /// Connections by TCP and what is theirs; their requests are among `requests`.
+    pub tcp: TcpReport,
 }
 
 /// What a worker is made of.
@@ -122,6 +125,8 @@ pub struct WorkerSetup {
     pub site: Arc<str>,
     /// Bounds of the whole process: this worker has its even share.
     pub config: QuicConfig,
+    /// HTTP over TCP, where it is served.
+    pub tcp: Option<Listening>,
 }
 
 /// Why a worker cannot start.
@@ -167,7 +172,7 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
         Socket::new(socket)?
     };
     let own_inbox = peers[usize::from(worker)].clone();
-    let (name, site, door) = (setup.name, setup.site, setup.door);
+    let (name, site, door, tcp) = (setup.name, setup.site, setup.door, setup.tcp);
     let (gauge, load) = Gauge::new(quic.retry_threshold);
     let thread = thread::Builder::new().name(format!("worker-{worker}")).spawn(move || {
         pin(worker);
@@ -183,6 +188,9 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
             cut: Cell::new(0),
             encoder: Default::default(),
         });
+        let drain = watch::Sender::new(None);
+        let local = LocalSet::new();
+        let reception = local.block_on(&runtime, open(tcp, place.clone(), drain.subscribe()));
         let driver = Driver {
             arrivals: Arrivals::new(engine.clone(), owners, peers, relay, door),
             engine,
@@ -195,11 +203,22 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
             blocked: None,
             buffer: Vec::new(),
             sent: Default::default(),
-            drain: watch::Sender::new(None),
+            drain,
+            reception,
         };
-        LocalSet::new().block_on(&runtime, driver)
+        local.block_on(&runtime, driver)
     })?;
     Ok(WorkerHandle { inbox: own_inbox, load, thread })
+}
+
+/// Begins to serve TCP, where that is wished. QUIC does not end with it.
+async fn open(
+    tcp: Option<Listening>,
+    place: Rc<Place>,
+    drain: watch::Receiver<Option<Instant>>,
+) -> Option<Rc<Reception>> {
+    let opened = Reception::open(tcp?, place, drain);
+    opened.inspect_err(|error| tracing::error!(%error, "TCP cannot be served")).ok()
 }
 
 /// A worker's part of the bounds that the process has.

@@ -21,6 +21,9 @@ use crate::relay::{Relay, RelayHandle};
 use crate::sandbox::{self, Duties};
 use crate::steering::{Steering, SteeringError, remove_other_links};
 use crate::tcp;
+use crate::tcp::listener::Listening;
+use crate::tcp::tally::Tally;
+use crate::tls::Acceptor;
 use fleet_wire::secrets::Secrets;
 
 /// A process that runs. Dropping it ends nothing but the admin socket.
@@ -56,13 +59,9 @@ pub(super) fn start(mut inputs: Inputs, state: State) -> Result<Edge, ServeError
     let sockets =
         bind_group(port, config.listen.workers).map_err(|error| ServeError::Bind(port, error))?;
     tracing::info!(port, sockets = sockets.len(), "UDP port is bound");
-    let tcp = tcp::Ports::bind(&config.listen)?;
-    let answers = tcp::Answers {
-        challenges: Arc::clone(&inputs.tls.challenges),
-        certificates: Arc::clone(&inputs.tls.certificates),
-        tally: Arc::default(),
-    };
-    let tally = Arc::clone(&answers.tally);
+    let tally = Arc::<Tally>::default();
+    let clear = tcp::ClearPort::bind(&config.listen)?;
+    let listenings = listenings(&inputs, &tally)?;
 
     let nodes = Arc::new(NodeTable::new(&config.nodes));
     let inboxes = Inboxes::new(config.listen.workers);
@@ -76,9 +75,10 @@ pub(super) fn start(mut inputs: Inputs, state: State) -> Result<Edge, ServeError
         .and_then(|landlock| {
             let relay = relay.map(|relay| start_relay(relay, &inboxes)).transpose()?;
             let to_relay = relay.as_ref().map(|relay| &relay.inbox);
+            let listeners = (sockets, listenings);
             let workers =
-                Workers::start(&inputs, generation, &nodes, sockets, inboxes, to_relay, &rules)?;
-            tcp.serve(answers).map_err(ServeError::Tcp)?;
+                Workers::start(&inputs, generation, &nodes, listeners, inboxes, to_relay, &rules)?;
+            serve_clear(clear, &inputs, &tally)?;
             Ok((landlock, relay, workers))
         });
     let (landlock, relay, workers) = match started {
@@ -108,6 +108,43 @@ pub(super) fn start(mut inputs: Inputs, state: State) -> Result<Edge, ServeError
         controller: joined.as_ref().map(Joined::view),
     }));
     Ok(Edge { control, nodes, workers, relay, listener, socket, joined, _state: state })
+}
+
+/// What each worker serves TCP by, where that is wished.
+fn listenings(inputs: &Inputs, tally: &Arc<Tally>) -> Result<Vec<Option<Listening>>, ServeError> {
+    let listen = &inputs.config.listen;
+    let nothing = || (0..listen.workers).map(|_| None).collect();
+    if !listen.tcp {
+        return Ok(nothing());
+    }
+    let tls = &inputs.tls;
+    let bounds = tcp::group::bounds(listen.workers);
+    let listeners = tcp::group::bind(listen.port, listen.workers)?;
+    tracing::info!(port = listen.port, listeners = listeners.len(), "TCP port is bound");
+    let listenings = listeners.into_iter().map(|listener| {
+        Some(Listening {
+            listener,
+            acceptor: Acceptor::new(&tls.certificates, &tls.tickets, &tls.challenges),
+            certificates: Arc::clone(&tls.certificates),
+            tally: Arc::clone(tally),
+            bounds,
+        })
+    });
+    Ok(listenings.collect())
+}
+
+fn serve_clear(
+    port: Option<tcp::ClearPort>,
+    inputs: &Inputs,
+    tally: &Arc<Tally>,
+) -> Result<(), ServeError> {
+    let Some(port) = port else { return Ok(()) };
+    let answers = tcp::Answers {
+        challenges: Arc::clone(&inputs.tls.challenges),
+        certificates: Arc::clone(&inputs.tls.certificates),
+        tally: Arc::clone(tally),
+    };
+    port.serve(answers).map_err(ServeError::Tcp)
 }
 
 /// Says what on this host would lose packets.

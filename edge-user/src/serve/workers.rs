@@ -16,6 +16,7 @@ use crate::nodes::NodeTable;
 use crate::quic::cid::Owners;
 use crate::quic::driver::{self, ToWorker, WorkerHandle, WorkerReport, WorkerSetup};
 use crate::relay::ToRelay;
+use crate::tcp::listener::Listening;
 
 /// Both ends of every worker's inbox, before any of them runs.
 pub(super) struct Inboxes {
@@ -41,7 +42,7 @@ impl Workers {
         inputs: &Inputs,
         generation: u8,
         nodes: &Arc<NodeTable>,
-        sockets: Vec<UdpSocket>,
+        (sockets, listenings): (Vec<UdpSocket>, Vec<Option<Listening>>),
         inboxes: Inboxes,
         relay: Option<&mpsc::Sender<ToRelay>>,
         rules: &watch::Sender<Rules>,
@@ -53,8 +54,9 @@ impl Workers {
         let site: Arc<str> = config.site.as_str().into();
         // With XDP the kernel has held the sum to the budget already.
         let sharing = if config.steering.mode.has_xdp() { 1 } else { config.listen.workers };
-        let mut handles = Vec::with_capacity(sockets.len());
-        for ((worker, socket), inbox) in (0..).zip(sockets).zip(inboxes.receivers) {
+        let mut handles = Vec::with_capacity(config.listen.workers.into());
+        let parts = sockets.into_iter().zip(listenings).zip(inboxes.receivers);
+        for (worker, ((socket, tcp), inbox)) in (0..).zip(parts) {
             let setup = WorkerSetup {
                 worker,
                 socket,
@@ -68,6 +70,7 @@ impl Workers {
                 name: Arc::clone(&name),
                 site: Arc::clone(&site),
                 config: config.quic,
+                tcp,
             };
             let spawned = driver::spawn(setup);
             handles.push(spawned.map_err(|error| ServeError::Worker(worker, error))?);

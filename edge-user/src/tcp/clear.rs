@@ -12,16 +12,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
-use super::host::Host;
 use super::tally::{Refusal, Tally};
 use super::within;
+use crate::http::host::{HTTPS_PORT, Host};
 use crate::limits;
 use crate::tls::{Challenges, Live};
 
 /// Where an authority looks for the answer to a token (RFC 8555 section 8.3).
 const CHALLENGE: &str = "/.well-known/acme-challenge/";
-/// The port that https has by itself (RFC 9110 section 4.2.2).
-const HTTPS_PORT: u16 = 443;
 
 /// What requests are answered from.
 #[derive(Debug)]

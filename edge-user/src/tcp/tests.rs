@@ -1,4 +1,4 @@
-//! The ports over loopback, as strangers and authorities meet them.
+//! HTTP in clear over loopback, as strangers and authorities meet them.
 
 use std::net::Ipv4Addr;
 use std::time::SystemTime;
@@ -20,18 +20,18 @@ struct Server {
 }
 
 impl Server {
-    /// Port 0 of both, in this runtime; HTTP leads to https on `https_port`.
+    /// Port 0, in this runtime; it leads to https on `https_port`.
     fn start(https_port: u16, unknown_names: UnknownNames) -> Self {
-        let bind = || dual_stack(0).expect("a free port");
-        let ports = Ports { http: Some(bind()), tls: Some(bind()), https_port };
-        let bound = ports.http.as_ref().expect("bound").local_addr().expect("bound");
+        let listener = dual_stack(0, false).and_then(listening).expect("a free port");
+        let bound = listener.local_addr().expect("bound");
+        let port = ClearPort { listener, https_port };
         let address = (Ipv4Addr::LOCALHOST, bound.port()).into();
         let answers = Answers {
             challenges: Arc::new(Challenges::new()),
             certificates: Arc::new(Live::new(unknown_names)),
             tally: Arc::default(),
         };
-        tokio::spawn(ports.run(answers.clone()));
+        tokio::spawn(port.run(answers.clone()));
         let certified = rcgen::generate_simple_self_signed(["a.example".into()]).expect("signed");
         let key = certified.signing_key.serialize_der();
         let candidate = Candidate::new("a", vec![certified.cert.der().to_vec()], key);

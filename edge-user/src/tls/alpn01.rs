@@ -1,31 +1,24 @@
-//! TLS over TCP for certificate authorities alone: TLS-ALPN-01 (RFC 8737).
+//! TLS over TCP for certificate authorities: TLS-ALPN-01 (RFC 8737).
 
-use std::io;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
+use tokio_rustls::StartHandshake;
 
 use super::Challenges;
+use super::accept::refusal;
 use super::challenges::ALPN_ACME;
 
-/// A record with the fatal alert `no_application_protocol` (RFC 8446 sections 5.1 and 6, RFC 7301
-/// section 3.2). rustls would send it only to clients that we have a certificate for.
-const NO_APPLICATION_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
-
-/// What came of a connection.
+/// What came of an authority's question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meeting {
     /// The authority has the certificate with the answer.
     Answered,
     /// It asked for a name that we have no answer for.
     UnknownName,
-    /// The client offered something else, or nothing.
-    OtherProtocol,
-    /// It is no TLS, or the handshake failed.
+    /// The handshake failed otherwise.
     Failed,
 }
 
@@ -53,41 +46,33 @@ impl Responder {
     }
 
     /// Shakes hands, and closes: no application data is exchanged (RFC 8737 section 3). It may take
-    /// for ever.
-    pub async fn meet<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Meeting {
-        let Ok(start) = LazyConfigAcceptor::new(Acceptor::default(), stream).await else {
-            return Meeting::Failed;
-        };
-        if !offers_acme(&start) {
-            // Where it cannot be sent, nobody waits for it.
-            let _ = refuse(start.io).await;
-            return Meeting::OtherProtocol;
-        }
-        match start.into_stream(Arc::clone(&self.config)).await {
-            Ok(mut stream) => {
-                let _ = stream.shutdown().await;
-                Meeting::Answered
+    /// for ever. The answer is made by this call, the rest by what it gives.
+    pub(super) fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        start: StartHandshake<S>,
+    ) -> impl Future<Output = Meeting> + use<S> {
+        let handshake = start.into_stream(Arc::clone(&self.config));
+        async move {
+            match handshake.await {
+                Ok(mut stream) => {
+                    // Where it cannot be said, nobody waits for it.
+                    let _ = stream.shutdown().await;
+                    Meeting::Answered
+                }
+                // The resolver had none, which it has counted.
+                Err(error) if matches!(refusal(&error), Some(rustls::Error::General(_))) => {
+                    Meeting::UnknownName
+                }
+                Err(_) => Meeting::Failed,
             }
-            Err(error) if has_no_certificate(&error) => Meeting::UnknownName,
-            Err(_) => Meeting::Failed,
         }
     }
 }
 
-fn offers_acme<S: AsyncRead + AsyncWrite + Unpin>(start: &StartHandshake<S>) -> bool {
+/// Whether an authority asks: nobody else offers this.
+pub(super) fn offers_acme<S: AsyncRead + AsyncWrite + Unpin>(start: &StartHandshake<S>) -> bool {
     let hello = start.client_hello();
     hello.alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == ALPN_ACME))
-}
-
-async fn refuse<S: AsyncWrite + Unpin>(mut stream: S) -> io::Result<()> {
-    stream.write_all(&NO_APPLICATION_PROTOCOL).await?;
-    stream.shutdown().await
-}
-
-/// Whether the resolver had none, which has counted it.
-fn has_no_certificate(error: &io::Error) -> bool {
-    let inner = error.get_ref().and_then(|error| error.downcast_ref());
-    matches!(inner, Some(rustls::Error::General(_)))
 }
 
 #[cfg(test)]

@@ -178,6 +178,17 @@ impl Served {
         self.certified.key.choose_scheme(schemes).is_some()
     }
 
+    /// Whether it is for `name`, a DNS name in lower case.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let parent = name.split_once('.').map(|(_, parent)| parent);
+        self.names.iter().any(|its| match its {
+            Name::Exact(its) => **its == *name,
+            // RFC 9525 section 6.3: for one label more.
+            Name::Below(above) => parent == Some(above),
+            Name::Address(_) => false,
+        })
+    }
+
     /// Why it may not take the place of `old` at `now`: one that works outlives one that does not.
     pub(super) fn may_follow(&self, old: Option<&Self>, now: SystemTime) -> Result<(), Unfit> {
         match old {

@@ -177,6 +177,24 @@ impl Live {
         self.choose(&self.table.load(), name, &[]).is_some()
     }
 
+    /// Whether a connection whose client asked for the certificate of `asked`, or named nobody, is
+    /// good for requests to `host`, a name in lower case or what is none: an address (RFC 9110
+    /// section 4.3.3). So it is for the name itself, and for those that the same certificate has and
+    /// that we serve.
+    #[must_use]
+    pub fn covers(&self, asked: Option<&str>, host: Option<&str>) -> bool {
+        let table = self.table.load();
+        if self.choose(&table, host, &[]).is_none() {
+            return false;
+        }
+        let Some(host) = host.filter(|_| asked != host) else { return asked == host };
+        let mut shown = asked.map_or_else(Vec::new, |asked| table.all_by_name(asked));
+        if shown.is_empty() {
+            shown.extend(self.choose(&table, asked, &[]));
+        }
+        shown.iter().any(|served| served.has(host))
+    }
+
     fn choose<'a>(
         &self,
         table: &'a Table,
@@ -344,5 +362,7 @@ impl fmt::Debug for Live {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;

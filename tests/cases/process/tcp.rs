@@ -1,14 +1,9 @@
-//! The ports of TCP, as authorities, browsers and strangers meet them.
+//! The port of HTTP in clear, as authorities, browsers and strangers meet it.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Command;
-use std::sync::Arc;
-
-use rustls::version::{TLS12, TLS13};
-use rustls::{AlertDescription, ClientConfig, ClientConnection, RootCertStore};
-use tests::credentials::SERVER_NAME;
 
 use super::{Edge, WITHIN, eventually};
 
@@ -17,7 +12,7 @@ const CHALLENGE: &str = "/.well-known/acme-challenge/LoqXcYV8q5ONbJQxbmR7SCTNo3t
 
 impl Edge {
     /// Has it listen by TCP, too, and says at which port by HTTP.
-    fn listen_by_tcp(&mut self) -> u16 {
+    pub(super) fn listen_by_tcp(&mut self) -> u16 {
         // Ports that the kernel gives to listeners are not those that it gives to clients, of which
         // the tests beside this one have hundreds.
         let listeners = [(); 2].map(|()| TcpListener::bind("[::]:0").expect("a free port"));
@@ -32,7 +27,7 @@ impl Edge {
         http
     }
 
-    fn change_config(&self, from: &str, to: &str) {
+    pub(super) fn change_config(&self, from: &str, to: &str) {
         let path = self.path("edge.toml");
         let config = fs::read_to_string(&path).expect("written");
         assert!(config.contains(from), "{config}");
@@ -40,29 +35,10 @@ impl Edge {
     }
 
     /// What a sample of `/metrics` says.
-    fn sample(&self, name: &str) -> Option<String> {
+    pub(super) fn sample(&self, name: &str) -> Option<String> {
         let (_, text) = self.get("/metrics")?;
         let mut samples = text.lines().filter_map(|line| line.rsplit_once(' '));
         samples.find(|(sample, _)| *sample == name).map(|(_, value)| value.to_owned())
-    }
-
-    /// What a client that offers this protocol over TCP is told.
-    fn refusal(&self, protocol: Option<&[u8]>, tls13: bool) -> rustls::Error {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.credentials.authority_der.clone()).expect("a certificate");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[if tls13 { &TLS13 } else { &TLS12 }])
-            .expect("known")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = protocol.into_iter().map(<[u8]>::to_vec).collect();
-        let name = SERVER_NAME.try_into().expect("a name");
-        let mut client = ClientConnection::new(Arc::new(config), name).expect("a client");
-        let mut stream = connect(self.port);
-        let error = client.complete_io(&mut stream).expect_err("nothing is served");
-        let inner = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
-        inner.unwrap_or_else(|| panic!("no alert: {error}")).clone()
     }
 }
 
@@ -154,34 +130,15 @@ fn strangers_that_stay_keep_neither_authorities_nor_operators_out() {
     assert!(!String::from_utf8_lossy(&rest).contains(" 308 "), "half a request is none");
 }
 
-/// RFC 7301 section 3.2; and RFC 8737 section 3 where no order is under way.
-#[test]
-fn tls_over_tcp_is_for_authorities_alone() {
-    let mut edge = Edge::new();
-    edge.listen_by_tcp();
-    edge.start();
-    let alert = rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol);
-    for tls13 in [false, true] {
-        for protocol in [None, Some(&b"h2"[..]), Some(b"h3")] {
-            assert_eq!(edge.refusal(protocol, tls13), alert, "{protocol:?}");
-        }
-        let refused = edge.refusal(Some(b"acme-tls/1"), tls13);
-        assert!(matches!(refused, rustls::Error::AlertReceived(_)), "{refused}");
-        assert_ne!(refused, alert);
-    }
-    let protocol = r#"landfast_tcp_refused_total{port="tls",reason="protocol"}"#;
-    assert_eq!(edge.sample(protocol).as_deref(), Some("6"));
-    let unknown = r#"landfast_challenges_total{kind="tls-alpn-01",result="unknown"}"#;
-    assert_eq!(edge.sample(unknown).as_deref(), Some("2"));
-}
-
 #[test]
 fn a_port_that_is_taken_is_said() {
     let mut edge = Edge::new();
     let http = edge.listen_by_tcp();
-    let _taken = TcpListener::bind(("::", http)).expect("free a moment ago");
-    edge.start_with(&[]);
-    assert_eq!(edge.ended().code(), Some(1));
-    let said = format!("TCP port {http} cannot be bound: Address already in use");
-    assert!(edge.log().contains(&said), "{}", edge.log());
+    for port in [http, edge.port] {
+        let _taken = TcpListener::bind(("::", port)).expect("free a moment ago");
+        edge.start_with(&[]);
+        assert_eq!(edge.ended().code(), Some(1));
+        let said = format!("TCP port {port} cannot be bound: Address already in use");
+        assert!(edge.log().contains(&said), "{}", edge.log());
+    }
 }

@@ -125,11 +125,12 @@ pub(super) fn reasons_page() -> String {
     page
 }
 
-/// Every constant of `limits.rs` says why it is as it is.
+/// Every constant of `limits.rs`, and of what is below it, says why it is as it is.
 pub(super) fn every_limit_says_why(files: &[File]) -> Vec<Violation> {
     let why = "a bound without its why cannot be changed with confidence";
     let mut violations = Vec::new();
-    for file in files.iter().filter(|file| file.path.ends_with("/src/limits.rs")) {
+    let limits = |path: &str| path.ends_with("/src/limits.rs") || path.contains("/src/limits/");
+    for file in files.iter().filter(|file| limits(&file.path)) {
         let mut above = "";
         for (line, text) in iter::zip(1.., file.text.lines()) {
             let is_limit = text.starts_with("pub const ") || text.starts_with("pub(crate) const ");

@@ -14,6 +14,8 @@ const ROOMS: &[Room] = &[
     Room { library: "aya", files: &["steering.rs", "steering/"] },
     Room { library: "aya_log", files: &["steering.rs", "steering/"] },
     Room { library: "quinn_proto", files: &["quic.rs", "quic/"] },
+    Room { library: "h2", files: &["http/h2.rs", "http/h2/", "http/tests.rs"] },
+    Room { library: "hyper", files: &["http/h1.rs", "tcp/clear.rs", "admin/http.rs"] },
     Room { library: "h3", files: &["quic/streams.rs", "http/h3.rs"] },
     Room { library: "caps", files: &["sandbox.rs"] },
     Room { library: "landlock", files: &["sandbox.rs"] },

@@ -19,6 +19,7 @@ use crate::limits;
 use crate::quic::keys::CountedTickets;
 use crate::quic::socket::Socket;
 use crate::quic::streams::{Connection, SharedEngine};
+use crate::tcp::listener::Reception;
 
 /// Datagrams and bytes that left.
 #[derive(Default)]
@@ -44,6 +45,8 @@ pub(super) struct Driver {
     pub(super) sent: Sent,
     /// The deadline, once there is one.
     pub(super) drain: watch::Sender<Option<Instant>>,
+    /// Those who come by TCP.
+    pub(super) reception: Option<Rc<Reception>>,
 }
 
 impl Future for Driver {
@@ -58,7 +61,7 @@ impl Future for Driver {
         let more = this.take_messages(now, cx) | this.receive(now, cx);
         this.serve_established();
         this.gauge.note(this.engine.borrow().counters().handshakes_in_progress);
-        if this.is_done(now) {
+        if this.is_done(now, cx) {
             return Poll::Ready(this.report());
         }
         let expired = this.arm_timer(cx);
@@ -159,11 +162,12 @@ impl Driver {
         }
     }
 
-    fn is_done(&self, now: Instant) -> bool {
-        self.drain.borrow().is_some_and(|deadline| {
-            let connections = self.engine.borrow().counters().connections;
-            connections == 0 || now >= deadline + limits::DRAIN_TAIL
-        })
+    fn is_done(&self, now: Instant, cx: &mut Context<'_>) -> bool {
+        let Some(deadline) = *self.drain.borrow() else { return false };
+        let connections = self.engine.borrow().counters().connections;
+        // Looked at in any case, so that this is woken by the last of them.
+        let tcp = self.reception.as_ref().is_none_or(|tcp| tcp.poll_over(cx).is_ready());
+        connections == 0 && tcp || now >= deadline + limits::DRAIN_TAIL
     }
 
     /// Wakes this task when the next deadline comes. Whether it has come already.
@@ -197,6 +201,7 @@ impl Driver {
             requests_cut: self.place.cut.get(),
             resumed: self.tickets.as_ref().map_or(0, |tickets| tickets.accepted()),
             frames_refused: counters.frames_refused,
+            tcp: self.reception.as_ref().map(|tcp| tcp.report()).unwrap_or_default(),
         }
     }
 }

@@ -1,19 +1,22 @@
 //! What clients of either version see.
 
+use std::io;
 use std::sync::Mutex;
 
+use fleet_wire::secrets::Rotating;
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
-use rustls::{
-    AlertDescription, ClientConfig, DigitallySignedStruct, SignatureScheme,
-    SupportedProtocolVersion,
-};
-use tokio::io::AsyncReadExt;
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
+use tokio::io::{AsyncReadExt, DuplexStream};
 use tokio_rustls::TlsConnector;
 
 use super::*;
+use crate::config::UnknownNames;
+use crate::tls::Live;
+use crate::tls::accept::{Acceptor, Met};
+use crate::tls::tickets::FleetTickets;
 use crate::tls::x509::Facts;
 
 /// As an authority: takes any certificate, checks that its key signed, and looks at it afterwards.
@@ -102,7 +105,7 @@ async fn talk(
     version: &'static SupportedProtocolVersion,
     name: &'static str,
     protocols: &[&[u8]],
-) -> (Result<Vec<u8>, rustls::Error>, Meeting) {
+) -> (Result<Vec<u8>, rustls::Error>, Met<DuplexStream>) {
     let authority =
         Arc::new(Authority { public_key: server.public_key.clone(), seen: Mutex::default() });
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -123,8 +126,8 @@ async fn talk(
         stream.read_to_end(&mut rest).await?;
         Ok::<_, io::Error>(rest)
     };
-    let responder = Responder::new(&server.challenges);
-    let (client, meeting) = tokio::join!(client, responder.meet(ours));
+    let acceptor = acceptor(&server.challenges);
+    let (client, met) = tokio::join!(client, acceptor.meet(ours));
     let client = client.map_err(|error| {
         let inner = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
         inner.expect("an alert").clone()
@@ -134,7 +137,14 @@ async fn talk(
         assert_eq!(rest, b"", "no application data, and a close that is said");
         seen.expect("a certificate")
     });
-    (client, meeting)
+    (client, met)
+}
+
+/// Of a node that serves nobody.
+fn acceptor(challenges: &Arc<Challenges>) -> Acceptor {
+    let certificates = Arc::new(Live::new(UnknownNames::Refuse));
+    let keys = Rotating { current: [1; 32], previous: None, next: None };
+    Acceptor::new(&certificates, &Arc::new(FleetTickets::new(&keys)), challenges)
 }
 
 /// RFC 8737 section 3.
@@ -143,27 +153,24 @@ async fn an_authority_sees_the_answer_and_nothing_more() {
     let server = answering();
     for version in [&TLS12, &TLS13] {
         for protocols in [&[ALPN_ACME][..], &[&b"h2"[..], ALPN_ACME]] {
-            let (client, meeting) = talk(&server, version, "a.example", protocols).await;
+            let (client, met) = talk(&server, version, "a.example", protocols).await;
             let facts = Facts::of(&client.expect("an answer")).expect("a certificate");
             assert_eq!(facts.acme_identifier, Some([7; 32]));
-            assert_eq!(meeting, Meeting::Answered);
+            assert!(matches!(met, Met::Authority(Meeting::Answered)));
         }
     }
     assert_eq!(server.challenges.asked().tls_alpn01_answered, 4);
 }
 
-/// RFC 7301 section 3.2, whether or not we have the name.
+/// The answer is for authorities alone.
 #[tokio::test]
-async fn who_offers_something_else_is_told_that_we_do_not_speak_it() {
+async fn who_offers_something_else_gets_no_answer() {
     let server = answering();
-    let alert = rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol);
     for version in [&TLS12, &TLS13] {
-        for name in ["a.example", "b.example"] {
-            for protocols in [&[][..], &[&b"h2"[..]], &[&b"h3"[..], b"http/1.1"]] {
-                let (client, meeting) = talk(&server, version, name, protocols).await;
-                assert_eq!(client, Err(alert.clone()), "{name}");
-                assert_eq!(meeting, Meeting::OtherProtocol);
-            }
+        for protocols in [&[][..], &[&b"h2"[..]], &[&b"h3"[..], b"http/1.1"]] {
+            let (client, met) = talk(&server, version, "a.example", protocols).await;
+            assert!(client.is_err());
+            assert!(matches!(met, Met::UnknownName), "{protocols:?}");
         }
     }
     let asked = server.challenges.asked();
@@ -174,20 +181,18 @@ async fn who_offers_something_else_is_told_that_we_do_not_speak_it() {
 async fn a_name_without_answer_gets_no_certificate() {
     let server = answering();
     for version in [&TLS12, &TLS13] {
-        let (client, meeting) = talk(&server, version, "b.example", &[ALPN_ACME]).await;
+        let (client, met) = talk(&server, version, "b.example", &[ALPN_ACME]).await;
         assert!(client.is_err());
-        assert_eq!(meeting, Meeting::UnknownName);
+        assert!(matches!(met, Met::Authority(Meeting::UnknownName)));
     }
     assert_eq!(server.challenges.asked().tls_alpn01_unknown, 2);
 }
 
 #[tokio::test]
 async fn what_is_no_tls_is_a_failure() {
-    let responder = Responder::new(&answering().challenges);
+    let acceptor = acceptor(&answering().challenges);
     for bytes in [&b"GET / HTTP/1.1\r\nhost: a.example\r\n\r\n"[..], b"\x16\x03\x01", b""] {
-        assert_eq!(
-            responder.meet(tokio::io::join(bytes, tokio::io::sink())).await,
-            Meeting::Failed
-        );
+        let met = acceptor.meet(tokio::io::join(bytes, tokio::io::sink())).await;
+        assert!(matches!(met, Met::Failed));
     }
 }

@@ -114,6 +114,14 @@ impl Table {
         best.or_else(|| all().find(suits)).or_else(|| all().next()).map(Arc::as_ref)
     }
 
+    /// All that a client may get that asks for `name`.
+    pub(super) fn all_by_name(&self, name: &str) -> Vec<&Served> {
+        let parent = name.split_once('.').map(|(_, parent)| parent);
+        let below = parent.and_then(|parent| self.below.get(parent));
+        let all = self.exact.get(name).into_iter().chain(below);
+        all.flat_map(|list| list.iter()).map(Arc::as_ref).collect()
+    }
+
     pub(super) fn by_default(&self) -> Option<&Served> {
         self.by_id.get(self.default.as_ref()?).map(Arc::as_ref)
     }

@@ -200,3 +200,45 @@ proptest! {
         }
     }
 }
+
+/// RFC 9110 section 4.3.3: a certificate is good for the names in it.
+#[test]
+fn a_connection_is_good_for_the_names_of_its_certificate_that_are_served() {
+    let live = samples::live(
+        UnknownNames::Refuse,
+        &[&["a.example", "*.b.example"], &["c.example"], &["x.b.example", "d.example"]],
+    );
+    for (asked, host, good) in [
+        (Some("a.example"), Some("a.example"), true),
+        (Some("a.example"), Some("y.b.example"), true),
+        (Some("a.example"), Some("y.y.b.example"), false),
+        (Some("a.example"), Some("c.example"), false),
+        (Some("x.b.example"), Some("a.example"), true),
+        (Some("x.b.example"), Some("d.example"), true),
+        (Some("y.b.example"), Some("d.example"), false),
+        (Some("a.example"), None, false),
+        (None, None, false),
+    ] {
+        assert_eq!(live.covers(asked, host), good, "{asked:?} {host:?}");
+    }
+    live.remove(Source::Files, &["2"]);
+    assert!(!live.covers(Some("x.b.example"), Some("d.example")), "not served any more");
+}
+
+/// Whoever names nobody, or somebody whom we do not know, has the default certificate.
+#[test]
+fn by_default_a_connection_is_good_for_its_own_name_and_those_of_the_default_certificate() {
+    let live = samples::live(UnknownNames::Default, &[&["a.example"], &["c.example"]]);
+    for (asked, host, good) in [
+        (None, None, true),
+        (None, Some("a.example"), true),
+        (None, Some("c.example"), false),
+        (Some("z.example"), Some("z.example"), true),
+        (Some("z.example"), Some("a.example"), true),
+        (Some("z.example"), Some("y.example"), false),
+        (Some("c.example"), Some("a.example"), false),
+        (Some("c.example"), None, false),
+    ] {
+        assert_eq!(live.covers(asked, host), good, "{asked:?} {host:?}");
+    }
+}

@@ -1,4 +1,4 @@
-//! A node that holds what the ledger holds, and answers authorities by the edge's own ports.
+//! A node that holds what the ledger holds, and answers authorities as the edge does.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,8 +10,9 @@ use controller::acme::barrier::Has;
 use controller::ledger::Ledger;
 use controller::records::{Account, Challenge, Kind};
 use edge_user::config::{Listen, UnknownNames};
-use edge_user::tcp::{Answers, Ports};
-use edge_user::tls::{Challenges, Live};
+use edge_user::tcp::{Answers, ClearPort};
+use edge_user::tls::tickets::FleetTickets;
+use edge_user::tls::{Acceptor, Challenges, Live};
 use fleet_wire::message::Item;
 use tests::simulated_node::answers;
 use tokio::sync::watch;
@@ -54,10 +55,11 @@ impl Edge {
     pub(crate) fn start(ledger: &Arc<Ledger>) -> Self {
         let challenges = Arc::new(Challenges::new());
         let certificates = Arc::new(Live::new(UnknownNames::Refuse));
-        let (ports, http_port, tls_port) = ports();
+        let (clear, http_port) = clear();
+        let tls_port = serve_tls(&certificates, &challenges);
         let tally = Arc::default();
         let answers = Answers { challenges: Arc::clone(&challenges), certificates, tally };
-        ports.serve(answers).expect("a thread");
+        clear.serve(answers).expect("a thread");
         let follows = watch::Sender::new(Arc::clone(ledger));
         let bundle =
             Arc::new(Bundle { applied: AtomicU64::new(0), changed: watch::Sender::new(0) });
@@ -73,26 +75,42 @@ impl Edge {
     }
 }
 
-fn ports() -> (Ports, u16, u16) {
+fn clear() -> (ClearPort, u16) {
     let free = || {
         let bound = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         bound.local_addr().expect("bound").port()
     };
     for _ in 0..ATTEMPTS {
-        let (http, tls) = (free(), free());
+        let (http, https) = (free(), free());
         let listen = Listen {
             anycast: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
-            port: tls,
+            port: https,
             tcp: true,
             http_port: Some(http),
             interfaces: Vec::new(),
             workers: 1,
         };
-        if let Ok(ports) = Ports::bind(&listen) {
-            return (ports, http, tls);
+        if let Ok(Some(port)) = ClearPort::bind(&listen) {
+            return (port, http);
         }
     }
-    panic!("no two ports are free")
+    panic!("no port is free")
+}
+
+/// Shakes hands as a worker does, for as long as this runtime lasts. Says at which port.
+fn serve_tls(certificates: &Arc<Live>, challenges: &Arc<Challenges>) -> u16 {
+    let tickets = Arc::new(FleetTickets::new(&tests::credentials::secrets(1).tickets));
+    let acceptor = Arc::new(Acceptor::new(certificates, &tickets, challenges));
+    let listener = edge_user::tcp::group::bind(0, 1).expect("a free port").remove(0);
+    let port = listener.local_addr().expect("bound").port();
+    let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = Arc::clone(&acceptor);
+            tokio::spawn(async move { acceptor.meet(stream).await });
+        }
+    });
+    port
 }
 
 async fn follow(

@@ -1,0 +1,145 @@
+//! What is asked of a request before it is answered, whatever the version, where the library that
+//! read it has not asked.
+//!
+//! h2 and hyper see to the form of names, values and pseudo-header fields, to fields that belong to
+//! a connection, and to the length of what follows.
+
+use http::request::Parts;
+use http::uri::Scheme;
+use http::{Method, StatusCode, header};
+
+use super::Version;
+use super::host::Host;
+use crate::limits;
+use crate::tcp::tally::Refusal;
+use crate::tls::Live;
+
+/// Why a request is not answered as it wishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rejection {
+    /// More fields than anybody needs.
+    Fields,
+    /// It says not, or not well, whom it is for.
+    Host,
+    /// It is for somebody whom this connection is not good for.
+    Misdirected,
+    /// Its target is none of ours.
+    Target,
+    /// It expects what we do not know.
+    Expectation,
+}
+
+impl Rejection {
+    pub(super) const fn status(self) -> StatusCode {
+        match self {
+            // RFC 6585 section 5.
+            Self::Fields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Host | Self::Target => StatusCode::BAD_REQUEST,
+            // RFC 9110 section 15.5.20.
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            // RFC 9110 section 10.1.1.
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
+        }
+    }
+
+    /// The rule that was broken, for whoever broke it.
+    pub(super) const fn rule(self) -> &'static str {
+        match self {
+            Self::Fields => "too many header fields",
+            Self::Host => "one good host is needed, the same wherever it is named",
+            Self::Misdirected => "this connection is not for that host",
+            Self::Target => "a target begins with one slash",
+            Self::Expectation => "100-continue is all that can be expected",
+        }
+    }
+
+    pub(super) const fn refusal(self) -> Refusal {
+        match self {
+            Self::Fields => Refusal::HttpsFields,
+            Self::Host => Refusal::HttpsHost,
+            Self::Misdirected => Refusal::HttpsName,
+            Self::Target => Refusal::HttpsTarget,
+            Self::Expectation => Refusal::HttpsExpectation,
+        }
+    }
+}
+
+/// Checks a request of a client that asked for the certificate of `name`.
+pub(super) fn check(
+    version: Version,
+    request: &Parts,
+    name: Option<&str>,
+    certificates: &Live,
+) -> Result<(), Rejection> {
+    let Parts { method, uri, headers, .. } = request;
+    if headers.len() > limits::MAX_FIELDS {
+        return Err(Rejection::Fields);
+    }
+    let mut expected = headers.get_all(header::EXPECT).iter();
+    if expected.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return Err(Rejection::Expectation);
+    }
+    let host = Host::of_https(version, uri, headers).ok_or(Rejection::Host)?;
+    // What is asked of a scheme, this connection has for https alone (RFC 9110 section 7.4).
+    if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTPS)
+        || !certificates.covers(name, host.server_name())
+    {
+        return Err(Rejection::Misdirected);
+    }
+    if is_target(method, uri.path()) { Ok(()) } else { Err(Rejection::Target) }
+}
+
+/// An absolute path (RFC 9110 section 7.1) that nobody takes for a host (RFC 3986 section 4.2), or
+/// the asterisk of OPTIONS. CONNECT has a target of its own, and is refused for what it is.
+fn is_target(method: &Method, path: &str) -> bool {
+    match *method {
+        Method::CONNECT => true,
+        Method::OPTIONS if path == "*" => true,
+        _ => path.starts_with('/') && !path.starts_with("//"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::config::UnknownNames;
+    use crate::tls::live::samples;
+
+    fn checked(request: http::request::Builder) -> Result<(), Rejection> {
+        let live = samples::live(UnknownNames::Refuse, &[&["a.example", "*.b.example"]]);
+        let (parts, ()) = request.body(()).expect("a request").into_parts();
+        check(Version::Http2, &parts, Some("a.example"), &live)
+    }
+
+    #[test]
+    fn a_request_for_a_name_of_the_certificate_is_good() {
+        for uri in ["https://a.example/", "https://A.example:443/b?c", "https://x.b.example/"] {
+            assert_eq!(checked(Request::get(uri)), Ok(()), "{uri}");
+        }
+        let expects = Request::post("https://a.example/").header("expect", "100-Continue");
+        assert_eq!(checked(expects), Ok(()));
+    }
+
+    #[test]
+    fn what_breaks_a_rule_is_rejected_by_it() {
+        let get = |uri: &str| Request::get(uri);
+        for (request, rejection) in [
+            (get("/"), Rejection::Host),
+            (get("https://a.example/").header("host", "b.example"), Rejection::Host),
+            (get("https://c.example/"), Rejection::Misdirected),
+            (get("https://192.0.2.1/"), Rejection::Misdirected),
+            (get("http://a.example/"), Rejection::Misdirected),
+            (get("https://a.example//b.example/"), Rejection::Target),
+            (get("https://a.example/").header("expect", "200-ok"), Rejection::Expectation),
+        ] {
+            assert_eq!(checked(request), Err(rejection));
+        }
+        let fields = |count| {
+            (0..count).fold(get("https://a.example/"), |request, _| request.header("x", "y"))
+        };
+        assert_eq!(checked(fields(limits::MAX_FIELDS)), Ok(()));
+        assert_eq!(checked(fields(limits::MAX_FIELDS + 1)), Err(Rejection::Fields));
+    }
+}

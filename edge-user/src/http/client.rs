@@ -1,0 +1,97 @@
+//! Who asks over TCP, and what is answered: the part that HTTP/2 and HTTP/1.1 share.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+
+use super::answer::{self, Body};
+use super::check::check;
+use super::{Place, Version};
+use crate::limits;
+use crate::tcp::tally::{Refusal, Tally};
+use crate::tls::Live;
+
+/// What the requests of a worker's TCP connections are answered from.
+pub(crate) struct Hosting {
+    pub(crate) place: Rc<Place>,
+    pub(crate) certificates: Arc<Live>,
+    pub(crate) tally: Arc<Tally>,
+    /// Where we speak HTTP/3 (RFC 7838).
+    alt_svc: HeaderValue,
+    /// Requests that were read, which are among those of `place`.
+    pub(crate) http11: Cell<u64>,
+    pub(crate) http2: Cell<u64>,
+}
+
+impl Hosting {
+    /// HTTP/3 is spoken at UDP port `port`.
+    pub(crate) fn new(
+        place: Rc<Place>,
+        certificates: Arc<Live>,
+        tally: Arc<Tally>,
+        port: u16,
+    ) -> Self {
+        let alt_svc = format!("h3=\":{port}\"; ma={}", limits::ALT_SVC_SECONDS);
+        let alt_svc = HeaderValue::try_from(alt_svc).expect("digits are good in a value");
+        let (http11, http2) = Default::default();
+        Self { place, certificates, tally, alt_svc, http11, http2 }
+    }
+}
+
+/// A connection of a client's.
+pub(crate) struct Client {
+    pub(crate) hosting: Rc<Hosting>,
+    /// Where it is.
+    pub(crate) address: SocketAddr,
+    /// The name that it asked for by SNI.
+    pub(crate) name: Option<Box<str>>,
+}
+
+impl Client {
+    /// Counts a request and answers it.
+    pub(crate) fn answer(&self, version: Version, request: &Parts) -> (Response<()>, Body) {
+        let Hosting { place, certificates, alt_svc, http11, http2, .. } = &*self.hosting;
+        place.requests.set(place.requests.get() + 1);
+        let of_version = if version == Version::Http2 { http2 } else { http11 };
+        of_version.set(of_version.get() + 1);
+        let (mut head, body) = match check(version, request, self.name.as_deref(), certificates) {
+            Ok(()) => answer::answer(
+                place,
+                &answer::Request {
+                    method: &request.method,
+                    path: request.uri.path(),
+                    protocol: version.name(),
+                    client: self.address,
+                },
+            ),
+            Err(rejection) => {
+                self.refuse(rejection.refusal(), &rejection.rule());
+                let (head, body) = answer::error(rejection.status(), rejection.rule());
+                // RFC 9110 section 9.3.2.
+                (head, if request.method == Method::HEAD { Body::Empty } else { body })
+            }
+        };
+        // In that of another host it would be nobody's word (RFC 7838 section 6).
+        if head.status() != StatusCode::MISDIRECTED_REQUEST {
+            head.headers_mut().insert(header::ALT_SVC, alt_svc.clone());
+        }
+        (head, body)
+    }
+
+    /// Counts what was refused, and says why to whoever looks for it.
+    pub(crate) fn refuse(&self, refusal: Refusal, rule: &dyn std::fmt::Display) {
+        let [_, reason] = refusal.labels();
+        tracing::debug!(client = %self.address, reason, %rule, "refused");
+        self.hosting.tally.count(refusal);
+    }
+
+    /// Counts answers that the deadline of a drain cuts off.
+    pub(crate) fn cut(&self, answers: u64) {
+        let cut = &self.hosting.place.cut;
+        cut.set(cut.get() + answers);
+    }
+}

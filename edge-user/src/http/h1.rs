@@ -1,0 +1,225 @@
+//! A connection of HTTP/1.1 (RFC 9112) over TLS: hyper reads and writes, we answer.
+//!
+//! What a client sends after the head is read and thrown away before the answer, within bounds.
+//! Where it does not end, or is not to be waited for, the connection ends after the answer: what
+//! follows would be taken for a request (RFC 9112 section 9.3).
+
+use std::convert::Infallible;
+use std::future::{Future, Ready, poll_fn, ready};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready as ready_or_wait};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::future::Either;
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::{sleep_until, timeout};
+
+use super::Version;
+use super::answer::Body;
+use super::client::Client;
+use crate::limits;
+use crate::tcp::connections::{Seat, Told};
+use crate::tcp::stream::Stream;
+use crate::tcp::tally::Refusal;
+
+/// Serves a connection until the client is gone, or a drain has ended it.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: Stream<S>,
+    client: Client,
+    seat: Seat,
+    drain: watch::Receiver<Option<Instant>>,
+) {
+    let shared = Rc::new(Shared { client, seat });
+    shared.seat.idle();
+    let rest = stream.rest();
+    let connection = http1::Builder::new()
+        // Times are those of the seat, which knows what it waits for.
+        .header_read_timeout(None)
+        .max_buf_size(limits::HTTP1_BUFFER_BYTES)
+        .max_header_size(limits::MAX_FIELD_SECTION_BYTES as usize)
+        .max_headers(limits::MAX_FIELDS)
+        .serve_connection(TokioIo::new(stream), Service(shared.clone()));
+    let mut session = Session { connection, shared };
+    if session.run(drain).await {
+        rest.close().await;
+    }
+}
+
+/// What the exchanges of a connection share.
+struct Shared {
+    client: Client,
+    seat: Seat,
+}
+
+struct Session<S: AsyncRead + AsyncWrite + Unpin> {
+    connection: http1::Connection<TokioIo<Stream<S>>, Service>,
+    shared: Rc<Shared>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    /// Whether the connection is to be closed as is due, rather than dropped.
+    async fn run(&mut self, mut drain: watch::Receiver<Option<Instant>>) -> bool {
+        let mut drained = pin!(drain.wait_for(Option::is_some));
+        let deadline = poll_fn(|cx| {
+            if let Poll::Ready(ended) = self.poll_serve(cx) {
+                return Poll::Ready(Err(ended));
+            }
+            let deadline = ready_or_wait!(drained.as_mut().poll(cx));
+            Poll::Ready(Ok(deadline.ok().and_then(|deadline| *deadline)))
+        });
+        let deadline = match deadline.await {
+            Ok(deadline) => deadline.unwrap_or_else(Instant::now),
+            Err(ended) => return ended,
+        };
+        // The answers from here on say `Connection: close`, and where there is none to give the
+        // connection ends at once (RFC 9112 section 9.6).
+        Pin::new(&mut self.connection).graceful_shutdown();
+        let mut deadline = pin!(sleep_until(deadline.into()));
+        poll_fn(|cx| {
+            if let Poll::Ready(ended) = self.poll_serve(cx) {
+                return Poll::Ready(ended);
+            }
+            ready_or_wait!(deadline.as_mut().poll(cx));
+            if self.shared.seat.is_owing() {
+                self.shared.client.cut(1);
+            }
+            Poll::Ready(false)
+        })
+        .await
+    }
+
+    /// Moves the connection on; ready at its end.
+    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if let Poll::Ready(ended) = self.connection.poll_without_shutdown(cx) {
+            return Poll::Ready(self.ended(ended));
+        }
+        match ready_or_wait!(self.shared.seat.poll_told(cx)) {
+            Told::TooSlow => Poll::Ready(false),
+            // A request that came just now is answered first.
+            Told::Leave => {
+                Pin::new(&mut self.connection).graceful_shutdown();
+                self.connection.poll_without_shutdown(cx).map(|ended| self.ended(ended))
+            }
+        }
+    }
+
+    fn ended(&self, ended: hyper::Result<()>) -> bool {
+        match ended {
+            Ok(()) => true,
+            Err(error) if error.is_parse() => {
+                self.shared.client.refuse(Refusal::HttpsMalformed, &error);
+                true
+            }
+            // The client is gone, or did not say goodbye.
+            Err(_) => false,
+        }
+    }
+}
+
+struct Service(Rc<Shared>);
+
+type Answer = Result<Response<Content>, Infallible>;
+
+impl hyper::service::Service<Request<Incoming>> for Service {
+    type Response = Response<Content>;
+    type Error = Infallible;
+    type Future = Either<Ready<Answer>, Pin<Box<dyn Future<Output = Answer>>>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let exchange = Exchange::begin(&self.0);
+        let (request, content) = request.into_parts();
+        if content.is_end_stream() {
+            return Either::Left(ready(Ok(exchange.answer(&request, true))));
+        }
+        // Who waits for 100 is not asked to go on (RFC 9110 section 10.1.1).
+        if request.headers.contains_key(header::EXPECT) {
+            return Either::Left(ready(Ok(exchange.answer(&request, false))));
+        }
+        Either::Right(Box::pin(async move {
+            let whole = discard(content).await;
+            Ok(exchange.answer(&request, whole))
+        }))
+    }
+}
+
+/// Reads to the end, within bounds. Whether it was the end.
+async fn discard(mut content: Incoming) -> bool {
+    let mut left = limits::MAX_DISCARDED_BYTES;
+    let read = async {
+        loop {
+            match content.frame().await {
+                None => return true,
+                Some(Err(_)) => return false,
+                Some(Ok(frame)) => {
+                    let length = frame.data_ref().map_or(0, Bytes::len);
+                    let Some(rest) = left.checked_sub(length) else { return false };
+                    left = rest;
+                }
+            }
+        }
+    };
+    timeout(limits::DISCARD_WITHIN, read).await.unwrap_or(false)
+}
+
+/// A request and its answer. Dropped with the end of the answer.
+struct Exchange(Rc<Shared>);
+
+impl Exchange {
+    fn begin(shared: &Rc<Shared>) -> Self {
+        shared.seat.has_head();
+        shared.seat.busy();
+        Self(shared.clone())
+    }
+
+    /// `whole`: the request was read to its end.
+    fn answer(self, request: &Parts, whole: bool) -> Response<Content> {
+        let (mut head, body) = self.0.client.answer(Version::Http11, request);
+        // What follows a CONNECT was meant for a tunnel, not for us (RFC 9110 section 9.3.6).
+        if !whole || request.method == Method::CONNECT {
+            head.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        head.map(|()| Content { body, _exchange: self })
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.0.seat.idle();
+    }
+}
+
+/// What follows the head of an answer.
+struct Content {
+    body: Body,
+    _exchange: Exchange,
+}
+
+impl http_body::Body for Content {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,79 @@
+//! One request of HTTP/2, and its answer.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::Request;
+use tokio::time::timeout;
+
+use crate::http::Version;
+use crate::http::answer::Body;
+use crate::http::client::Client;
+use crate::http::within::within;
+use crate::limits;
+use crate::tcp::tally::Refusal;
+
+/// Answers, and then reads what the client still sends, within bounds. Dropping the stream before
+/// its end asks the client to send no more, without an error (RFC 9113 section 8.1).
+pub(super) async fn answer(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    client: Rc<Client>,
+) {
+    let (head, mut content) = request.into_parts();
+    let (head, body) = client.answer(Version::Http2, &head);
+    let Ok(mut stream) = respond.send_response(head, body.left() == 0) else { return };
+    if send(&mut stream, body, &client).await {
+        discard(&mut content).await;
+    }
+}
+
+/// Each part waits until the client has room for it, but not for ever. Whether all was taken.
+async fn send(stream: &mut SendStream<Bytes>, mut body: Body, client: &Client) -> bool {
+    while let Some(mut chunk) = body.next_chunk() {
+        while !chunk.is_empty() {
+            stream.reserve_capacity(chunk.len());
+            let granted = poll_fn(|cx| stream.poll_capacity(cx));
+            let room = match within(limits::PROGRESS_WITHIN, granted).await {
+                Ok(Some(Ok(room))) => room.min(chunk.len()),
+                // The client has reset it, or is gone.
+                Ok(_) => return false,
+                Err(_) => {
+                    client.refuse(Refusal::HttpsStalled, &"an answer is not taken");
+                    stream.send_reset(Reason::CANCEL);
+                    return false;
+                }
+            };
+            let part = chunk.split_to(room);
+            let last = chunk.is_empty() && body.left() == 0;
+            if stream.send_data(part, last).is_err() {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// Reads to the end, within bounds, and gives the client its window back meanwhile: what others send
+/// on the connection has the same one (RFC 9113 section 5.2).
+async fn discard(content: &mut RecvStream) {
+    if content.is_end_stream() {
+        return;
+    }
+    let mut left = limits::MAX_DISCARDED_BYTES;
+    let read = async {
+        while let Some(Ok(data)) = content.data().await {
+            // A stream that was reset has no window.
+            let _ = content.flow_control().release_capacity(data.len());
+            match left.checked_sub(data.len()) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // Whoever is slower is told that it was enough.
+    let _ = timeout(limits::DISCARD_WITHIN, read).await;
+}
