@@ -3,11 +3,12 @@
 
 use std::io;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::version::TLS13;
 use tests::credentials::SERVER_NAME;
 use tests::http2::{END_HEADERS, END_STREAM, Raw, code, field, frame, get, kind, request};
 
-use super::{Edge, WITHIN};
+use super::{Edge, WITHIN, eventually};
 
 /// An edge under attack, and a client that does no harm.
 struct Scene {
@@ -256,6 +257,28 @@ fn a_drain_says_goodbye_twice() {
     assert_eq!((second.code(), second.last_stream()), (Some(code::NO_ERROR), Some(3)));
     while client.next_frame().expect("an end").is_some() {}
     assert_eq!(edge.ended().code(), Some(0), "{}", edge.log());
+}
+
+/// More than there is room for, and none of them says a word.
+#[test]
+fn handshakes_that_do_not_begin_keep_nobody_out() {
+    let mut scene = Scene::new();
+    let most = edge_user::limits::MAX_TCP_HANDSHAKES;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("known");
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(1 << 16), hard).expect("within the hard limit");
+    let strangers: Vec<_> = (0..most + 64)
+        .map(|_| std::net::TcpStream::connect(scene.edge.address()).expect("somebody listens"))
+        .collect();
+    scene.good_is_answered();
+    attacker(&scene.edge).is_read().expect("a newcomer is served, too");
+    let count = |reason: &str| {
+        let name = format!(r#"landfast_tcp_refused_total{{port="tls",reason="{reason}"}}"#);
+        scene.edge.sample(&name).expect("a sample").parse::<usize>().expect("a number")
+    };
+    let crowded_out = || count("crowded_out") >= 64;
+    eventually("the oldest made way", crowded_out, || scene.edge.log());
+    let over = || count("crowded_out") + count("slow") == strangers.len();
+    eventually("the others had their time", over, || scene.edge.log());
 }
 
 /// Many connections and streams, by a client that nobody of this project wrote.

@@ -178,7 +178,7 @@ fn alpn_says_what_is_spoken_and_nothing_else_is() {
         // RFC 8737: there is no answer, and nothing else is served, whatever else is offered.
         for offered in [&[&b"acme-tls/1"[..]][..], &[b"h2", b"acme-tls/1"]] {
             let refused = edge.tls(edge.client_tls(version, offered), SERVER_NAME);
-            let refused = refused.err().expect("no answer");
+            let Err(refused) = refused else { panic!("there is no answer") };
             assert!(matches!(refused, rustls::Error::AlertReceived(_)) && refused != unknown);
         }
     }
@@ -254,6 +254,20 @@ fn a_connection_of_http11_is_kept_where_the_request_has_ended_and_closed_where_n
         ("GET / HTTP/1.1\r\nConnection: close\r\n\r\n".into(), "400"),
         (format!("GET / HTTP/1.1\r\n{host}{}\r\n", "x: y\r\n".repeat(200)), "431"),
         (format!("GET / HTTP/1.1\r\n{host}x: {}\r\n\r\n", "y".repeat(80_000)), "431"),
+        // Two lengths (RFC 9112 section 6.3): the one in chunks counts, and nothing after it.
+        (
+            format!(
+                "POST / HTTP/1.1\r\n{host}Content-Length: 3\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+            ),
+            "405",
+        ),
+        (format!("POST / HTTP/1.1\r\n{host}Transfer-Encoding: xchunked\r\n\r\n"), "400"),
+        (format!("GET / HTTP/1.1\r\n{host}Content-Length: +3\r\n\r\n"), "400"),
+        (format!("GET / HTTP/1.1\r\n{host}x : y\r\n\r\n"), "400"),
+        (format!("GET / HTTP/1.1\r\n{host}x: y\r\n z\r\n\r\n"), "400"),
+        (format!("GET / HTTP/1.1\r\n{host}x: y\0z\r\n\r\n"), "400"),
+        (format!("GET / HTTP/1.1\r\n{host}x: y\rz\r\n\r\n"), "400"),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), ""),
     ];
     for (request, status) in closed {

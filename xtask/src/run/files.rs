@@ -110,9 +110,8 @@ addresses = ["127.0.0.1:{controller_port}"]
 anycast = [{anycast}]
 interfaces = ["{interface}"]
 port = {port}
-# For certificate authorities, of which there is none here: the controller issues by itself.
+# Nobody comes in clear, and no authority asks there: the controller issues by itself.
 http_port = 0
-tcp = false
 
 [steering]
 mode = "{steering}"
