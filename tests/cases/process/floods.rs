@@ -213,6 +213,63 @@ fn a_request_that_is_malformed_is_reset_and_the_next_one_answered() {
     assert_eq!(client.next_of(kind::HEADERS).expect("an answer").stream, last);
 }
 
+/// RFC 9113 sections 8.2.1 and 8.3.1: an error of the stream or of the connection, or 400, and nothing
+/// that the node says of itself.
+#[test]
+fn names_values_and_targets_that_are_none_are_not_answered() {
+    let edge = Edge::by_tcp();
+    let with = |more: &[(&str, &str)]| request("GET", "/", more);
+    let target = |authority: &str, path: &str| {
+        [
+            field(":method", "GET"),
+            field(":scheme", "https"),
+            field(":authority", authority),
+            field(":path", path),
+        ]
+        .concat()
+    };
+    for block in [
+        with(&[("X", "y")]),
+        with(&[("x y", "z")]),
+        with(&[("x:", "y")]),
+        with(&[("", "y")]),
+        with(&[("x", "y\r\nz: a")]),
+        with(&[("x", "y\0")]),
+        with(&[("keep-alive", "1")]),
+        with(&[("upgrade", "websocket")]),
+        with(&[("content-length", "1"), ("content-length", "2")]),
+        with(&[("content-length", "-0")]),
+        with(&[(":unknown", "y")]),
+        with(&[("host", "")]),
+        with(&[("host", "other.test")]),
+        with(&[("host", SERVER_NAME), ("host", SERVER_NAME)]),
+        target("", "/"),
+        target("u@landfast.test", "/"),
+        target("landfast.test, other.test", "/"),
+        target("landfast.test/", "/"),
+        target(SERVER_NAME, "a"),
+        target(SERVER_NAME, "/a b"),
+        target(SERVER_NAME, "//other.test/"),
+        target(SERVER_NAME, "https://other.test/"),
+        target(SERVER_NAME, "*"),
+        target(SERVER_NAME, "/\r\n"),
+    ] {
+        let mut client = attacker(&edge);
+        client.send(&frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, &block)).expect("sent");
+        let said = loop {
+            let frame = client.next_frame().expect("in time").expect("a word before the end");
+            if matches!(frame.kind, kind::HEADERS | kind::RST_STREAM | kind::GOAWAY) {
+                break frame;
+            }
+        };
+        // `:status` 400 in the static table of HPACK (RFC 7541 appendix A).
+        let refused = said.kind == kind::HEADERS && said.payload[0] == 0x80 | 12;
+        let of_protocol = [code::PROTOCOL_ERROR, code::COMPRESSION_ERROR].map(Some);
+        let block = String::from_utf8_lossy(&block);
+        assert!(refused || of_protocol.contains(&said.code()), "{block:?}: {said:?}");
+    }
+}
+
 /// RFC 9113 section 8.1: whoever is answered early is told to stop, without an error.
 #[test]
 fn an_early_answer_ends_the_request_without_an_error() {
