@@ -52,9 +52,6 @@ pub const TCP_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a connection over TCP may be without a request: as long as nginx's `keepalive_timeout`.
 /// One that is kept costs less than the handshake that it saves.
 pub const TCP_IDLE_WITHIN: Duration = Duration::from_secs(75);
-/// Header fields of a request over TCP. Browsers send 20, with a dozen cookies apart (RFC 9113
-/// section 8.2.3) 40; this is what hyper reads without allocating.
-pub const MAX_FIELDS: usize = 100;
 /// Bytes of what hyper buffers for a connection, either way: a head, whose bound is that of the other
 /// versions, [`MAX_FIELD_SECTION_BYTES`].
 pub const HTTP1_BUFFER_BYTES: usize = MAX_FIELD_SECTION_BYTES as usize;
