@@ -58,7 +58,7 @@ impl LedgerError {
         match self {
             Self::Store(error) => error.is_lasting(),
             Self::Form(..) => true,
-            Self::TooLarge(..) | Self::Full | Self::Stopping => false,
+            Self::TooLarge(..) | Self::LongKey(_) | Self::Full | Self::Stopping => false,
         }
     }
 }
