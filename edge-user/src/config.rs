@@ -5,6 +5,7 @@
 //! how that looks in [`settings::problem`].
 
 mod check;
+pub mod distributions;
 mod file;
 mod joined;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub use crate::identity::ControllerAddress;
 pub use crate::nodes::Liveness;
 pub(crate) use check::unfit;
+use distributions::Distribution;
 pub use joined::JoinError;
 use settings::read_bounded;
 pub use settings::{ConfigError, Log, LogFormat, Problem};
@@ -56,6 +58,8 @@ pub struct Config {
     pub quic: QuicConfig,
     /// Early drops and budgets.
     pub admission: AdmissionConfig,
+    /// What is answered under which names; where there are none, whoever asks is told who answers.
+    pub distributions: Vec<Distribution>,
 }
 
 /// The controller that this node follows.

@@ -21,6 +21,7 @@
 //! | [`relay`] | the encapsulation port in user space: the way without XDP |
 //! | [`quic`] | one engine a worker, and the loop around it |
 //! | [`http`] | requests and answers |
+//! | [`proxy`] | what is answered under the names of distributions |
 //! | [`tcp`] | the way to https, and answers to authorities |
 //! | [`admin`] | metrics, health, and commands |
 //! | [`sandbox`] | what the process gives up once everything is attached |
@@ -39,6 +40,7 @@ pub mod next_hop;
 pub mod nodes;
 pub mod preflight;
 mod private_file;
+pub mod proxy;
 pub mod quic;
 pub mod relay;
 pub mod sandbox;

@@ -2,11 +2,14 @@
 //!
 //! What an operator sets in the configuration file has its default here too. A bound that is
 //! part of a kernel map stands in [`edge_wire::maps`], because the kernel side needs it as well.
+//! Those of distributions and of TCP have files of their own.
 
+mod distributions;
 mod tcp;
 
 use std::time::Duration;
 
+pub use distributions::*;
 pub use tcp::*;
 
 // The configuration file.

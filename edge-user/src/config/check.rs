@@ -2,8 +2,11 @@
 
 mod addresses;
 mod admission;
+mod behaviours;
 mod certificates;
 mod controller;
+mod distributions;
+mod header_rules;
 mod nodes;
 
 pub(crate) use addresses::unfit;
@@ -51,6 +54,7 @@ pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
     let log = file.log.check(&mut check);
     let quic = check.quic(&file.quic);
     let admission = check.admission(&file.admission);
+    let distributions = check.distributions(file.distributions.as_ref());
     let drain = check.seconds(
         &file.drain_seconds,
         "drain_seconds",
@@ -81,6 +85,7 @@ pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
             log: log?,
             quic: quic?,
             admission: admission?,
+            distributions: distributions?,
         })
     };
     check.0.finish(whole())

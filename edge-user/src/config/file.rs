@@ -1,6 +1,8 @@
 //! The file as it is written: names, and where each value stands. Nothing is checked here but
 //! the kind of each value and that no setting is unknown.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use settings::{LogTable, Number, Text};
 use toml::Spanned;
@@ -26,6 +28,7 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) admission: Admission,
     pub(super) nodes: Option<Spanned<Vec<Node>>>,
+    pub(super) distributions: Option<Spanned<Vec<Distribution>>>,
 }
 
 #[derive(Deserialize)]
@@ -106,4 +109,54 @@ pub(super) struct Node {
     pub(super) ipv4: Option<Text>,
     pub(super) ipv6: Option<Text>,
     pub(super) liveness: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Distribution {
+    pub(super) names: Spanned<Vec<Text>>,
+    pub(super) behaviours: Option<Vec<Behaviour>>,
+    pub(super) response_headers: Option<HeaderRules>,
+    pub(super) request_id: Option<Text>,
+}
+
+/// One of `redirect` and `respond` is there, which is checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Behaviour {
+    pub(super) path: Text,
+    pub(super) exact: Option<bool>,
+    pub(super) redirect: Option<Spanned<Redirect>>,
+    pub(super) respond: Option<Spanned<Respond>>,
+    pub(super) response_headers: Option<HeaderRules>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Redirect {
+    pub(super) to: Text,
+    pub(super) status: Option<Number>,
+    pub(super) append: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Respond {
+    pub(super) status: Option<Number>,
+    pub(super) body: Option<Text>,
+    pub(super) content_type: Option<Text>,
+}
+
+/// Names and values.
+pub(super) type Fields = BTreeMap<Text, Text>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeaderRules {
+    #[serde(default)]
+    pub(super) set: Fields,
+    #[serde(default)]
+    pub(super) add: Fields,
+    #[serde(default)]
+    pub(super) remove: Vec<Text>,
 }

@@ -1,6 +1,7 @@
 //! A table of mistakes, and what each looks like.
 
 mod controller;
+mod distributions;
 
 use super::*;
 use miette::{GraphicalReportHandler, GraphicalTheme};

@@ -264,6 +264,7 @@ pub(crate) mod samples {
                 connection_id_lifetime: Duration::from_secs(3600),
             },
             admission: AdmissionConfig::default(),
+            distributions: Vec::new(),
         }
     }
 

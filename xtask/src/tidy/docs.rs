@@ -260,7 +260,9 @@ mod tests {
     #[test]
     fn a_limit_has_a_comment() {
         let text = "/// Because.\npub const A: u8 = 1;\npub const B: u8 = 2;\n";
-        assert_eq!(lines(every_limit_says_why, "edge-user/src/limits.rs", text), [3]);
+        for path in ["edge-user/src/limits.rs", "edge-user/src/limits/http.rs"] {
+            assert_eq!(lines(every_limit_says_why, path, text), [3]);
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ const WITHOUT_CLOCK: &[&str] = &[
     "controller/src/rotation.rs",
     "controller/src/ledger/book.rs",
     "controller/src/identity/lost.rs",
+    "edge-user/src/proxy/path.rs",
+    "edge-user/src/proxy/route.rs",
 ];
 
 /// What such code does not name: clocks, sockets, the environment and files.
@@ -185,6 +187,7 @@ mod tests {
         let text = "fn a(now: Instant) {}\nlet now = Instant::now();";
         assert_eq!(lines(rule, "edge-user/src/quic/engine.rs", text), [2]);
         assert_eq!(lines(rule, "edge-wire/src/cid.rs", "use std::net::UdpSocket;"), [1]);
+        assert_eq!(lines(rule, "edge-user/src/proxy/route.rs", "std::fs::read(path)"), [1]);
         assert!(lines(rule, "edge-user/src/quic/driver.rs", text).is_empty());
         let tests = "#[cfg(test)]\nmod tests {\nlet now = Instant::now();\n}";
         assert!(lines(rule, "edge-user/src/quic/engine.rs", tests).is_empty());

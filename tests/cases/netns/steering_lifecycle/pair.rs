@@ -122,6 +122,7 @@ impl Pair {
                 connection_id_lifetime: Duration::from_secs(3600),
             },
             admission: AdmissionConfig::default(),
+            distributions: Vec::new(),
         }
     }
 }

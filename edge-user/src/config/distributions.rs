@@ -1,0 +1,130 @@
+//! What is answered under which names.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
+
+/// Host names, and what is answered under them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Distribution {
+    /// At least one. No other distribution has one of them.
+    pub names: Vec<HostPattern>,
+    /// At least one, in the order of the file. No two are for the same path.
+    pub behaviours: Vec<Behaviour>,
+    /// What becomes of the fields of every answer, before the behaviour's own rules.
+    pub response_headers: HeaderRules,
+    /// The field in which an answer has an ID of its own.
+    pub request_id: Option<HeaderName>,
+}
+
+impl Distribution {
+    /// What it is called in metrics and messages: its first name.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.names.first().map_or_else(String::new, ToString::to_string)
+    }
+}
+
+/// The hosts that a name stands for, in lower case and without a dot at its end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HostPattern {
+    /// This one.
+    Exact(Box<str>),
+    /// Those with one label more than this, as in a certificate (RFC 9525 section 6.3).
+    Below(Box<str>),
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Below(name) => write!(f, "*.{name}"),
+        }
+    }
+}
+
+/// What is answered to requests for some paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behaviour {
+    /// Which.
+    pub path: PathPattern,
+    /// What.
+    pub answer: Answer,
+    /// What becomes of the fields of the answer.
+    pub response_headers: HeaderRules,
+}
+
+/// The paths that a behaviour is for, as [`crate::proxy::path::Path::plain`] has them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PathPattern {
+    /// This one.
+    Exact(Box<str>),
+    /// This one and what is below it, by segments: `/a` has `/a/b` below it, and not `/ab`. With a
+    /// `/` at its end what is below it alone.
+    Prefix(Box<str>),
+}
+
+impl PathPattern {
+    /// The path that is written.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        let (Self::Exact(path) | Self::Prefix(path)) = self;
+        path
+    }
+}
+
+/// What answers. A proxy to origins will be one, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The way to somewhere else.
+    Redirect(Redirect),
+    /// The same to everybody.
+    Respond(Respond),
+}
+
+/// The way to somewhere else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// An http or https URI, or a path from `/` on, as it stands in `Location` (RFC 9110 section
+    /// 10.2.2). Without a `/` at its end where something is appended.
+    pub to: Box<str>,
+    /// 301, 302, 303, 307 or 308.
+    pub status: StatusCode,
+    /// What of the request's target is put behind it.
+    pub append: Append,
+}
+
+/// What of a request's target goes with a redirect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Append {
+    /// Nothing.
+    Nothing,
+    /// All of the path, and the query.
+    Path,
+    /// What of the path is behind the behaviour's own, and the query.
+    Rest,
+}
+
+/// The same to everybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Respond {
+    /// 200 to 599, and none that only answers a condition or a range.
+    pub status: StatusCode,
+    /// At most [`crate::limits::MAX_RESPOND_BODY_BYTES`]; empty with a status that has none.
+    pub body: Bytes,
+    /// There where the body is not empty, and where the file says so.
+    pub content_type: Option<HeaderValue>,
+}
+
+/// What becomes of the fields of an answer: first some are removed, then some set, then some added.
+/// None of them says how the answer is framed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderRules {
+    /// These are taken away.
+    pub remove: Vec<HeaderName>,
+    /// These take the place of what there is of the same name.
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// These stand beside what there is of the same name.
+    pub add: Vec<(HeaderName, HeaderValue)>,
+}

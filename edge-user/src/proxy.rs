@@ -1,0 +1,7 @@
+//! What is answered under the names of distributions.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`path`] | the one form of a path in which paths are compared, or why there is none |
+
+pub mod path;
