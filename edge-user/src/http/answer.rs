@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 use serde::Serialize;
 
 use super::Place;
@@ -13,12 +13,30 @@ use crate::limits;
 pub struct Request<'a> {
     /// The method.
     pub method: &'a Method,
+    /// Whom it is for, as [`authority`] has it.
+    pub authority: Option<&'a str>,
     /// The path, without the query.
     pub path: &'a str,
+    /// What follows `?`, where there is one.
+    pub query: Option<&'a str>,
+    /// The fields.
+    pub headers: &'a HeaderMap,
     /// `h3`, as in ALPN.
     pub protocol: &'static str,
     /// The client's address as seen.
     pub client: SocketAddr,
+}
+
+/// Whom a request is for (RFC 9110 section 7.2): what its target says, or the one `Host` that there
+/// is. Nobody where two `Host` say so.
+#[must_use]
+pub fn authority<'a>(target: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    if let Some(authority) = target.authority() {
+        return Some(authority.as_str());
+    }
+    let mut fields = headers.get_all(header::HOST).iter();
+    let (field, None) = (fields.next()?, fields.next()) else { return None };
+    field.to_str().ok()
 }
 
 /// What follows the head of an answer.
@@ -159,8 +177,16 @@ mod tests {
             encoder: Default::default(),
         };
         let client = "203.0.113.9:4711".parse().expect("an address");
-        let (head, mut body) =
-            answer(&place, &Request { method: &method, path, protocol: "h3", client });
+        let request = Request {
+            method: &method,
+            authority: Some("a.example"),
+            path,
+            query: None,
+            headers: &HeaderMap::new(),
+            protocol: "h3",
+            client,
+        };
+        let (head, mut body) = answer(&place, &request);
         let chunks: Vec<_> = std::iter::from_fn(|| body.next_chunk()).collect();
         (head, chunks.concat())
     }
@@ -176,6 +202,22 @@ mod tests {
         );
         assert_eq!(String::from_utf8(body).expect("text"), expected);
         assert_eq!(head.headers()[header::CONTENT_LENGTH], expected.len().to_string());
+    }
+
+    /// RFC 9112 sections 3.2 and 3.2.2.
+    #[test]
+    fn a_request_is_for_what_its_target_says_or_for_its_one_host() {
+        let asked = |target: &'static str, hosts: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for host in hosts {
+                headers.append(header::HOST, HeaderValue::from_static(host));
+            }
+            authority(&Uri::from_static(target), &headers).map(str::to_owned)
+        };
+        assert_eq!(asked("https://a.example:1/x", &["b.example"]).as_deref(), Some("a.example:1"));
+        assert_eq!(asked("/x", &["b.example"]).as_deref(), Some("b.example"));
+        assert_eq!(asked("/x", &["b.example", "c.example"]), None);
+        assert_eq!(asked("/x", &[]), None);
     }
 
     #[test]

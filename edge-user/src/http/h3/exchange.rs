@@ -105,9 +105,13 @@ fn reply(
     connection: &Connection,
     place: &Place,
 ) -> Option<(Response<()>, Body)> {
+    let line = head.line();
     let request = answer::Request {
         method: &head.method,
+        authority: line.authority,
         path: head.path(),
+        query: line.path.and_then(|path| path.split_once('?')).map(|(_, query)| query),
+        headers: &head.fields,
         protocol: "h3",
         client: connection.client()?,
     };
