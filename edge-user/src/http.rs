@@ -29,6 +29,7 @@ use std::sync::Arc;
 use edge_wire::cid::ServerId;
 
 use self::h3::qpack::encoder::Encoder;
+use crate::proxy::in_force::InForce;
 pub use version::Version;
 
 /// Where a request was answered.
@@ -45,6 +46,8 @@ pub struct Place {
     pub cut: Cell<u64>,
     /// Writes the fields of its answers.
     pub encoder: RefCell<Encoder>,
+    /// What is answered under which names.
+    pub distributions: InForce,
 }
 
 #[cfg(test)]

@@ -4,6 +4,167 @@
 //! |---|---|
 //! | [`path`] | the one form of a path in which paths are compared, or why there is none |
 //! | [`route`] | host and path -> who answers: pure |
+//! | [`in_force`] | what a worker answers by at this moment, and what it has counted |
+//! | `fixed` | redirects, and answers that are the same for everybody |
 
+mod fixed;
+pub mod in_force;
 pub mod path;
 pub mod route;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+
+use crate::config::distributions::{Answer, Behaviour, Distribution, HeaderRules};
+use crate::http::answer::{Body, Request, error};
+use crate::limits;
+use in_force::Held;
+use path::{Odd, Path};
+use route::{HostRefused, Routes};
+
+/// All distributions of a configuration, and who answers what.
+#[derive(Debug, Default)]
+pub struct Distributions {
+    routes: Routes,
+    served: Vec<Distribution>,
+}
+
+impl Distributions {
+    /// As the configuration has them.
+    #[must_use]
+    pub fn new(distributions: &[Distribution]) -> Self {
+        Self { routes: Routes::new(distributions), served: distributions.to_vec() }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.served.is_empty()
+    }
+
+    /// What differs from `earlier`, a sentence each.
+    #[must_use]
+    pub fn changes_since(&self, earlier: &Self) -> Vec<String> {
+        let by_label = |list: &Self| -> BTreeMap<String, Distribution> {
+            list.served.iter().map(|it| (it.label(), it.clone())).collect()
+        };
+        let (mut old, new) = (by_label(earlier), by_label(self));
+        let mut changes = Vec::new();
+        for (label, distribution) in new {
+            match old.remove(&label) {
+                None => changes.push(format!("distribution {label}: added")),
+                Some(old) if old != distribution => {
+                    changes.push(format!("distribution {label}: changed"));
+                }
+                Some(_) => {}
+            }
+        }
+        changes.extend(old.into_keys().map(|label| format!("distribution {label}: removed")));
+        changes
+    }
+}
+
+/// Answers a request by the distributions in force, of which there is one at least.
+#[must_use]
+pub fn answer(held: &Held, request: &Request<'_>) -> (Response<()>, Body) {
+    let distributions = held.distributions();
+    let index = match distributions.routes.distribution(request.authority) {
+        Ok(index) => index,
+        Err(refused) => {
+            let status = match refused {
+                HostRefused::Missing | HostRefused::Malformed => StatusCode::BAD_REQUEST,
+                HostRefused::Unknown => StatusCode::MISDIRECTED_REQUEST,
+            };
+            held.count(None, status);
+            return error(status, &refused.to_string());
+        }
+    };
+    let distribution = &distributions.served[index];
+    let (mut head, body) = behave(&distributions.routes, index, distribution, request);
+    if let Some(name) = &distribution.request_id {
+        head.headers_mut().insert(name.clone(), request_id());
+    }
+    held.count(Some(index), head.status());
+    // HEAD has the fields of GET, and none of its body (RFC 9110 section 9.3.2).
+    if request.method == Method::HEAD { (head, Body::Empty) } else { (head, body) }
+}
+
+/// The answer of one distribution, with its rules.
+fn behave(
+    routes: &Routes,
+    index: usize,
+    distribution: &Distribution,
+    request: &Request<'_>,
+) -> (Response<()>, Body) {
+    let found = find(routes, index, distribution, request);
+    let ((mut head, body), rules) = match found {
+        Ok((path, behaviour)) => {
+            let answered = match &behaviour.answer {
+                Answer::Redirect(redirect) => {
+                    fixed::redirect(redirect, &behaviour.path, &path, request.query)
+                }
+                Answer::Respond(respond) => fixed::respond(respond),
+            };
+            (answered, Some(&behaviour.response_headers))
+        }
+        Err((status, reason)) => (error(status, &reason), None),
+    };
+    apply(&distribution.response_headers, head.headers_mut());
+    rules.iter().for_each(|rules| apply(rules, head.headers_mut()));
+    (head, body)
+}
+
+fn find<'a>(
+    routes: &Routes,
+    index: usize,
+    distribution: &'a Distribution,
+    request: &Request<'a>,
+) -> Result<(Path<'a>, &'a Behaviour), (StatusCode, String)> {
+    if matches!(*request.method, Method::CONNECT | Method::TRACE) {
+        // RFC 9110 section 15.6.2.
+        return Err((StatusCode::NOT_IMPLEMENTED, "this method is not served here".into()));
+    }
+    if request.query.is_some_and(|query| query.len() > limits::MAX_QUERY_BYTES) {
+        return Err((StatusCode::URI_TOO_LONG, "the query is longer than 8192 bytes".into()));
+    }
+    let path = Path::parse(request.path).map_err(|odd| {
+        let status = match odd {
+            Odd::Long => StatusCode::URI_TOO_LONG,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        (status, format!("the path is refused: {odd}"))
+    })?;
+    let behaviour = routes.behaviour(index, &path);
+    let behaviour = behaviour.map(|behaviour| &distribution.behaviours[behaviour]);
+    let nothing = || (StatusCode::NOT_FOUND, "nothing is served at this path".into());
+    behaviour.ok_or_else(nothing).map(|behaviour| (path, behaviour))
+}
+
+fn apply(rules: &HeaderRules, fields: &mut HeaderMap) {
+    for name in &rules.remove {
+        fields.remove(name);
+    }
+    for (name, value) in &rules.set {
+        fields.insert(name.clone(), value.clone());
+    }
+    for (name, value) in &rules.add {
+        fields.append(name.clone(), value.clone());
+    }
+}
+
+/// 128 random bits: no two answers have the same, on whichever node. What a client sends under the
+/// name is not taken over, or it could be made to look like another's.
+fn request_id() -> HeaderValue {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the kernel gives random bytes once it has begun to");
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        write!(text, "{byte:02x}").expect("a String takes any text");
+    }
+    HeaderValue::try_from(text).expect("digits are good")
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod commands;
+mod distributions;
 mod floods;
 mod follow;
 mod https;

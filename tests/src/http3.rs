@@ -65,6 +65,8 @@ pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
+    /// The fields.
+    pub headers: http::HeaderMap,
     /// The content.
     pub body: Bytes,
 }
@@ -137,7 +139,10 @@ impl Http3 {
     /// # Errors
     /// Where the connection is gone.
     pub async fn send(&self, path: &str) -> Result<Stream> {
-        let request = http::Request::get(format!("https://{SERVER_NAME}{path}")).body(())?;
+        self.send_request(get(path)?).await
+    }
+
+    async fn send_request(&self, request: http::Request<()>) -> Result<Stream> {
         let mut stream = self.requests.clone().send_request(request).await?;
         stream.finish().await?;
         Ok(stream)
@@ -148,13 +153,21 @@ impl Http3 {
     /// # Errors
     /// Where the connection, or this request, ends without an answer.
     pub async fn get(&self, path: &str) -> Result<Answer> {
-        let mut stream = self.send(path).await?;
-        let status = stream.recv_response().await?.status().as_u16();
+        self.ask(get(path)?).await
+    }
+
+    /// Sends a request without content, and reads its answer.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn ask(&self, request: http::Request<()>) -> Result<Answer> {
+        let mut stream = self.send_request(request).await?;
+        let (head, ()) = stream.recv_response().await?.into_parts();
         let mut body = Vec::new();
         while let Some(mut part) = stream.recv_data().await? {
             body.extend_from_slice(&part.copy_to_bytes(part.remaining()));
         }
-        Ok(Answer { status, body: body.into() })
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.into() })
     }
 
     /// Asks who answers.
@@ -177,6 +190,10 @@ impl Http3 {
     pub fn close(&self) {
         self.connection.close(VarInt::from_u32(0x100), b""); // H3_NO_ERROR (RFC 9114 section 8.1)
     }
+}
+
+fn get(path: &str) -> Result<http::Request<()>> {
+    Ok(http::Request::get(format!("https://{SERVER_NAME}{path}")).body(())?)
 }
 
 impl std::fmt::Debug for Http3 {

@@ -57,6 +57,7 @@ impl Node {
                 tls: fleet.server_tls.clone(),
                 relay: None,
                 door: Door::new(rules.subscribe(), 1, Instant::now()),
+                distributions: watch::channel(Arc::default()).1,
                 name: "ams1".into(),
                 site: "ams".into(),
                 config: QuicConfig {

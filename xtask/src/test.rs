@@ -106,7 +106,7 @@ fn needs(rings: &[Ring]) -> setup::Needs {
     let processes = rings.contains(&Ring::PureAndSimulated);
     let mut packages = Vec::new();
     if namespaces || processes {
-        packages.push(setup::PEBBLE);
+        packages.extend([setup::PEBBLE, setup::GTLSCLIENT]);
     }
     if processes {
         packages.extend([setup::CURL, setup::NGHTTP2]);
@@ -115,7 +115,7 @@ fn needs(rings: &[Ring]) -> setup::Needs {
         packages.extend([setup::IPROUTE, setup::ETHTOOL]);
     }
     if namespaces {
-        packages.extend([setup::GTLSCLIENT, setup::BIRD]);
+        packages.push(setup::BIRD);
     }
     if debian_kernels {
         packages.extend(kernels::PACKAGES);

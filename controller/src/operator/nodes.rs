@@ -188,6 +188,7 @@ mod tests {
             serves: Vec::new(),
             standing: NodeStanding::Serving,
             identities: Vec::new(),
+            lost: None,
         };
         let others = [node(1), node(3)];
         let gone = |id| [(0, 9), (2, 5)].into_iter().find(|it| it.0 == id).map(|it| it.1);

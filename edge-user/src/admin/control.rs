@@ -15,6 +15,7 @@ use crate::current::Current;
 use crate::follow::view::View;
 use crate::limits;
 use crate::nodes::NodeTable;
+use crate::proxy::Distributions;
 use crate::quic::driver::{ToWorker, WorkerReport};
 use crate::relay::{RelayHandle, RelayOrder, RelayReport};
 use crate::sandbox::Landlock;
@@ -61,6 +62,8 @@ pub struct Parts {
     pub relay: Option<RelayHandle>,
     /// Early drops and budgets.
     pub rules: watch::Sender<Rules>,
+    /// What is answered under which names.
+    pub distributions: watch::Sender<Arc<Distributions>>,
     /// How far the process is confined.
     pub landlock: Landlock,
     /// The process among those of its node.
@@ -90,6 +93,7 @@ pub struct Control {
     pub(super) workers: Vec<mpsc::Sender<ToWorker>>,
     pub(super) relay: Option<RelayHandle>,
     rules: watch::Sender<Rules>,
+    pub(super) distributions: watch::Sender<Arc<Distributions>>,
     landlock: Landlock,
     generation: u8,
     phase: watch::Sender<Phase>,
@@ -116,6 +120,7 @@ impl Control {
             workers,
             relay,
             rules,
+            distributions,
             landlock,
             generation,
             secrets,
@@ -133,6 +138,7 @@ impl Control {
             workers,
             relay,
             rules,
+            distributions,
             landlock,
             generation,
             phase: watch::Sender::new(Phase::Starting),
@@ -294,7 +300,7 @@ impl Control {
             }
             Request::Reload {} => match self.reload().await {
                 Ok(reloaded) => Answer::Reloaded(reloaded),
-                Err(error) => Answer::Error(error.to_string()),
+                Err(error) => Answer::Error(error.shown()),
             },
         }
     }

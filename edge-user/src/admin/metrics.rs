@@ -16,6 +16,7 @@ use crate::config::SteeringMode;
 use crate::follow::view::View;
 use crate::http::Version;
 use crate::nodes::Liveness;
+use crate::proxy::in_force::CLASS_NAMES;
 use crate::quic::driver::WorkerReport;
 use crate::relay::RelayReport;
 use crate::sandbox::Landlock;
@@ -67,6 +68,7 @@ pub fn render(snapshot: &Snapshot) -> Result<String> {
     let registry = Registry::new();
     packets(&registry, snapshot)?;
     workers(&registry, snapshot)?;
+    distributions(&registry, snapshot)?;
     fleet(&registry, snapshot)?;
     admission(&registry, snapshot)?;
     certificates(&registry, &snapshot.certificates)?;
@@ -202,6 +204,24 @@ impl OverTcp {
             self.requests.with_label_values(&[worker, version.name()]).inc_by(count);
         }
     }
+}
+
+/// Of all workers together: a thousand distributions have four series each.
+fn distributions(registry: &Registry, snapshot: &Snapshot) -> Result<()> {
+    let answered = counter(
+        registry,
+        "landfast_distribution_requests_total",
+        "Requests that were answered, by distribution (its first name) and class of the status",
+        &["distribution", "status"],
+    )?;
+    // As with packets: without one of the workers the sum would fall.
+    let workers: Option<Vec<_>> = snapshot.workers.iter().map(Option::as_ref).collect();
+    for report in workers.into_iter().flatten().flat_map(|worker| &worker.answered) {
+        for (class, count) in CLASS_NAMES.iter().zip(report.by_class) {
+            answered.with_label_values(&[&*report.distribution, class]).inc_by(count);
+        }
+    }
+    Ok(())
 }
 
 fn fleet(registry: &Registry, snapshot: &Snapshot) -> Result<()> {

@@ -12,7 +12,9 @@ use tokio::time::timeout;
 use super::blocklist;
 use super::control::Control;
 use super::protocol::{BlocklistChange, Reloaded};
+use crate::config::{self, Config, ConfigError, Host};
 use crate::limits;
+use crate::proxy::Distributions;
 use crate::quic::cid::MintError;
 use crate::quic::driver::ToWorker;
 use crate::relay::RelayOrder;
@@ -24,6 +26,9 @@ use fleet_wire::secrets::{Change, ChangeRefused, FleetError, Secrets};
 /// Why a reload did not go through.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
+    /// The configuration has mistakes; nothing is changed.
+    #[error("{0}; nothing is changed")]
+    Config(ConfigError),
     /// The fleet file is not one; nothing is changed.
     #[error(transparent)]
     Fleet(#[from] FleetError),
@@ -51,10 +56,23 @@ pub enum ReloadError {
     Relay,
 }
 
+impl ReloadError {
+    /// For a terminal, with the lines of the file that are at fault.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Config(error) => {
+                format!("the configuration has mistakes; nothing is changed\n{}", error.render())
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
 impl Control {
-    /// Reads again what may change while the process runs: the fleet file where there is one,
-    /// certificates and keys, and the blocklist. What changed is logged; so is why nothing did. Reloads at one time take
-    /// turns.
+    /// Reads again what may change while the process runs: what is answered under which names, the
+    /// fleet file where there is one, certificates and keys, and the blocklist. What changed is
+    /// logged; so is why nothing did. Reloads at one time take turns.
     ///
     /// # Errors
     /// Where a file is bad, or asks for what only a new process can do: then nothing is changed.
@@ -81,6 +99,7 @@ impl Control {
     async fn reload_files(&self) -> Result<Reloaded, ReloadError> {
         let _turn = self.reloading.lock().await;
         let (mut changes, mut warnings, mut steps) = (Vec::new(), Vec::new(), Vec::new());
+        let read = self.read_config()?;
         // Without one the secrets are the controller's affair.
         if let Some(path) = &self.config().fleet_file {
             let change = self.secrets.load().change_to(Secrets::load(path)?);
@@ -104,6 +123,10 @@ impl Control {
         let FilesInForce { changes: certificates, warnings: of_certificates } = certificates;
         changes.extend(certificates);
         warnings.extend(of_certificates);
+        if let Some((distributions, warning)) = read {
+            changes.extend(self.put_distributions(distributions));
+            warnings.extend(warning);
+        }
         if let Some(blocklist) = blocklist {
             let BlocklistChange { added, removed, .. } = self.put_blocklist(blocklist)?;
             if added + removed > 0 {
@@ -111,6 +134,44 @@ impl Control {
             }
         }
         Ok(Reloaded { changes, warnings })
+    }
+
+    /// What the configuration says now of who answers, and a warning where it says more that is new.
+    /// Nothing, where it never was in a file.
+    fn read_config(&self) -> Result<Option<(Distributions, Option<String>)>, ReloadError> {
+        let started = self.config();
+        if started.file.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        // As it was read at the start. Interfaces of the host do not matter any more.
+        let host = Host {
+            interfaces: None,
+            cores: started.listen.workers,
+            state_directory: started.state_directory.clone(),
+        };
+        let read = config::load(&started.file, &host).map_err(ReloadError::Config)?;
+        let distributions = Distributions::new(&read.distributions);
+        let mut rest = Config { distributions: started.distributions.clone(), ..read };
+        if started.controller.is_some() {
+            // These the controller has said since then.
+            rest.node = started.node;
+            rest.site.clone_from(&started.site);
+            rest.nodes.clone_from(&started.nodes);
+        }
+        let warning = (rest != **started).then(|| {
+            let file = started.file.display();
+            format!("{file}: other settings than [[distributions]] differ from those at the start: restart to have them in force")
+        });
+        Ok(Some((distributions, warning)))
+    }
+
+    /// Whoever asks from now on is answered by these. Says what is different.
+    fn put_distributions(&self, distributions: Distributions) -> Vec<String> {
+        let changes = distributions.changes_since(&self.distributions.borrow());
+        if !changes.is_empty() {
+            self.distributions.send_replace(Arc::new(distributions));
+        }
+        changes
     }
 
     /// Goes over to the secrets of the controller, as [`Secrets::catch_up_with`] leads there. Says

@@ -9,6 +9,7 @@ use super::control::Parts;
 use crate::admission::Rules;
 use crate::config::{Config, UnknownNames};
 use crate::nodes::NodeTable;
+use crate::proxy::Distributions;
 use crate::sandbox::Landlock;
 use crate::tls::tickets::FleetTickets;
 use crate::tls::{Challenges, Live};
@@ -21,6 +22,7 @@ pub(crate) fn parts(config: Config, secrets: &Secrets) -> Parts {
         workers: Vec::new(),
         relay: None,
         rules: watch::Sender::new(Rules::load(&config).expect("the blocklist, if any, is good")),
+        distributions: watch::Sender::new(Arc::new(Distributions::new(&config.distributions))),
         landlock: Landlock::Partial,
         generation: 3,
         secrets: secrets.clone(),

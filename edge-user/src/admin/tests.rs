@@ -18,6 +18,7 @@ use super::socket::AdminSocket;
 use crate::config::{self, Config, Host};
 use crate::follow::view::View;
 use crate::nodes::Liveness;
+use crate::proxy::in_force::AnsweredReport;
 use crate::quic::driver::{ToWorker, WorkerReport};
 use fleet_wire::message::{Position, Refused, Standing};
 use fleet_wire::secrets::{IdMode, Secrets};
@@ -61,6 +62,10 @@ fn answering(worker: u8) -> mpsc::Sender<ToWorker> {
                     resumed: 0,
                     frames_refused: 4,
                     tcp: Default::default(),
+                    answered: vec![AnsweredReport {
+                        distribution: "www.example.com".into(),
+                        by_class: [1, 2, 3, 4],
+                    }],
                 });
             }
         }

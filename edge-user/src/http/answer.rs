@@ -1,4 +1,5 @@
-//! One request, one answer: where it was answered, or so many bytes.
+//! One request, one answer: of the distributions where there are some; else where it was answered,
+//! or so many bytes.
 
 use std::net::SocketAddr;
 
@@ -7,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 use serde::Serialize;
 
 use super::Place;
-use crate::limits;
+use crate::{limits, proxy};
 
 /// What was asked, in any version of HTTP.
 pub struct Request<'a> {
@@ -96,6 +97,12 @@ struct ErrorJson<'a> {
 /// Answers a request at a place.
 #[must_use]
 pub fn answer(place: &Place, request: &Request<'_>) -> (Response<()>, Body) {
+    let held = place.distributions.load();
+    if held.is_empty() { diagnosis(place, request) } else { proxy::answer(&held, request) }
+}
+
+/// Says who answers, to whoever asks for whatever host.
+fn diagnosis(place: &Place, request: &Request<'_>) -> (Response<()>, Body) {
     if request.method != Method::GET && request.method != Method::HEAD {
         let (mut head, body) = error(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only");
         head.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -141,7 +148,7 @@ fn bytes(count: &str) -> (Response<()>, Body) {
 }
 
 /// An error of the client's, in JSON.
-pub(super) fn error(status: StatusCode, error: &str) -> (Response<()>, Body) {
+pub(crate) fn error(status: StatusCode, error: &str) -> (Response<()>, Body) {
     json(status, &ErrorJson { error })
 }
 
@@ -175,6 +182,7 @@ mod tests {
             requests: Default::default(),
             cut: Default::default(),
             encoder: Default::default(),
+            distributions: Default::default(),
         };
         let client = "203.0.113.9:4711".parse().expect("an address");
         let request = Request {

@@ -63,7 +63,10 @@ impl Client {
                 place,
                 &answer::Request {
                     method: &request.method,
+                    authority: answer::authority(&request.uri, &request.headers),
                     path: request.uri.path(),
+                    query: request.uri.query(),
+                    headers: &request.headers,
                     protocol: version.name(),
                     client: self.address,
                 },

@@ -41,6 +41,7 @@ impl Server {
             requests: Rc::default(),
             cut: Cell::default(),
             encoder: Default::default(),
+            distributions: Default::default(),
         };
         let certificates = Arc::new(samples::live(UnknownNames::Refuse, &[&[NAME]]));
         let tally = Arc::<Tally>::default();

@@ -25,6 +25,8 @@ use crate::admission::pressure::Gauge;
 use crate::config::QuicConfig;
 use crate::http::Place;
 use crate::limits;
+use crate::proxy::Distributions;
+use crate::proxy::in_force::{AnsweredReport, InForce};
 use crate::quic::Datagram;
 use crate::quic::cid::{MintError, Owners};
 use crate::quic::engine::{Engine, EngineSetup};
@@ -97,6 +99,8 @@ pub struct WorkerReport {
     pub frames_refused: u64,
     /// Connections by TCP and what is theirs; their requests are among `requests`.
     pub tcp: TcpReport,
+    /// Requests that were answered, by distribution.
+    pub answered: Vec<AnsweredReport>,
 }
 
 /// What a worker is made of.
@@ -119,6 +123,8 @@ pub struct WorkerSetup {
     pub relay: Option<mpsc::Sender<ToRelay>>,
     /// Early drops.
     pub door: Door,
+    /// What is answered under which names, now and later.
+    pub distributions: watch::Receiver<Arc<Distributions>>,
     /// The node's name.
     pub name: Arc<str>,
     /// The node's site.
@@ -173,6 +179,7 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
     };
     let own_inbox = peers[usize::from(worker)].clone();
     let (name, site, door, tcp) = (setup.name, setup.site, setup.door, setup.tcp);
+    let distributions = setup.distributions;
     let (gauge, load) = Gauge::new(quic.retry_threshold);
     let thread = thread::Builder::new().name(format!("worker-{worker}")).spawn(move || {
         pin(worker);
@@ -184,9 +191,10 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
             own,
             name,
             site,
-            requests: requests.clone(),
+            requests,
             cut: Cell::new(0),
             encoder: Default::default(),
+            distributions: InForce::new(distributions),
         });
         let drain = watch::Sender::new(None);
         let local = LocalSet::new();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use fleet_wire::secrets::{FleetError, Secrets};
+use tokio::sync::watch;
 
 use super::join::Joined;
 use crate::admission::Rules;
@@ -12,6 +13,7 @@ use crate::config::{Config, JoinError};
 use crate::follow::first::{Fleet, Lacking};
 use crate::follow::{force, last_good};
 use crate::identity::{Identity, IdentityError};
+use crate::proxy::Distributions;
 use crate::tls::{self, Live, Source, Tls, TlsError};
 
 /// What a process is started with, all of it read and checked.
@@ -20,6 +22,8 @@ pub struct Inputs {
     pub(super) secrets: Arc<Secrets>,
     pub(super) tls: Tls,
     pub(super) rules: Rules,
+    /// What is answered under which names, for the workers; a reload changes it.
+    pub(super) distributions: watch::Sender<Arc<Distributions>>,
     /// With a controller.
     pub(super) joined: Option<Joined>,
 }
@@ -81,7 +85,15 @@ impl Inputs {
     fn with(config: Config, secrets: Secrets, joined: Option<Joined>) -> Result<Self, InputError> {
         let tls = tls::load(&config.tls, &secrets.tickets)?;
         let rules = Rules::load(&config)?;
-        Ok(Self { config: Arc::new(config), secrets: Arc::new(secrets), tls, rules, joined })
+        let distributions = Arc::new(Distributions::new(&config.distributions));
+        Ok(Self {
+            config: Arc::new(config),
+            secrets: Arc::new(secrets),
+            tls,
+            rules,
+            distributions: watch::Sender::new(distributions),
+            joined,
+        })
     }
 
     /// What `serve` would be warned of, as far as files tell. Nobody is asked over the network.

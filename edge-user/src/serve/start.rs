@@ -98,6 +98,7 @@ pub(super) fn start(mut inputs: Inputs, state: State) -> Result<Edge, ServeError
         workers: senders,
         relay: relay.clone(),
         rules,
+        distributions: inputs.distributions,
         landlock,
         generation,
         secrets: Secrets::clone(&inputs.secrets),

@@ -67,6 +67,7 @@ impl Workers {
                 tls: Arc::clone(&inputs.tls.config),
                 relay: relay.cloned(),
                 door: Door::new(rules.subscribe(), sharing, Instant::now()),
+                distributions: inputs.distributions.subscribe(),
                 name: Arc::clone(&name),
                 site: Arc::clone(&site),
                 config: config.quic,

@@ -100,6 +100,7 @@ impl Pair {
             requests: Rc::default(),
             cut: Cell::default(),
             encoder: Default::default(),
+            distributions: Default::default(),
         };
         let mut pair = Self {
             engine: Rc::new(RefCell::new(engine)),

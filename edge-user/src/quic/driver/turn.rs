@@ -202,6 +202,7 @@ impl Driver {
             resumed: self.tickets.as_ref().map_or(0, |tickets| tickets.accepted()),
             frames_refused: counters.frames_refused,
             tcp: self.reception.as_ref().map(|tcp| tcp.report()).unwrap_or_default(),
+            answered: self.place.distributions.report(),
         }
     }
 }

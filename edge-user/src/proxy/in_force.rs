@@ -1,0 +1,129 @@
+//! What a worker answers by at this moment, and what it has counted.
+//!
+//! The worker looks whether there is something new before each request, which costs the read of one
+//! number. A request that is under way ends by what it began with.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::StatusCode;
+use tokio::sync::watch;
+
+use super::Distributions;
+use crate::config::distributions::Distribution;
+
+/// Classes of final status codes, 2xx to 5xx.
+pub const CLASSES: usize = 4;
+/// Their names, as in metrics.
+pub const CLASS_NAMES: [&str; CLASSES] = ["2xx", "3xx", "4xx", "5xx"];
+/// What answers of no distribution are counted under: their hosts are not served. No host's name
+/// begins with it.
+const NOBODY: &str = "-";
+
+/// What a worker answers by, whenever it asks.
+pub struct InForce {
+    changes: RefCell<watch::Receiver<Arc<Distributions>>>,
+    held: RefCell<Rc<Held>>,
+}
+
+/// What a worker answers a request by.
+pub struct Held {
+    distributions: Arc<Distributions>,
+    /// By distribution, and one more for those of none.
+    answered: Vec<Rc<Answered>>,
+}
+
+struct Answered {
+    label: Arc<str>,
+    by_class: [Cell<u64>; CLASSES],
+}
+
+/// Answers of a distribution, by status class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnsweredReport {
+    /// The distribution's first name; `-` where the host is none of any.
+    pub distribution: Arc<str>,
+    /// As in [`CLASS_NAMES`].
+    pub by_class: [u64; CLASSES],
+}
+
+impl InForce {
+    /// By what `changes` has, and whatever comes there.
+    #[must_use]
+    pub fn new(mut changes: watch::Receiver<Arc<Distributions>>) -> Self {
+        let distributions = Arc::clone(&changes.borrow_and_update());
+        let held = Held::new(distributions, &[]);
+        Self { changes: RefCell::new(changes), held: RefCell::new(Rc::new(held)) }
+    }
+
+    /// What is in force now.
+    #[must_use]
+    pub fn load(&self) -> Rc<Held> {
+        let mut changes = self.changes.borrow_mut();
+        // What is there is in force where nobody is left to change it.
+        if changes.has_changed().unwrap_or(false) {
+            let distributions = Arc::clone(&changes.borrow_and_update());
+            let next = Held::new(distributions, &self.held.borrow().answered);
+            self.held.replace(Rc::new(next));
+        }
+        Rc::clone(&self.held.borrow())
+    }
+
+    /// What was counted, of the distributions that are in force. None where there are none.
+    #[must_use]
+    pub fn report(&self) -> Vec<AnsweredReport> {
+        let held = self.load();
+        if held.is_empty() {
+            return Vec::new();
+        }
+        let report = |answered: &Rc<Answered>| AnsweredReport {
+            distribution: Arc::clone(&answered.label),
+            by_class: answered.by_class.each_ref().map(Cell::get),
+        };
+        held.answered.iter().map(report).collect()
+    }
+}
+
+/// Without distributions, for good.
+impl Default for InForce {
+    fn default() -> Self {
+        Self::new(watch::channel(Arc::default()).1)
+    }
+}
+
+impl Held {
+    /// Counts go on where a distribution keeps its first name.
+    fn new(distributions: Arc<Distributions>, earlier: &[Rc<Answered>]) -> Self {
+        let known = |answered: &Rc<Answered>| (Arc::clone(&answered.label), Rc::clone(answered));
+        let mut known: HashMap<_, _> = earlier.iter().map(known).collect();
+        let labels = distributions.served.iter().map(Distribution::label);
+        let answered = labels.chain([NOBODY.to_owned()]).map(|label| {
+            known.remove(&*label).unwrap_or_else(|| {
+                Rc::new(Answered { label: label.into(), by_class: Default::default() })
+            })
+        });
+        Self { answered: answered.collect(), distributions }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn distributions(&self) -> &Distributions {
+        &self.distributions
+    }
+
+    /// Whether there are none: then whoever asks is told who answers.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.distributions.is_empty()
+    }
+
+    /// Notes that a request was answered, by a distribution or by none.
+    pub(super) fn count(&self, distribution: Option<usize>, status: StatusCode) {
+        let answered = &self.answered[distribution.unwrap_or(self.answered.len() - 1)];
+        let class = usize::from(status.as_u16() / 100).saturating_sub(2).min(CLASSES - 1);
+        let count = &answered.by_class[class];
+        count.set(count.get() + 1);
+    }
+}
