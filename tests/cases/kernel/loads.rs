@@ -5,8 +5,8 @@ use tests::kernel::Kernel;
 /// Instructions that the verifier may look at in each program, out of the million that it allows:
 /// half as much again as measured, on the older of the kernels that load it (6.1 looks at four times
 /// as many in `steer_worker`). Loading takes a microsecond or two for each.
-const STEER_NODE_BOUND: u32 = 285_000;
-const STEER_WORKER_BOUND: u32 = 130_000;
+const STEER_NODE_BOUND: u32 = 165_000;
+const STEER_WORKER_BOUND: u32 = 92_000;
 
 #[test]
 fn the_verifier_follows_both_programs_at_a_bounded_cost() {

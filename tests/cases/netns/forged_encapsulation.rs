@@ -91,7 +91,7 @@ fn what_no_node_sent_is_dropped_and_counted() {
         forged[15] ^= 1; // the last byte of the tag
         expect(to, anycast, from("a2"), &forged, Reason::EncapsulationForged);
         let mut changed = valid.clone();
-        changed[16 + 40] ^= 1; // of the inner packet, which the tag covers
+        changed[16 + 15] ^= 1; // of the client's address, which the tag covers
         expect(to, anycast, from("a2"), &changed, Reason::EncapsulationForged);
         // Genuine, but replayed by somebody else: a node, or a client.
         expect(to, anycast, from("b1"), &valid, Reason::EncapsulationSender);
