@@ -123,11 +123,12 @@ pub const RESYNC_SPREAD: Duration = Duration::from_secs(30);
 pub const MAX_VERSION_BYTES: usize = 64;
 /// Bytes of a part of a bundle: what each node that does not read holds of memory, a few times.
 pub const PART_BYTES: usize = 64 << 10;
-/// Connections without a certificate at once: they enrol, and have no place among the nodes.
+/// Connections at once without a certificate of a node that is known: they enrol, and have no place
+/// among the nodes.
 pub const MAX_STRANGERS: usize = 128;
 /// Of those, one host's: as many may enrol at a time behind one address, and others still can.
 pub const MAX_STRANGERS_OF_HOST: usize = 32;
-/// A connection without a certificate ends after this: an enrolment is one request.
+/// A stranger's connection ends after this: an enrolment is one request.
 pub const STRANGER_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a node's reason that are kept and logged.
 pub const MAX_REASON_BYTES: usize = 512;

@@ -1,5 +1,6 @@
 //! Who finds a place at the listener of nodes, whatever one of them does.
 
+use std::io::{ErrorKind, Read as _};
 use std::time::Duration;
 
 use controller::ledger::Change;
@@ -9,6 +10,7 @@ use fleet_wire::message::RenewIdentityRequest;
 use fleet_wire::message::fleet_client::FleetClient;
 use tests::simulated_node::enrolled::Enrolled;
 use tests::simulated_node::{Conduct, SimulatedNode};
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use tonic::Code;
 use tonic::transport::Channel;
@@ -52,6 +54,27 @@ async fn who_was_removed_has_a_strangers_place_and_takes_none_of_a_nodes() {
     assert!(held.len() <= limits::MAX_STRANGERS_OF_HOST, "its host has no more");
     let channel = good.connect(controller.address).await;
     assert_eq!(answer(channel).await, Some(Code::InvalidArgument), "a node has its own");
+}
+
+/// A host that connects and says nothing, twice as often as there are places for handshakes.
+#[tokio::test]
+async fn a_host_that_begins_handshakes_and_ends_none_keeps_no_other_out() {
+    let controller = Controller::start().await;
+    let node = enrol(&controller, 1).await;
+    let mut silent = Vec::new();
+    for _ in 0..2 * limits::MAX_HANDSHAKES {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind("127.0.0.2:0".parse().expect("an address")).expect("bound");
+        let tcp = socket.connect(controller.address).await.expect("connected");
+        silent.push(tcp.into_std().expect("a socket"));
+    }
+    let channel = node.connect(controller.address).await;
+    assert_eq!(answer(channel).await, Some(Code::InvalidArgument));
+    // It came after all of them. Had it waited until these had used up their places and their time,
+    // the controller would have closed them.
+    let among_the_first = &mut silent[limits::MAX_HANDSHAKES / 2];
+    let read = among_the_first.read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(read, Err(ErrorKind::WouldBlock), "it is open, and is to wait for its own host");
 }
 
 #[tokio::test]
