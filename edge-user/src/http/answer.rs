@@ -1,7 +1,10 @@
 //! One request, one answer: of the distributions where there are some; else where it was answered,
 //! or so many bytes.
 
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
@@ -62,18 +65,31 @@ impl Body {
         }
     }
 
-    /// Takes the next chunk off; `None` at the end. Nothing is allocated for it.
-    pub fn next_chunk(&mut self) -> Option<Bytes> {
+    /// Takes the next chunk off; `None` at the end. None is waited for yet. As
+    /// `http_body::Body::poll_frame` without trailers.
+    ///
+    /// # Errors
+    /// Where no more can be had of what was promised: the answer is to be cut off, so that nobody
+    /// takes it for whole.
+    pub fn poll_chunk(&mut self, _: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         static BLOCK: [u8; limits::BODY_CHUNK_BYTES] = [b'.'; limits::BODY_CHUNK_BYTES];
-        match std::mem::replace(self, Self::Empty) {
+        Poll::Ready(match std::mem::replace(self, Self::Empty) {
             Self::Empty | Self::Bytes(0) => None,
-            Self::Full(bytes) => Some(bytes),
+            Self::Full(bytes) => Some(Ok(bytes)),
             Self::Bytes(left) => {
                 let length = left.min(BLOCK.len() as u64);
                 *self = Self::Bytes(left - length);
-                Some(Bytes::from_static(&BLOCK[..length as usize]))
+                Some(Ok(Bytes::from_static(&BLOCK[..length as usize])))
             }
-        }
+        })
+    }
+
+    /// [`Self::poll_chunk`], to be awaited.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn next_chunk(&mut self) -> Option<io::Result<Bytes>> {
+        poll_fn(|cx| self.poll_chunk(cx)).await
     }
 }
 
@@ -94,11 +110,13 @@ struct ErrorJson<'a> {
     error: &'a str,
 }
 
-/// Answers a request at a place.
-#[must_use]
-pub fn answer(place: &Place, request: &Request<'_>) -> (Response<()>, Body) {
+/// Answers a request at a place. What comes from elsewhere is waited for.
+pub async fn answer(place: &Place, request: &Request<'_>) -> (Response<()>, Body) {
     let held = place.distributions.load();
-    if held.is_empty() { diagnosis(place, request) } else { proxy::answer(&held, request) }
+    match held.is_empty() {
+        true => diagnosis(place, request),
+        false => proxy::answer(&held, request),
+    }
 }
 
 /// Says who answers, to whoever asks for whatever host.
@@ -173,6 +191,7 @@ fn head(status: StatusCode, content_type: &'static str, length: u64) -> Response
 mod tests {
     use super::*;
     use edge_wire::cid::ServerId;
+    use futures_util::FutureExt as _;
 
     fn ask(method: Method, path: &str) -> (Response<()>, Vec<u8>) {
         let place = Place {
@@ -194,9 +213,10 @@ mod tests {
             protocol: "h3",
             client,
         };
-        let (head, mut body) = answer(&place, &request);
-        let chunks: Vec<_> = std::iter::from_fn(|| body.next_chunk()).collect();
-        (head, chunks.concat())
+        let (head, mut body) = answer(&place, &request).now_or_never().expect("it has no files");
+        let chunk = || body.next_chunk().now_or_never().expect("it has no files");
+        let chunks: Result<Vec<_>, _> = std::iter::from_fn(chunk).collect();
+        (head, chunks.expect("no file is read").concat())
     }
 
     #[test]

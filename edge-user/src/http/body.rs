@@ -1,6 +1,6 @@
 //! What follows the head of an answer, as libraries that speak HTTP for us take it.
 
-use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,13 +11,13 @@ use super::answer::Body;
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.next_chunk().map(|chunk| Ok(Frame::data(chunk))))
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.poll_chunk(cx).map_ok(Frame::data)
     }
 
     fn is_end_stream(&self) -> bool {

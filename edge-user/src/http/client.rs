@@ -53,24 +53,27 @@ pub(crate) struct Client {
 
 impl Client {
     /// Counts a request and answers it.
-    pub(crate) fn answer(&self, version: Version, request: &Parts) -> (Response<()>, Body) {
+    pub(crate) async fn answer(&self, version: Version, request: &Parts) -> (Response<()>, Body) {
         let Hosting { place, certificates, alt_svc, http11, http2, .. } = &*self.hosting;
         place.requests.set(place.requests.get() + 1);
         let of_version = if version == Version::Http2 { http2 } else { http11 };
         of_version.set(of_version.get() + 1);
         let (mut head, body) = match check(version, request, self.name.as_deref(), certificates) {
-            Ok(()) => answer::answer(
-                place,
-                &answer::Request {
-                    method: &request.method,
-                    authority: answer::authority(&request.uri, &request.headers),
-                    path: request.uri.path(),
-                    query: request.uri.query(),
-                    headers: &request.headers,
-                    protocol: version.name(),
-                    client: self.address,
-                },
-            ),
+            Ok(()) => {
+                answer::answer(
+                    place,
+                    &answer::Request {
+                        method: &request.method,
+                        authority: answer::authority(&request.uri, &request.headers),
+                        path: request.uri.path(),
+                        query: request.uri.query(),
+                        headers: &request.headers,
+                        protocol: version.name(),
+                        client: self.address,
+                    },
+                )
+                .await
+            }
             Err(rejection) => {
                 self.refuse(rejection.refusal(), &rejection.rule());
                 let (head, body) = answer::error(rejection.status(), rejection.rule());

@@ -5,14 +5,14 @@
 //! follows would be taken for a request (RFC 9112 section 9.3).
 
 use std::convert::Infallible;
-use std::future::{Future, Ready, poll_fn, ready};
+use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready as ready_or_wait};
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::future::Either;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body::{Body as _, Frame, SizeHint};
@@ -133,22 +133,23 @@ type Answer = Result<Response<Content>, Infallible>;
 impl hyper::service::Service<Request<Incoming>> for Service {
     type Response = Response<Content>;
     type Error = Infallible;
-    type Future = Either<Ready<Answer>, Pin<Box<dyn Future<Output = Answer>>>>;
+    type Future = Pin<Box<dyn Future<Output = Answer>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let exchange = Exchange::begin(&self.0);
         let (request, content) = request.into_parts();
-        if content.is_end_stream() {
-            return Either::Left(ready(Ok(exchange.answer(&request, true))));
-        }
-        // Who waits for 100 is not asked to go on (RFC 9110 section 10.1.1).
-        if request.headers.contains_key(header::EXPECT) {
-            return Either::Left(ready(Ok(exchange.answer(&request, false))));
-        }
-        Either::Right(Box::pin(async move {
-            let whole = discard(content).await;
-            Ok(exchange.answer(&request, whole))
-        }))
+        Box::pin(async move {
+            let whole = if content.is_end_stream() {
+                true
+            } else if request.headers.contains_key(header::EXPECT) {
+                // Who waits for 100 is not asked to go on (RFC 9110 section 10.1.1).
+                drop(content);
+                false
+            } else {
+                discard(content).await
+            };
+            Ok(exchange.answer(&request, whole).await)
+        })
     }
 }
 
@@ -182,8 +183,8 @@ impl Exchange {
     }
 
     /// `whole`: the request was read to its end.
-    fn answer(self, request: &Parts, whole: bool) -> Response<Content> {
-        let (mut head, body) = self.0.client.answer(Version::Http11, request);
+    async fn answer(self, request: &Parts, whole: bool) -> Response<Content> {
+        let (mut head, body) = self.0.client.answer(Version::Http11, request).await;
         // What follows a CONNECT was meant for a tunnel, not for us (RFC 9110 section 9.3.6).
         if !whole || request.method == Method::CONNECT {
             head.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -206,12 +207,12 @@ struct Content {
 
 impl http_body::Body for Content {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 

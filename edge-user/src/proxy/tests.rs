@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use http::header;
 use tokio::sync::watch;
 
@@ -74,8 +75,10 @@ fn ask(in_force: &InForce, method: &Method, url: &str) -> (Response<()>, String)
         client: "203.0.113.9:4711".parse().expect("an address"),
     };
     let (head, mut body) = answer(&in_force.load(), &request);
-    let chunks: Vec<_> = std::iter::from_fn(|| body.next_chunk()).collect();
-    (head, String::from_utf8(chunks.concat()).expect("text"))
+    let chunk = || body.next_chunk().now_or_never().expect("no file is read");
+    let chunks: Result<Vec<_>, _> = std::iter::from_fn(chunk).collect();
+    let body = chunks.expect("no file is read").concat();
+    (head, String::from_utf8(body).expect("text"))
 }
 
 fn get(in_force: &InForce, url: &str) -> (Response<()>, String) {

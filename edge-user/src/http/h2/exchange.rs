@@ -24,7 +24,7 @@ pub(super) async fn answer(
     client: Rc<Client>,
 ) {
     let (head, mut content) = request.into_parts();
-    let (head, body) = client.answer(Version::Http2, &head);
+    let (head, body) = client.answer(Version::Http2, &head).await;
     let Ok(mut stream) = respond.send_response(head, body.left() == 0) else { return };
     if send(&mut stream, body, &client).await {
         discard(&mut content).await;
@@ -33,7 +33,12 @@ pub(super) async fn answer(
 
 /// Each part waits until the client has room for it, but not for ever. Whether all was taken.
 async fn send(stream: &mut SendStream<Bytes>, mut body: Body, client: &Client) -> bool {
-    while let Some(mut chunk) = body.next_chunk() {
+    while let Some(chunk) = body.next_chunk().await {
+        let Ok(mut chunk) = chunk else {
+            // The client shall see that this is not all.
+            stream.send_reset(Reason::INTERNAL_ERROR);
+            return false;
+        };
         while !chunk.is_empty() {
             stream.reserve_capacity(chunk.len());
             let granted = poll_fn(|cx| stream.poll_capacity(cx));

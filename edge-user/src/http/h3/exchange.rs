@@ -2,6 +2,7 @@
 //! not come, or its answer is not taken; dropping the stream stops and resets what is left of it.
 
 use std::future::poll_fn;
+use std::io;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
@@ -30,6 +31,8 @@ enum Failure {
     Gone(#[from] StreamFailure),
     #[error("it took too long")]
     Late,
+    #[error("the rest of the answer cannot be had: {0}")]
+    Broken(#[from] io::Error),
 }
 
 /// Serves it.
@@ -38,14 +41,14 @@ pub(super) async fn serve(mut stream: RequestStream, connection: &Connection, pl
     let (head, body) = match read(&mut stream, &mut request).await {
         Ok(head) => {
             place.requests.set(place.requests.get() + 1);
-            let Some(reply) = reply(&head, connection, place) else { return };
+            let Some(reply) = reply(&head, connection, place).await else { return };
             reply
         }
         Err(Failure::Refused(Refusal::Excess(Excess::FieldSection | Excess::FieldCount))) => {
             answer::fields_too_large()
         }
         Err(Failure::Refused(refusal)) => return refuse(stream, connection, refusal),
-        Err(Failure::Gone(_) | Failure::Late) => return,
+        Err(Failure::Gone(_) | Failure::Late | Failure::Broken(_)) => return,
     };
     // A client that takes no more has its reasons.
     let _ = write(&mut stream, place, &head, body).await;
@@ -100,7 +103,7 @@ fn refuse(stream: RequestStream, connection: &Connection, refusal: Refusal) {
     stream.reject(refusal.code());
 }
 
-fn reply(
+async fn reply(
     head: &RequestHead,
     connection: &Connection,
     place: &Place,
@@ -115,24 +118,33 @@ fn reply(
         protocol: "h3",
         client: connection.client()?,
     };
-    Some(answer(place, &request))
+    Some(answer(place, &request).await)
 }
 
 /// Each chunk waits until the one before is in the client's window, but not for ever. A short one
-/// shares a write with the head before it.
+/// that is there at once shares a write with the head before it.
 async fn write(
     stream: &mut RequestStream,
     place: &Place,
     head: &Response<()>,
     mut body: Body,
 ) -> Result<(), Failure> {
-    let mut next = body.next_chunk();
-    let together = next.as_ref().map_or(0, Bytes::len);
-    let together = if together <= limits::WRITE_TOGETHER_BYTES { together } else { 0 };
+    let first = poll_fn(|cx| Poll::Ready(body.poll_chunk(cx))).await;
+    let together = match &first {
+        Poll::Ready(Some(Ok(chunk))) if chunk.len() <= limits::WRITE_TOGETHER_BYTES => chunk.len(),
+        _ => 0,
+    };
     let mut out = BytesMut::with_capacity(HEAD_BYTES + together);
     frame::put_headers(&mut out, |out| {
         place.encoder.borrow_mut().response(head.status(), head.headers(), out);
     });
+    let mut next = match first {
+        Poll::Ready(next) => next.transpose()?,
+        Poll::Pending => {
+            write_all(stream, out.split().freeze()).await?;
+            body.next_chunk().await.transpose()?
+        }
+    };
     while let Some(mut chunk) = next {
         frame::put_head(frame::DATA, chunk.len() as u64, &mut out);
         if chunk.len() <= limits::WRITE_TOGETHER_BYTES {
@@ -141,7 +153,7 @@ async fn write(
         }
         write_all(stream, out.split().freeze()).await?;
         write_all(stream, chunk).await?;
-        next = body.next_chunk();
+        next = body.next_chunk().await.transpose()?;
     }
     write_all(stream, out.freeze()).await?;
     Ok(stream.finish()?)
