@@ -29,6 +29,7 @@ use std::sync::Arc;
 use edge_wire::cid::ServerId;
 
 use self::h3::qpack::encoder::Encoder;
+use crate::proxy::files::read::OpenFiles;
 use crate::proxy::in_force::InForce;
 pub use version::Version;
 
@@ -48,6 +49,8 @@ pub struct Place {
     pub encoder: RefCell<Encoder>,
     /// What is answered under which names.
     pub distributions: InForce,
+    /// How many files the process may have open for answers.
+    pub open_files: OpenFiles,
 }
 
 #[cfg(test)]

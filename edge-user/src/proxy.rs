@@ -6,7 +6,9 @@
 //! | [`route`] | host and path -> who answers: pure |
 //! | [`in_force`] | what a worker answers by at this moment, and what it has counted |
 //! | `fixed` | redirects, and answers that are the same for everybody |
+//! | [`files`] | static files |
 
+pub mod files;
 mod fixed;
 pub mod in_force;
 pub mod path;
@@ -14,12 +16,17 @@ pub mod route;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use crate::config::distributions::{Answer, Behaviour, Distribution, HeaderRules};
 use crate::http::answer::{Body, Request, error};
 use crate::limits;
+use files::Root;
+pub(crate) use files::RootError;
+use files::read::OpenFiles;
 use in_force::Held;
 use path::{Odd, Path};
 use route::{HostRefused, Routes};
@@ -29,13 +36,23 @@ use route::{HostRefused, Routes};
 pub struct Distributions {
     routes: Routes,
     served: Vec<Distribution>,
+    /// The directories of files, open.
+    roots: BTreeMap<PathBuf, Arc<Root>>,
 }
 
 impl Distributions {
-    /// As the configuration has them.
-    #[must_use]
-    pub fn new(distributions: &[Distribution]) -> Self {
-        Self { routes: Routes::new(distributions), served: distributions.to_vec() }
+    /// As the configuration has them. Opens the directories of files.
+    ///
+    /// # Errors
+    /// Where one of these cannot be used.
+    pub fn open(distributions: &[Distribution]) -> Result<Self, RootError> {
+        let mut roots = BTreeMap::new();
+        for path in distributions.iter().flat_map(Distribution::roots) {
+            if !roots.contains_key(path) {
+                roots.insert(path.to_owned(), Arc::new(Root::open(path)?));
+            }
+        }
+        Ok(Self { routes: Routes::new(distributions), served: distributions.to_vec(), roots })
     }
 
     /// Whether there are none.
@@ -62,13 +79,16 @@ impl Distributions {
             }
         }
         changes.extend(old.into_keys().map(|label| format!("distribution {label}: removed")));
+        let moved = self.roots.iter().filter(|(path, root)| {
+            earlier.roots.get(*path).is_some_and(|earlier| !earlier.is(root))
+        });
+        changes.extend(moved.map(|(path, _)| format!("{}: another directory", path.display())));
         changes
     }
 }
 
 /// Answers a request by the distributions in force, of which there is one at least.
-#[must_use]
-pub fn answer(held: &Held, request: &Request<'_>) -> (Response<()>, Body) {
+pub async fn answer(held: &Held, open: &OpenFiles, request: &Request<'_>) -> (Response<()>, Body) {
     let distributions = held.distributions();
     let index = match distributions.routes.distribution(request.authority) {
         Ok(index) => index,
@@ -82,7 +102,7 @@ pub fn answer(held: &Held, request: &Request<'_>) -> (Response<()>, Body) {
         }
     };
     let distribution = &distributions.served[index];
-    let (mut head, body) = behave(&distributions.routes, index, distribution, request);
+    let (mut head, body) = behave(distributions, index, open, request).await;
     if let Some(name) = &distribution.request_id {
         head.headers_mut().insert(name.clone(), request_id());
     }
@@ -92,13 +112,14 @@ pub fn answer(held: &Held, request: &Request<'_>) -> (Response<()>, Body) {
 }
 
 /// The answer of one distribution, with its rules.
-fn behave(
-    routes: &Routes,
+async fn behave(
+    distributions: &Distributions,
     index: usize,
-    distribution: &Distribution,
+    open: &OpenFiles,
     request: &Request<'_>,
 ) -> (Response<()>, Body) {
-    let found = find(routes, index, distribution, request);
+    let distribution = &distributions.served[index];
+    let found = find(&distributions.routes, index, distribution, request);
     let ((mut head, body), rules) = match found {
         Ok((path, behaviour)) => {
             let answered = match &behaviour.answer {
@@ -106,6 +127,12 @@ fn behave(
                     fixed::redirect(redirect, &behaviour.path, &path, request.query)
                 }
                 Answer::Respond(respond) => fixed::respond(respond),
+                Answer::Files(files) => {
+                    let root = &distributions.roots[&files.root];
+                    // On the heap by itself: it is larger than all other answers together.
+                    Box::pin(files::answer(files, root, &behaviour.path, &path, open, request))
+                        .await
+                }
             };
             (answered, Some(&behaviour.response_headers))
         }

@@ -14,6 +14,7 @@ use landlock::{
     RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus,
 };
 
+use crate::config::distributions::Distribution;
 use crate::config::{Config, ControllerConfig};
 use crate::identity::ControllerAddress;
 
@@ -201,6 +202,9 @@ fn readable(config: &Config) -> Vec<PathBuf> {
             parent(file).into_iter().chain(file.canonicalize().ok().and_then(|real| parent(&real)))
         })
         .collect();
+    // The files that are served, and nothing beside their directories.
+    let roots = config.distributions.iter().flat_map(Distribution::roots);
+    paths.extend(roots.map(Path::to_owned));
     paths.extend(resolver(config));
     paths.extend(std::env::current_exe());
     let looked_up = ["/proc/self", "/proc/version_signature", "/sys/devices/system/cpu"];
@@ -306,6 +310,60 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::PermissionDenied);
             let error = std::process::Command::new("/bin/true").status().expect_err("no programs");
             assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        });
+    }
+
+    /// A path that leads out of a root would still not be read: two locks on one door.
+    #[test]
+    fn files_to_be_served_are_read_and_nothing_beside_their_directory() {
+        use crate::config::distributions::{Answer, Append, Behaviour, Files, PathPattern};
+        let directory = directory();
+        let path = |name: &str| directory.path().join(name);
+        let root = path("elsewhere");
+        fs::write(root.join("a.css"), "a").expect("written");
+        fs::write(path("run/secret"), "s").expect("written");
+        let files = Files {
+            root: root.clone(),
+            index: None,
+            append: Append::Path,
+            precompressed: Vec::new(),
+        };
+        let behaviour = Behaviour {
+            path: PathPattern::Prefix("/".into()),
+            answer: Answer::Files(files),
+            response_headers: Default::default(),
+        };
+        let mut config = samples::config(1);
+        config.state_directory = path("state");
+        config.distributions = vec![Distribution {
+            names: Vec::new(),
+            behaviours: vec![behaviour],
+            response_headers: Default::default(),
+            request_id: None,
+        }];
+        let beside = path("run");
+        on_a_thread(move || {
+            if enter(&config, Duties::None).expect("less is always possible") == Landlock::None {
+                eprintln!("this kernel has no Landlock: nothing to show");
+                return;
+            }
+            assert_eq!(fs::read(root.join("a.css")).expect("readable"), b"a");
+            fs::write(root.join("a.css"), "b").expect_err("not to be written");
+            fs::read(beside.join("secret")).expect_err("nothing beside it");
+            let other = crate::proxy::Distributions::open(&[Distribution {
+                behaviours: vec![Behaviour {
+                    answer: Answer::Files(Files {
+                        root: beside,
+                        index: None,
+                        append: Append::Path,
+                        precompressed: Vec::new(),
+                    }),
+                    ..config.distributions[0].behaviours[0].clone()
+                }],
+                ..config.distributions[0].clone()
+            }]);
+            let error = other.expect_err("not since the start").to_string();
+            assert!(error.contains("restart it for another one"), "{error}");
         });
     }
 

@@ -3,6 +3,7 @@
 mod certificates;
 mod commands;
 mod distributions;
+mod files;
 mod floods;
 mod follow;
 mod https;

@@ -10,6 +10,7 @@ use edge_user::admission::Rules;
 use edge_user::admission::blocklist::Blocklist;
 use edge_user::admission::door::Door;
 use edge_user::config::{AdmissionConfig, QuicConfig};
+use edge_user::proxy::files::read::OpenFiles;
 use edge_user::quic::driver::{ToWorker, WorkerHandle, WorkerReport, WorkerSetup, inboxes, spawn};
 use edge_user::quic::socket::bind_group;
 use edge_wire::cid::ServerId;
@@ -58,6 +59,7 @@ impl Node {
                 relay: None,
                 door: Door::new(rules.subscribe(), 1, Instant::now()),
                 distributions: watch::channel(Arc::default()).1,
+                open_files: OpenFiles::of_process(),
                 name: "ams1".into(),
                 site: "ams".into(),
                 config: QuicConfig {

@@ -14,7 +14,7 @@ use super::control::Control;
 use super::protocol::{BlocklistChange, Reloaded};
 use crate::config::{self, Config, ConfigError, Host};
 use crate::limits;
-use crate::proxy::Distributions;
+use crate::proxy::{Distributions, RootError};
 use crate::quic::cid::MintError;
 use crate::quic::driver::ToWorker;
 use crate::relay::RelayOrder;
@@ -29,6 +29,9 @@ pub enum ReloadError {
     /// The configuration has mistakes; nothing is changed.
     #[error("{0}; nothing is changed")]
     Config(ConfigError),
+    /// A directory of files cannot be read; nothing is changed.
+    #[error("{0}; nothing is changed")]
+    Files(#[from] RootError),
     /// The fleet file is not one; nothing is changed.
     #[error(transparent)]
     Fleet(#[from] FleetError),
@@ -150,7 +153,7 @@ impl Control {
             state_directory: started.state_directory.clone(),
         };
         let read = config::load(&started.file, &host).map_err(ReloadError::Config)?;
-        let distributions = Distributions::new(&read.distributions);
+        let distributions = Distributions::open(&read.distributions)?;
         let mut rest = Config { distributions: started.distributions.clone(), ..read };
         if started.controller.is_some() {
             // These the controller has said since then.

@@ -22,7 +22,9 @@ pub(crate) fn parts(config: Config, secrets: &Secrets) -> Parts {
         workers: Vec::new(),
         relay: None,
         rules: watch::Sender::new(Rules::load(&config).expect("the blocklist, if any, is good")),
-        distributions: watch::Sender::new(Arc::new(Distributions::new(&config.distributions))),
+        distributions: watch::Sender::new(Arc::new(
+            Distributions::open(&config.distributions).expect("its files are there"),
+        )),
         landlock: Landlock::Partial,
         generation: 3,
         secrets: secrets.clone(),

@@ -6,6 +6,7 @@ mod behaviours;
 mod certificates;
 mod controller;
 mod distributions;
+mod files;
 mod header_rules;
 mod nodes;
 

@@ -1,6 +1,7 @@
 //! What is answered under which names.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -23,6 +24,14 @@ impl Distribution {
     #[must_use]
     pub fn label(&self) -> String {
         self.names.first().map_or_else(String::new, ToString::to_string)
+    }
+
+    /// The directories that its files are in.
+    pub fn roots(&self) -> impl Iterator<Item = &Path> {
+        self.behaviours.iter().filter_map(|behaviour| match &behaviour.answer {
+            Answer::Files(files) => Some(files.root.as_path()),
+            Answer::Redirect(_) | Answer::Respond(_) => None,
+        })
     }
 }
 
@@ -81,6 +90,8 @@ pub enum Answer {
     Redirect(Redirect),
     /// The same to everybody.
     Respond(Respond),
+    /// Files of a directory.
+    Files(Files),
 }
 
 /// The way to somewhere else.
@@ -115,6 +126,30 @@ pub struct Respond {
     pub body: Bytes,
     /// There where the body is not empty, and where the file says so.
     pub content_type: Option<HeaderValue>,
+}
+
+/// Files of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// The directory, of which nothing leads out.
+    pub root: PathBuf,
+    /// The file that is answered for a directory: a name without `/`.
+    pub index: Option<Box<str>>,
+    /// What of the request's path is looked for below `root`: [`Append::Path`] or [`Append::Rest`].
+    pub append: Append,
+    /// Codings in which files may stand beside others, the best first.
+    pub precompressed: Vec<Coding>,
+}
+
+/// A coding of content (RFC 9110 section 8.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// RFC 7932.
+    Brotli,
+    /// RFC 8878.
+    Zstandard,
+    /// RFC 1952.
+    Gzip,
 }
 
 /// What becomes of the fields of an answer: first some are removed, then some set, then some added.

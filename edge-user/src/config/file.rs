@@ -120,7 +120,7 @@ pub(super) struct Distribution {
     pub(super) request_id: Option<Text>,
 }
 
-/// One of `redirect` and `respond` is there, which is checked.
+/// One of `redirect`, `respond` and `files` is there, which is checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Behaviour {
@@ -128,6 +128,7 @@ pub(super) struct Behaviour {
     pub(super) exact: Option<bool>,
     pub(super) redirect: Option<Spanned<Redirect>>,
     pub(super) respond: Option<Spanned<Respond>>,
+    pub(super) files: Option<Spanned<Files>>,
     pub(super) response_headers: Option<HeaderRules>,
 }
 
@@ -145,6 +146,16 @@ pub(super) struct Respond {
     pub(super) status: Option<Number>,
     pub(super) body: Option<Text>,
     pub(super) content_type: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Files {
+    pub(super) root: Text,
+    pub(super) index: Option<Text>,
+    pub(super) append: Option<Text>,
+    #[serde(default)]
+    pub(super) precompressed: Vec<Text>,
 }
 
 /// Names and values.

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 use serde::Serialize;
 
 use super::Place;
+use crate::proxy::files::read::FileBody;
 use crate::{limits, proxy};
 
 /// What was asked, in any version of HTTP.
@@ -52,6 +53,8 @@ pub enum Body {
     Full(Bytes),
     /// So many bytes, whatever they are.
     Bytes(u64),
+    /// Bytes of a file.
+    File(FileBody),
 }
 
 impl Body {
@@ -62,19 +65,23 @@ impl Body {
             Self::Empty => 0,
             Self::Full(bytes) => bytes.len() as u64,
             Self::Bytes(left) => *left,
+            Self::File(file) => file.left(),
         }
     }
 
-    /// Takes the next chunk off; `None` at the end. None is waited for yet. As
-    /// `http_body::Body::poll_frame` without trailers.
+    /// Takes the next chunk off; `None` at the end. Only a file's is waited for, and is read when it
+    /// is asked for. As `http_body::Body::poll_frame` without trailers.
     ///
     /// # Errors
     /// Where no more can be had of what was promised: the answer is to be cut off, so that nobody
     /// takes it for whole.
-    pub fn poll_chunk(&mut self, _: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         static BLOCK: [u8; limits::BODY_CHUNK_BYTES] = [b'.'; limits::BODY_CHUNK_BYTES];
+        if let Self::File(file) = self {
+            return file.poll_chunk(cx);
+        }
         Poll::Ready(match std::mem::replace(self, Self::Empty) {
-            Self::Empty | Self::Bytes(0) => None,
+            Self::Empty | Self::Bytes(0) | Self::File(_) => None,
             Self::Full(bytes) => Some(Ok(bytes)),
             Self::Bytes(left) => {
                 let length = left.min(BLOCK.len() as u64);
@@ -110,12 +117,12 @@ struct ErrorJson<'a> {
     error: &'a str,
 }
 
-/// Answers a request at a place. What comes from elsewhere is waited for.
+/// Answers a request at a place: at once, unless it is from a file.
 pub async fn answer(place: &Place, request: &Request<'_>) -> (Response<()>, Body) {
     let held = place.distributions.load();
     match held.is_empty() {
         true => diagnosis(place, request),
-        false => proxy::answer(&held, request),
+        false => proxy::answer(&held, &place.open_files, request).await,
     }
 }
 
@@ -190,6 +197,7 @@ fn head(status: StatusCode, content_type: &'static str, length: u64) -> Response
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::files::read::OpenFiles;
     use edge_wire::cid::ServerId;
     use futures_util::FutureExt as _;
 
@@ -202,6 +210,7 @@ mod tests {
             cut: Default::default(),
             encoder: Default::default(),
             distributions: Default::default(),
+            open_files: OpenFiles::of_process(),
         };
         let client = "203.0.113.9:4711".parse().expect("an address");
         let request = Request {

@@ -51,7 +51,7 @@ behaviours = [{ path = "/only", respond = { body = "b\n" } }]
 fn distributions(text: &str) -> Arc<Distributions> {
     let config = config::parse("edge.toml".as_ref(), text, &Host::elsewhere());
     let config = config.unwrap_or_else(|error| panic!("{}", error.render()));
-    Arc::new(Distributions::new(&config.distributions))
+    Arc::new(Distributions::open(&config.distributions).expect("they have no files"))
 }
 
 fn in_force() -> (watch::Sender<Arc<Distributions>>, InForce) {
@@ -74,7 +74,9 @@ fn ask(in_force: &InForce, method: &Method, url: &str) -> (Response<()>, String)
         protocol: "h3",
         client: "203.0.113.9:4711".parse().expect("an address"),
     };
-    let (head, mut body) = answer(&in_force.load(), &request);
+    let (held, open) = (in_force.load(), OpenFiles::of_process());
+    let answered = answer(&held, &open, &request).now_or_never();
+    let (head, mut body) = answered.expect("no file is read");
     let chunk = || body.next_chunk().now_or_never().expect("no file is read");
     let chunks: Result<Vec<_>, _> = std::iter::from_fn(chunk).collect();
     let body = chunks.expect("no file is read").concat();

@@ -26,6 +26,7 @@ use crate::config::QuicConfig;
 use crate::http::Place;
 use crate::limits;
 use crate::proxy::Distributions;
+use crate::proxy::files::read::OpenFiles;
 use crate::proxy::in_force::{AnsweredReport, InForce};
 use crate::quic::Datagram;
 use crate::quic::cid::{MintError, Owners};
@@ -125,6 +126,8 @@ pub struct WorkerSetup {
     pub door: Door,
     /// What is answered under which names, now and later.
     pub distributions: watch::Receiver<Arc<Distributions>>,
+    /// Shared by all workers of the process.
+    pub open_files: OpenFiles,
     /// The node's name.
     pub name: Arc<str>,
     /// The node's site.
@@ -172,14 +175,19 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
         send_budget_bytes: limits::SEND_BUDGET_BYTES,
         seed: None,
     })?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name(format!("files-{worker}"))
+        .max_blocking_threads(limits::FILE_THREADS)
+        .thread_keep_alive(limits::FILE_THREAD_IDLE)
+        .build()?;
     let socket = {
         let _context = runtime.enter();
         Socket::new(socket)?
     };
     let own_inbox = peers[usize::from(worker)].clone();
     let (name, site, door, tcp) = (setup.name, setup.site, setup.door, setup.tcp);
-    let distributions = setup.distributions;
+    let (distributions, open_files) = (setup.distributions, setup.open_files);
     let (gauge, load) = Gauge::new(quic.retry_threshold);
     let thread = thread::Builder::new().name(format!("worker-{worker}")).spawn(move || {
         pin(worker);
@@ -195,6 +203,7 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
             cut: Cell::new(0),
             encoder: Default::default(),
             distributions: InForce::new(distributions),
+            open_files,
         });
         let drain = watch::Sender::new(None);
         let local = LocalSet::new();

@@ -13,7 +13,7 @@ use crate::config::{Config, JoinError};
 use crate::follow::first::{Fleet, Lacking};
 use crate::follow::{force, last_good};
 use crate::identity::{Identity, IdentityError};
-use crate::proxy::Distributions;
+use crate::proxy::{Distributions, RootError};
 use crate::tls::{self, Live, Source, Tls, TlsError};
 
 /// What a process is started with, all of it read and checked.
@@ -57,6 +57,9 @@ pub enum InputError {
     /// The blocklist.
     #[error(transparent)]
     Blocklist(#[from] BlocklistError),
+    /// A directory of files.
+    #[error(transparent)]
+    Files(#[from] RootError),
 }
 
 impl Inputs {
@@ -85,7 +88,7 @@ impl Inputs {
     fn with(config: Config, secrets: Secrets, joined: Option<Joined>) -> Result<Self, InputError> {
         let tls = tls::load(&config.tls, &secrets.tickets)?;
         let rules = Rules::load(&config)?;
-        let distributions = Arc::new(Distributions::new(&config.distributions));
+        let distributions = Arc::new(Distributions::open(&config.distributions)?);
         Ok(Self {
             config: Arc::new(config),
             secrets: Arc::new(secrets),
@@ -120,6 +123,7 @@ impl Inputs {
         let read = tls::files::read(&config.tls, &live, now)?;
         warnings.extend(read.put_in_force(&live, now).warnings);
         Rules::load(&config)?;
+        Distributions::open(&config.distributions)?;
         warnings.extend(kept_alive(&config));
         Ok(warnings)
     }

@@ -13,6 +13,7 @@ use crate::admission::Rules;
 use crate::admission::door::Door;
 use crate::limits;
 use crate::nodes::NodeTable;
+use crate::proxy::files::read::OpenFiles;
 use crate::quic::cid::Owners;
 use crate::quic::driver::{self, ToWorker, WorkerHandle, WorkerReport, WorkerSetup};
 use crate::relay::ToRelay;
@@ -54,6 +55,7 @@ impl Workers {
         let site: Arc<str> = config.site.as_str().into();
         // With XDP the kernel has held the sum to the budget already.
         let sharing = if config.steering.mode.has_xdp() { 1 } else { config.listen.workers };
+        let open_files = OpenFiles::of_process();
         let mut handles = Vec::with_capacity(config.listen.workers.into());
         let parts = sockets.into_iter().zip(listenings).zip(inboxes.receivers);
         for (worker, ((socket, tcp), inbox)) in (0..).zip(parts) {
@@ -68,6 +70,7 @@ impl Workers {
                 relay: relay.cloned(),
                 door: Door::new(rules.subscribe(), sharing, Instant::now()),
                 distributions: inputs.distributions.subscribe(),
+                open_files: open_files.clone(),
                 name: Arc::clone(&name),
                 site: Arc::clone(&site),
                 config: config.quic,

@@ -40,7 +40,7 @@ impl Edge {
     }
 
     /// Puts these tables in the place of those that were at the end of the configuration.
-    fn distribute(&self, tables: &str) {
+    pub(super) fn distribute(&self, tables: &str) {
         let path = self.path("edge.toml");
         let config = fs::read_to_string(&path).expect("written");
         let (config, _) = config.split_once("# Tables\n").unwrap_or((&config, ""));

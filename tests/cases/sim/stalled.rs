@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use edge_user::config::QuicConfig;
 use edge_user::http::{self, Place};
 use edge_user::limits;
+use edge_user::proxy::files::read::OpenFiles;
 use edge_user::quic::engine::{Engine, EngineSetup};
 use edge_user::quic::streams::{Connection, SharedEngine};
 use edge_user::quic::{Datagram, Via};
@@ -101,6 +102,7 @@ impl Pair {
             cut: Cell::default(),
             encoder: Default::default(),
             distributions: Default::default(),
+            open_files: OpenFiles::of_process(),
         };
         let mut pair = Self {
             engine: Rc::new(RefCell::new(engine)),

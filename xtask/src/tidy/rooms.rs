@@ -42,6 +42,7 @@ const WITHOUT_CLOCK: &[&str] = &[
     "controller/src/identity/lost.rs",
     "edge-user/src/proxy/path.rs",
     "edge-user/src/proxy/route.rs",
+    "edge-user/src/proxy/files/coding.rs",
 ];
 
 /// What such code does not name: clocks, sockets, the environment and files.

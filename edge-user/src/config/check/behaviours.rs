@@ -94,15 +94,17 @@ impl Check {
 
     /// Exactly one.
     fn one_answer(&mut self, behaviour: &file::Behaviour) -> Checked<Answer> {
-        let file::Behaviour { redirect, respond, .. } = behaviour;
+        let file::Behaviour { redirect, respond, files, .. } = behaviour;
         let given = [
             redirect.as_ref().map(|table| (table.span(), "redirect")),
             respond.as_ref().map(|table| (table.span(), "respond")),
+            files.as_ref().map(|table| (table.span(), "files")),
         ];
         let given: Vec<_> = given.into_iter().flatten().collect();
-        match (redirect, respond) {
-            (Some(redirect), None) => self.redirect(redirect.get_ref()).map(Answer::Redirect),
-            (None, Some(respond)) => self.respond(respond).map(Answer::Respond),
+        match (redirect, respond, files) {
+            (Some(redirect), None, None) => self.redirect(redirect.get_ref()).map(Answer::Redirect),
+            (None, Some(respond), None) => self.respond(respond).map(Answer::Respond),
+            (None, None, Some(files)) => self.files(files.get_ref()).map(Answer::Files),
             _ => {
                 let path = behaviour.path.get_ref();
                 let problem = match given.len() {
@@ -113,7 +115,7 @@ impl Check {
                         |problem, (span, name)| problem.at(span, name),
                     ),
                 };
-                self.refuse(problem.help("give one of: redirect, respond"));
+                self.refuse(problem.help("give one of: redirect, respond, files"));
                 None
             }
         }

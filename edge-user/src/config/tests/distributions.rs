@@ -91,11 +91,36 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     ("path = \"/old\"\nred", "path = \"/a%20b\"\nred", &["has an escape", "write the character"]),
     ("path = \"/old\"\nred", "path = \"/old/*\"\nred", &["is more than a path", "goes without *"]),
     ("path = \"/old\"\nred", "path = \"/old?a\"\nred", &["is more than a path"]),
-    ("respond = { status = 410 }", "", &["nothing answers at `/old`", "redirect, respond"]),
+    ("respond = { status = 410 }", "", &["nothing answers at `/old`", "redirect, respond, files"]),
     (
         "respond = { status = 410 }",
         "respond = { status = 410 }\nredirect = { to = \"/\" }",
         &["more than one thing answers at `/old`", "redirect", "respond"],
+    ),
+    (
+        "respond = { status = 410 }",
+        "files = { root = \"srv\" }",
+        &["`root` is not an absolute path", "relative"],
+    ),
+    (
+        "respond = { status = 410 }",
+        "files = { root = \"/srv\", index = \"a/b\" }",
+        &["`a/b` is not the name of an index file"],
+    ),
+    (
+        "respond = { status = 410 }",
+        "files = { root = \"/srv\", append = \"nothing\" }",
+        &["`append` cannot be `nothing`", "one of: path, rest"],
+    ),
+    (
+        "respond = { status = 410 }",
+        "files = { root = \"/srv\", precompressed = [\"deflate\"] }",
+        &["`precompressed` cannot be `deflate`", "one of: br, zstd, gzip"],
+    ),
+    (
+        "respond = { status = 410 }",
+        "files = { root = \"/srv\", precompressed = [\"br\", \"br\"] }",
+        &["`br` is there twice"],
     ),
     ("status = 410", "status = 100", &["`status` is 100: it must be 200 to 599"]),
     ("status = 410", "status = 304", &["304 answers a question that nobody asked"]),

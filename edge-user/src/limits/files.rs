@@ -1,0 +1,24 @@
+//! Bounds of static files.
+
+use std::time::Duration;
+
+/// Threads of each worker that open and read files. A disk that hangs holds up so many reads, and
+/// no request that needs no file.
+pub const FILE_THREADS: usize = 4;
+/// How long such a thread waits for work before it ends.
+pub const FILE_THREAD_IDLE: Duration = Duration::from_secs(10);
+/// Answers from files are under way up to one part in so many of the descriptors that the process may
+/// have. The others are for sockets: those of TCP are less than half of 1,024.
+pub const OPEN_FILES_DIVISOR: u64 = 2;
+/// Answers from files that are under way at most, whatever the process may have open: each is up to
+/// 64 KiB that a client has not taken, so that all of them together are 1 GiB.
+pub const MAX_OPEN_FILES: u64 = 16_384;
+/// A look-up is tried again so often where somebody renames directories at the same time (`EAGAIN`,
+/// openat2(2)).
+pub const LOOKUP_TRIES: usize = 8;
+/// Bytes of the name of an index file (`NAME_MAX`).
+pub const MAX_INDEX_NAME_BYTES: usize = 255;
+/// Entries of `Accept-Encoding` that are read: there are a dozen codings in all.
+pub const MAX_ACCEPTED_CODINGS: usize = 32;
+/// Entity tags of a condition that are read: a cache sends the few that it has.
+pub const MAX_CONDITION_TAGS: usize = 64;
