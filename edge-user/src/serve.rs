@@ -203,11 +203,13 @@ async fn serve(mut edge: Edge, signals: &mut Signals, hang_up: Signal) -> Result
     };
     let life = async {
         let by_signal = tokio::select! {
+            // Of a command and the signal after it, the command came first.
+            biased;
+            () = control.draining() => false,
             by = signals.stop() => {
                 tracing::info!(by, "told to stop");
                 true
             }
-            () = control.draining() => false,
             worker = edge.workers.any_ended() => return Err(ServeError::WorkerEnded(worker)),
             () = start::relay_ended(edge.relay.as_ref()) => return Err(ServeError::RelayEnded),
         };
