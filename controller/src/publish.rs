@@ -104,6 +104,14 @@ impl Publisher {
         self.known(peer).ok_or_else(removed)
     }
 
+    /// Whether a peer is a node, or will be with its first request.
+    fn is_node(&self, peer: &Peer) -> bool {
+        let node = self.ledger.get::<Node>(&peer.node.to_string()).map(|node| node.value);
+        node.is_some_and(|node| {
+            peer.is(&node) || node.found_again(peer, OffsetDateTime::now_utc()).is_some()
+        })
+    }
+
     /// The record of a peer, while it knows the peer's key.
     fn known(&self, peer: &Peer) -> Option<Stored<Node>> {
         let node = self.ledger.get::<Node>(&peer.node.to_string())?;

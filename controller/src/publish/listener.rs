@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -131,10 +130,9 @@ impl Shaking {
     fn seat(&self, tls: TlsStream<TcpStream>, address: SocketAddr) -> Option<Connection> {
         let certificate = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let peer = certificate.and_then(Peer::of);
-        let node = peer.as_ref().filter(|peer| self.publisher.known(peer).is_some());
-        let (place, time) = match (node, certificate) {
-            (Some(node), Some(certificate)) => (self.places.of_node(node.node)?, left(certificate)),
-            _ => (self.places.of_stranger(address.ip())?, limits::STRANGER_TIME),
+        let (place, time) = match peer.as_ref().filter(|peer| self.publisher.is_node(peer)) {
+            Some(node) => (self.places.of_node(node.node)?, left(node)),
+            None => (self.places.of_stranger(address.ip())?, limits::STRANGER_TIME),
         };
         let (caller, ends) = (Caller { address, peer }, Box::pin(sleep(time)));
         Some(Connection { tls, caller, ends, is_over: false, place })
@@ -146,14 +144,10 @@ async fn shake(acceptor: TlsAcceptor, tcp: TcpStream) -> io::Result<TlsStream<Tc
     acceptor.accept(tcp).await
 }
 
-/// Until the end of a certificate.
-fn left(certificate: &CertificateDer<'_>) -> Duration {
-    let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else {
-        return Duration::ZERO;
-    };
-    let ends = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
-    let ends = SystemTime::UNIX_EPOCH + Duration::from_secs(ends);
-    ends.duration_since(SystemTime::now()).unwrap_or_default()
+/// Until the end of a node's certificate.
+fn left(node: &Peer) -> Duration {
+    let ends = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(node.ends));
+    ends.and_then(|ends| ends.duration_since(SystemTime::now()).ok()).unwrap_or_default()
 }
 
 impl Connection {

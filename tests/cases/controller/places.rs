@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use controller::ledger::Change;
 use controller::limits;
-use controller::records::Node;
+use controller::records::{Lost, Node};
 use fleet_wire::message::RenewIdentityRequest;
 use fleet_wire::message::fleet_client::FleetClient;
 use tests::simulated_node::enrolled::Enrolled;
@@ -33,12 +33,8 @@ async fn answer(channel: anyhow::Result<Channel>) -> Option<Code> {
     [Code::Unauthenticated, Code::InvalidArgument].into_iter().find(|code| *code == status.code())
 }
 
-#[tokio::test]
-async fn who_was_removed_has_a_strangers_place_and_takes_none_of_a_nodes() {
-    let controller = Controller::start().await;
-    let (removed, good) = (enrol(&controller, 1).await, enrol(&controller, 2).await);
-    let record = controller.ledger.get::<Node>("1").expect("enrolled");
-    controller.ledger.commit(Change::new().delete(&record.value)).await.expect("removed");
+/// All that this host has, by a node that was removed.
+async fn take_strangers_places(controller: &Controller, removed: &Enrolled) -> Vec<Channel> {
     let mut held = Vec::new();
     while held.len() <= limits::MAX_STRANGERS_OF_HOST {
         let channel = removed.connect(controller.address).await;
@@ -52,8 +48,34 @@ async fn who_was_removed_has_a_strangers_place_and_takes_none_of_a_nodes() {
         held.extend(kept);
     }
     assert!(held.len() <= limits::MAX_STRANGERS_OF_HOST, "its host has no more");
+    held
+}
+
+#[tokio::test]
+async fn who_was_removed_has_a_strangers_place_and_takes_none_of_a_nodes() {
+    let controller = Controller::start().await;
+    let (removed, good) = (enrol(&controller, 1).await, enrol(&controller, 2).await);
+    let record = controller.ledger.get::<Node>("1").expect("enrolled");
+    controller.ledger.commit(Change::new().delete(&record.value)).await.expect("removed");
+    let _held = take_strangers_places(&controller, &removed).await;
     let channel = good.connect(controller.address).await;
     assert_eq!(answer(channel).await, Some(Code::InvalidArgument), "a node has its own");
+}
+
+/// In a restored store their records have other keys, and there may be more nodes than strangers'
+/// places.
+#[tokio::test]
+async fn a_node_whose_identity_was_lost_with_a_store_has_a_nodes_place() {
+    let controller = Controller::start().await;
+    let (removed, node) = (enrol(&controller, 1).await, enrol(&controller, 2).await);
+    let record = |id: &str| controller.ledger.get::<Node>(id).expect("enrolled").value;
+    let lost = Some(Lost { from: 0, until: u64::MAX });
+    let restored = Node { identities: vec!["of the backup".into()], lost, ..record("2") };
+    let change = Change::new().delete(&record("1")).put(restored);
+    controller.ledger.commit(change).await.expect("kept");
+    let _held = take_strangers_places(&controller, &removed).await;
+    let channel = node.connect(controller.address).await;
+    assert_eq!(answer(channel).await, Some(Code::InvalidArgument), "it is known again");
 }
 
 /// A host that connects and says nothing, twice as often as there are places for handshakes.
