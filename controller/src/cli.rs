@@ -111,7 +111,7 @@ enum Accounts {
     /// Certificates stay as they are. Killed between, the next order or rollover finds out which of
     /// the two keys is in force.
     Rollover {
-        /// At which authority: a table of [issuers] in the configuration.
+        /// At which authority: a table of `[issuers]` in the configuration.
         issuer: String,
         #[command(flatten)]
         form: Form,

@@ -21,7 +21,7 @@ pub(super) enum Command {
         /// Its names, the subject first; `*.` for one label needs an issuer with dns-01.
         #[arg(required = true)]
         names: Vec<String>,
-        /// Who issues it: a table of [issuers] in the configuration, or `internal`.
+        /// Who issues it: a table of `[issuers]` in the configuration, or `internal`.
         #[arg(long)]
         issuer: String,
         /// What it is called; its first name unless said otherwise.
