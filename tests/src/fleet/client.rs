@@ -15,8 +15,8 @@ use super::topology::{CLIENT, PORT};
 use crate::credentials::{Files, SERVER_NAME};
 use crate::http3::{self, Http3, Identity};
 
-/// No test takes this long unless it hangs, also when a machine is busy.
-const ASYNC_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest that clients talk in a case is the life of a certificate of two minutes.
+const ASYNC_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The client of a fleet.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Client {
     /// Runs a future on a tokio runtime inside the namespace.
     ///
     /// # Errors
-    /// Those of `work`; and where it takes longer than a minute.
+    /// Those of `work`; and where it takes longer than three minutes.
     ///
     /// # Panics
     /// Where `work` does.
