@@ -41,13 +41,15 @@ pub(crate) fn cargo() -> Command {
     command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Runs to the end, its output shown.
+/// Runs to the end, its output shown on standard error: ours is for what was asked for, which with
+/// `--json` is one line.
 ///
 /// # Errors
 /// Where it does not start, or does not end with status 0.
 pub(crate) fn complete(command: &mut Command) -> Result<()> {
     let line = shown(command);
-    let status = command.status().with_context(|| format!("cannot start {line}"))?;
+    let status = command.stdout(std::io::stderr()).status();
+    let status = status.with_context(|| format!("cannot start {line}"))?;
     ensure!(status.success(), "{line} ended with {status}");
     Ok(())
 }
