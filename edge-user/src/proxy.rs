@@ -19,7 +19,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::config::distributions::{Answer, Behaviour, Distribution, HeaderRules};
 use crate::http::answer::{Body, Request, error};
@@ -120,6 +120,7 @@ async fn behave(
 ) -> (Response<()>, Body) {
     let distribution = &distributions.served[index];
     let found = find(&distributions.routes, index, distribution, request);
+    let behaviour = found.as_ref().ok().map(|(_, behaviour)| *behaviour);
     let ((mut head, body), rules) = match found {
         Ok((path, behaviour)) => {
             let answered = match &behaviour.answer {
@@ -140,7 +141,24 @@ async fn behave(
     };
     apply(&distribution.response_headers, head.headers_mut());
     rules.iter().for_each(|rules| apply(rules, head.headers_mut()));
+    keep_true(&mut head, behaviour.map(|behaviour| &behaviour.answer));
     (head, body)
+}
+
+/// What caches must be told whatever the rules say: they are written with good answers in mind.
+fn keep_true(head: &mut Response<()>, answer: Option<&Answer>) {
+    let (status, fields) = (head.status(), head.headers_mut());
+    // A refusal of our own is over when its cause is. A fixed answer is the operator's word.
+    let is_refusal = status.is_client_error() || status.is_server_error();
+    if is_refusal && !matches!(answer, Some(Answer::Respond(_))) {
+        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if let Some(Answer::Files(files)) = answer
+        && !files.precompressed.is_empty()
+        && !fields.get_all(header::VARY).iter().any(|value| value == files::VARIES)
+    {
+        fields.append(header::VARY, files::VARIES);
+    }
 }
 
 fn find<'a>(

@@ -83,7 +83,8 @@ impl Client {
         };
         // In that of another host it would be nobody's word (RFC 7838 section 6).
         if head.status() != StatusCode::MISDIRECTED_REQUEST {
-            head.headers_mut().insert(header::ALT_SVC, alt_svc.clone());
+            // What a distribution says of it holds.
+            head.headers_mut().entry(header::ALT_SVC).or_insert_with(|| alt_svc.clone());
         }
         (head, body)
     }

@@ -15,10 +15,11 @@ mod root;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::path::{Path, escaped_query};
 use crate::config::distributions::{Append, Coding, Files, PathPattern};
@@ -38,6 +39,9 @@ const ASKED: [HeaderName; 6] = [
     header::IF_RANGE,
     header::RANGE,
 ];
+
+/// What decides which coding a client gets.
+pub(super) const VARIES: HeaderValue = HeaderValue::from_static("accept-encoding");
 
 /// What a look-up needs, on whatever thread.
 struct Question {
@@ -65,7 +69,7 @@ enum Rest {
     /// Nothing.
     Nothing,
     /// These bytes, and then of this file from there on so many more.
-    Of(File, Bytes, u64, u64),
+    Of(File, Vec<u8>, u64, u64),
     /// An error of ours.
     Error(StatusCode, &'static str),
 }
@@ -97,15 +101,16 @@ pub(super) async fn answer(
         has_slash: path.plain().ends_with('/'),
         is_head: *request.method == Method::HEAD,
     };
-    let offers_codings = !files.precompressed.is_empty();
     // The permit is given back when the look-up has ended, whoever still waits for it.
-    let Ok((reply, permit)) = spawn_blocking(move || (look_up(&question), permit)).await else {
-        return error(StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read");
+    let found = spawn_blocking(move || (look_up(&question), permit));
+    let (Reply { mut head, rest }, permit) = match timeout(limits::LOOK_UP_WITHIN, found).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(_)) => return error(StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read"),
+        Err(_) => return error(StatusCode::SERVICE_UNAVAILABLE, "the disk does not answer"),
     };
-    let Reply { mut head, rest } = reply;
-    if offers_codings {
+    if !files.precompressed.is_empty() {
         // RFC 9110 section 12.5.5: whatever this client got, another one may get another coding.
-        head.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
+        head.headers_mut().append(header::VARY, VARIES);
     }
     let body = match rest {
         Rest::Nothing => Body::Empty,
@@ -187,7 +192,8 @@ struct Chosen {
 }
 
 /// The file that is answered: that of the name, or of the index of a directory, or what stands
-/// beside it in a coding that the client takes. Nothing stands beside what is not there itself. Nothing, where a directory was asked for without the `/` at its end.
+/// beside it in a coding that the client takes. Nothing stands beside what is not there itself.
+/// Nothing, where a directory was asked for without the `/` at its end.
 fn choose(question: &Question) -> Result<Option<Chosen>, Missing> {
     let Question { root, name, index, codings, .. } = question;
     let (found, name) = match root.find(name)? {
@@ -255,7 +261,7 @@ fn of_file(question: &Question, chosen: Chosen) -> Reply {
     let rest = match file.read_exact_at(&mut first, from) {
         Ok(()) => {
             let read = first.len() as u64;
-            Rest::Of(file, first.into(), from + read, length - read)
+            Rest::Of(file, first, from + read, length - read)
         }
         Err(_) => Rest::Error(StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read"),
     };
@@ -268,9 +274,11 @@ fn validators(metadata: &Metadata, coding: Option<Coding>) -> Validators {
     let (seconds, nanoseconds, length) = (metadata.mtime(), metadata.mtime_nsec(), metadata.len());
     let coding = coding.map_or("", Coding::name);
     let separator = if coding.is_empty() { "" } else { "-" };
+    let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
     Validators {
         tag: format!("\"{seconds:x}.{nanoseconds:x}-{length:x}{separator}{coding}\""),
-        modified: whole_seconds(metadata.modified().unwrap_or(std::time::UNIX_EPOCH)),
+        // RFC 9110 section 8.8.2.1: not later than the answer.
+        modified: whole_seconds(modified.min(SystemTime::now())),
         length,
     }
 }

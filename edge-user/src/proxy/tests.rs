@@ -45,7 +45,11 @@ path = "/gone"
 respond = { status = 410 }
 [[distributions]]
 names = ["b.example"]
-behaviours = [{ path = "/only", respond = { body = "b\n" } }]
+response_headers = { set = { cache-control = "public, max-age=9" } }
+behaviours = [
+    { path = "/only", respond = { body = "b\n" } },
+    { path = "/gone", respond = { status = 410 } },
+]
 "#;
 
 fn distributions(text: &str) -> Arc<Distributions> {
@@ -175,8 +179,21 @@ fn rules_of_the_distribution_come_before_those_of_the_behaviour() {
         (head.status(), values(&head, "x-site")),
         (StatusCode::BAD_REQUEST, vec!["a".to_owned()])
     );
-    assert_eq!(values(&head, "cache-control"), Vec::<String>::new());
+    assert_eq!(values(&head, "cache-control"), ["no-store"], "whatever the rules say");
     assert!(body.contains("the path is refused: it has an empty segment (//)"), "{body}");
+}
+
+/// Rules are written with good answers in mind: what is refused for a moment must not be kept for
+/// longer by those who cache.
+#[test]
+fn what_the_edge_refuses_is_cached_by_nobody() {
+    let (_changes, in_force) = in_force();
+    let control = |url| get(&in_force, url).0.headers()[header::CACHE_CONTROL].clone();
+    assert_eq!(control("b.example/only"), "public, max-age=9");
+    assert_eq!(control("b.example/gone"), "public, max-age=9", "the operator's own word");
+    for refused in ["b.example/not-there", "b.example/a%2fb"] {
+        assert_eq!(control(refused), "no-store", "{refused}");
+    }
 }
 
 #[test]

@@ -58,6 +58,16 @@ impl Check {
     fn behaviour(&mut self, behaviour: &file::Behaviour) -> Checked<Behaviour> {
         let path = self.path_pattern(&behaviour.path, behaviour.exact.unwrap_or(false));
         let answer = self.one_answer(behaviour);
+        if let (Some(PathPattern::Exact(exact)), Some(Answer::Files(files))) = (&path, &answer)
+            && files.append == Append::Rest
+            && !exact.ends_with('/')
+        {
+            self.refuse(
+                Problem::new("an exact path has no rest that a file could be found by")
+                    .at(behaviour.path.span(), "exact, with append = \"rest\"")
+                    .help("leave `exact` out, or use append = \"path\" with the file below `root`"),
+            );
+        }
         let response_headers = self.header_rules(behaviour.response_headers.as_ref());
         Some(Behaviour { path: path?, answer: answer?, response_headers: response_headers? })
     }

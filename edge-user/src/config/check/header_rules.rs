@@ -8,16 +8,19 @@ use crate::config::distributions::HeaderRules;
 use crate::config::file;
 use crate::limits;
 
-/// How an answer is framed is the business of who sends it: RFC 9110 sections 7.6.1 and 8.6, RFC
-/// 9114 section 4.2.
-const FRAMING: [HeaderName; 7] = [
+/// How an answer is framed and what its bytes are is the business of who sends them: RFC 9110
+/// sections 7.6.1, 8.4, 8.6 and 14.4, RFC 9114 section 4.2.
+const FRAMING: [HeaderName; 10] = [
     header::CONNECTION,
+    header::CONTENT_ENCODING,
     header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
     header::TE,
     header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
     HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
 ];
 
 impl Check {

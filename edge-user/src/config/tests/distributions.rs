@@ -64,6 +64,14 @@ fn distributions_have_names_behaviours_and_rules() {
     assert!(parse(GOOD).expect("good").distributions.is_empty());
 }
 
+#[test]
+fn files_at_an_exact_path_have_a_name() {
+    let files = "files = { root = \"/srv\", append = \"rest\" }";
+    let site = SITE.replace("respond = { status = 410 }", files);
+    let shown = render(&parse(&format!("{GOOD}{site}")).expect_err("no name"));
+    assert!(shown.contains("an exact path has no rest"), "{shown}");
+}
+
 /// What is replaced in the good file, by what, and what the report must hold.
 const MISTAKES: &[(&str, &str, &[&str])] = &[
     (

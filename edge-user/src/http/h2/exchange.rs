@@ -34,29 +34,36 @@ pub(super) async fn answer(
 /// Each part waits until the client has room for it, but not for ever. Whether all was taken.
 async fn send(stream: &mut SendStream<Bytes>, mut body: Body, client: &Client) -> bool {
     while let Some(chunk) = body.next_chunk().await {
-        let Ok(mut chunk) = chunk else {
+        let Ok(chunk) = chunk else {
             // The client shall see that this is not all.
             stream.send_reset(Reason::INTERNAL_ERROR);
             return false;
         };
-        while !chunk.is_empty() {
-            stream.reserve_capacity(chunk.len());
-            let granted = poll_fn(|cx| stream.poll_capacity(cx));
-            let room = match within(limits::PROGRESS_WITHIN, granted).await {
-                Ok(Some(Ok(room))) => room.min(chunk.len()),
-                // The client has reset it, or is gone.
-                Ok(_) => return false,
-                Err(_) => {
-                    client.refuse(Refusal::HttpsStalled, &"an answer is not taken");
-                    stream.send_reset(Reason::CANCEL);
-                    return false;
-                }
-            };
-            let part = chunk.split_to(room);
-            let last = chunk.is_empty() && body.left() == 0;
-            if stream.send_data(part, last).is_err() {
+        let last = body.left() == 0;
+        // Whole: a byte now and then is no progress.
+        match within(limits::PROGRESS_WITHIN, send_chunk(stream, chunk, last)).await {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(_) => {
+                client.refuse(Refusal::HttpsStalled, &"an answer is not taken");
+                stream.send_reset(Reason::CANCEL);
                 return false;
             }
+        }
+    }
+    true
+}
+
+/// Sends as much as the client has room for, until all is sent. Not, where the client has reset the
+/// stream or is gone.
+async fn send_chunk(stream: &mut SendStream<Bytes>, mut chunk: Bytes, last: bool) -> bool {
+    while !chunk.is_empty() {
+        stream.reserve_capacity(chunk.len());
+        let Some(Ok(room)) = poll_fn(|cx| stream.poll_capacity(cx)).await else { return false };
+        let part = chunk.split_to(room.min(chunk.len()));
+        let is_end = last && chunk.is_empty();
+        if stream.send_data(part, is_end).is_err() {
+            return false;
         }
     }
     true

@@ -36,6 +36,25 @@ impl Opened {
     }
 }
 
+/// Bytes of a file, on their way. They hold the permit: what a version of HTTP has taken and its
+/// client has not is memory, too.
+struct Chunk {
+    bytes: Vec<u8>,
+    _opened: Arc<Opened>,
+}
+
+impl Chunk {
+    fn bytes(bytes: Vec<u8>, opened: &Arc<Opened>) -> Bytes {
+        Bytes::from_owner(Self { bytes, _opened: Arc::clone(opened) })
+    }
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl OpenFiles {
     /// As many as the process's descriptors allow for.
     #[must_use]
@@ -71,8 +90,10 @@ pub struct FileBody {
 
 impl FileBody {
     /// `first` and then so many bytes from there on.
-    pub(super) fn new(opened: Opened, first: Bytes, from: u64, left: u64) -> Self {
-        Self { opened: Arc::new(opened), first: Some(first), from, left, reading: None }
+    pub(super) fn new(opened: Opened, first: Vec<u8>, from: u64, left: u64) -> Self {
+        let opened = Arc::new(opened);
+        let first = Some(Chunk::bytes(first, &opened));
+        Self { opened, first, from, left, reading: None }
     }
 
     /// How many bytes are still to come.
@@ -99,7 +120,8 @@ impl FileBody {
             let opened = Arc::clone(opened);
             spawn_blocking(move || {
                 let mut bytes = vec![0; length as usize];
-                opened.file.read_exact_at(&mut bytes, from).map(|()| bytes.into())
+                opened.file.read_exact_at(&mut bytes, from)?;
+                Ok(Chunk::bytes(bytes, &opened))
             })
         });
         let read = ready!(Pin::new(reading).poll(cx));

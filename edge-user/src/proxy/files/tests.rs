@@ -196,7 +196,7 @@ async fn a_long_file_comes_in_chunks_and_one_that_shrinks_is_cut() {
 
     let permit = site.open.try_one().expect("one of many");
     let file = File::open(site.directory.path().join("long")).expect("there");
-    let first = Bytes::from_static(b"first");
+    let first = b"first".to_vec();
     let mut body = FileBody::new(Opened::new(file, permit), first, 5, long.len() as u64 - 5);
     let chunk = poll_fn(|cx| body.poll_chunk(cx)).await.expect("more").expect("readable");
     assert_eq!((&chunk[..], body.left()), (&b"first"[..], long.len() as u64 - 5));
@@ -225,7 +225,12 @@ async fn an_answer_counts_until_the_client_has_it() {
     let (path, pattern) = (Path::parse("/a.txt").expect("good"), PathPattern::Prefix("/".into()));
     let answered = answer(&site.files, &site.root, &pattern, &path, &site.open, &request).await;
     assert_eq!(site.get("/a.txt").await.0, 503);
-    drop(answered);
+    // What HTTP has taken of it and its client has not counts, too.
+    let (_, mut body) = answered;
+    let on_its_way = body.next_chunk().await.expect("there").expect("readable");
+    drop(body);
+    assert_eq!(site.get("/a.txt").await.0, 503);
+    drop(on_its_way);
     assert_eq!(site.get("/a.txt").await.0, 200);
 }
 
@@ -233,7 +238,8 @@ async fn an_answer_counts_until_the_client_has_it() {
 /// stays within the bound.
 #[test]
 fn who_goes_away_gives_nothing_back_before_the_disk_has_answered() {
-    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).enable_time().build();
     let runtime = runtime.expect("threads");
     let mut site = Site::new();
     site.open = OpenFiles::at_most(2);
