@@ -43,9 +43,10 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     // Each stage on the heap by itself: a future is as large as its largest stage, and a connection
     // that has been set up mostly does nothing.
     let Some(connection) = Box::pin(begin(stream, &seat)).await else { return };
-    let (requests, ending) = (JoinSet::new(), false);
+    let (requests, leaving, ending) = (JoinSet::new(), false, false);
     let client = Rc::new(client);
-    let mut session = Box::new(Session { connection, requests, client, seat, meter, ending });
+    let mut session =
+        Box::new(Session { connection, requests, client, seat, meter, leaving, ending });
     if session.run(drain).await == End::Said {
         rest.close().await;
     }
@@ -95,6 +96,8 @@ struct Session<S> {
     client: Rc<Client>,
     seat: Seat,
     meter: SharedMeter,
+    /// It is not needed once there is no request.
+    leaving: bool,
     /// A GOAWAY is on its way that ends the connection.
     ending: bool,
 }
@@ -165,6 +168,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 return ControlFlow::Break(End::Cut);
             }
         }
+        if self.leaving && !self.ending && !self.is_busy() {
+            // Whether it has answered the PING or not. The last answer may be on its way still.
+            self.end(Reason::NO_ERROR);
+            self.accept_all(cx)?;
+        }
         match self.is_busy() {
             true => self.seat.busy(),
             false => self.seat.idle(),
@@ -186,7 +194,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         match told {
             Told::TooSlow => self.end(Reason::ENHANCE_YOUR_CALM),
             // A request that came just now is answered first.
-            Told::Leave if self.is_busy() => self.connection.graceful_shutdown(),
+            Told::Leave if self.is_busy() => {
+                self.leaving = true;
+                self.connection.graceful_shutdown();
+            }
             Told::Leave => self.end(Reason::NO_ERROR),
         }
     }

@@ -15,7 +15,7 @@ use super::client::{Client, Hosting};
 use super::*;
 use crate::config::UnknownNames;
 use crate::limits;
-use crate::tcp::connections::{Bounds, Connections};
+use crate::tcp::connections::{Bounds, Connections, Seat};
 use crate::tcp::stream::Stream;
 use crate::tcp::tally::{Refusal, Tally};
 use crate::tls::live::samples;
@@ -66,6 +66,15 @@ impl Server {
             _ => spawn_local(h1::serve(stream, client, seat, drain)),
         };
         theirs
+    }
+
+    /// Takes all other places, so that whoever has no request is asked to leave.
+    fn crowd(&self) -> Vec<Seat> {
+        let mut others = Vec::new();
+        while self.refused(Refusal::HttpsCrowdedOut) == 0 {
+            others.push(self.connections.admit().expect("somebody makes way"));
+        }
+        others
     }
 
     fn refused(&self, refusal: Refusal) -> u64 {
@@ -168,6 +177,52 @@ async fn an_answer_that_is_not_read_ends_the_connection() {
         std::future::poll_fn(|cx| server.connections.poll_over(cx)).await;
         assert!(about(begun.elapsed(), limits::PROGRESS_WITHIN), "{:?}", begun.elapsed());
         assert_eq!(server.refused(Refusal::HttpsStalled), 1);
+    })
+    .await;
+}
+
+/// Who is asked to leave, and had just sent a request, has no more time than others.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_read_ends_a_connection_that_was_asked_to_leave() {
+    locally(async {
+        let server = Server::new();
+        let mut stream = server.connect(Version::Http11);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let begun = Instant::now();
+        let request = GET.replace(" / ", " /bytes/1000000 ");
+        stream.write_all(request.as_bytes()).await.expect("there is room");
+        drop(server.crowd());
+        let over = std::future::poll_fn(|cx| server.connections.poll_over(cx));
+        tokio::time::timeout(2 * limits::PROGRESS_WITHIN, over).await.expect("an end");
+        assert!(about(begun.elapsed(), limits::PROGRESS_WITHIN), "{:?}", begun.elapsed());
+        assert_eq!(server.refused(Refusal::HttpsStalled), 1);
+    })
+    .await;
+}
+
+/// RFC 9113 section 6.8. It keeps quiet about the PING that follows the GOAWAY.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_was_asked_to_leave_ends_with_its_last_request() {
+    locally(async {
+        let server = Server::new();
+        let mut stream = server.connect(Version::Http2);
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("room");
+        stream.write_all(b"\0\0\0\x04\0\0\0\0\0").await.expect("room");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // HEADERS of stream 1: GET, https, :path and :authority.
+        stream.write_all(b"\0\0\x1d\x01\x05\0\0\0\x01").await.expect("room");
+        stream.write_all(b"\x82\x87\x04\x0e/bytes/1000000\x41\x09a.example").await.expect("room");
+        let _others = server.crowd();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(server.hosting.http2.get(), 1);
+        // RST_STREAM of stream 1: CANCEL.
+        stream.write_all(b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08").await.expect("room");
+        let ended = tokio::time::timeout(2 * limits::TCP_IDLE_WITHIN, end(&mut stream)).await;
+        let (said, took) = ended.expect("an end");
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        // GOAWAY is of type 7, its last stream 1, its error none.
+        assert_eq!(said[said.len() - 14], 7);
+        assert_eq!(said[said.len() - 8..], [0, 0, 0, 1, 0, 0, 0, 0]);
     })
     .await;
 }

@@ -89,18 +89,14 @@ impl Connections {
     pub(crate) fn admit(self: &Rc<Self>) -> Option<Seat> {
         let mut inner = self.inner.borrow_mut();
         if inner.open.len() >= self.bounds.connections {
-            let Some(oldest) = inner.idle.take_oldest() else {
+            if !inner.idle.tell_oldest(Told::Leave) {
                 self.tally.count(Refusal::HttpsFull);
                 return None;
-            };
+            }
             self.tally.count(Refusal::HttpsCrowdedOut);
-            oldest.tell(Told::Leave);
         }
-        if inner.handshakes >= self.bounds.handshakes
-            && let Some(oldest) = inner.shaking.take_oldest()
-        {
+        if inner.handshakes >= self.bounds.handshakes && inner.shaking.tell_oldest(Told::TooSlow) {
             self.tally.count(Refusal::TlsCrowdedOut);
-            oldest.tell(Told::TooSlow);
         }
         let pulse = Rc::new(Pulse::new(Instant::now()));
         let id = inner.next;
@@ -169,7 +165,8 @@ pub(crate) struct Pulse {
     /// Since when it takes nothing of what we have for it.
     blocked: Cell<Option<Instant>>,
     told: Cell<Option<Told>>,
-    was_told: Cell<bool>,
+    /// What it was told last, whether it has heard it or not.
+    was_told: Cell<Option<Told>>,
     waker: Cell<Option<Waker>>,
 }
 
@@ -182,7 +179,7 @@ impl Pulse {
             head: Cell::new(None),
             blocked: Cell::new(None),
             told: Cell::new(None),
-            was_told: Cell::new(false),
+            was_told: Cell::new(None),
             waker: Cell::new(None),
         }
     }
@@ -224,11 +221,14 @@ impl Pulse {
         over(since(Phase::Idle), limits::TCP_IDLE_WITHIN).then_some((Told::Leave, None))
     }
 
-    /// Whether it was not told before.
+    /// Whether that is news to it. One that is to leave may take its time with an answer: it can
+    /// still be too slow.
     fn tell(&self, told: Told) -> bool {
-        if self.was_told.replace(true) {
-            return false;
+        match (self.was_told.get(), told) {
+            (None, _) | (Some(Told::Leave), Told::TooSlow) => {}
+            (Some(Told::TooSlow), _) | (Some(Told::Leave), Told::Leave) => return false,
         }
+        self.was_told.set(Some(told));
         self.told.set(Some(told));
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -293,16 +293,11 @@ impl Seat {
         true
     }
 
-    /// What the connection is to do.
+    /// What the connection is to do. It is woken for what comes after that, too.
     pub(crate) fn poll_told(&self, cx: &mut Context<'_>) -> Poll<Told> {
-        match self.pulse.told.take() {
-            Some(told) => Poll::Ready(told),
-            None => {
-                let waker = self.pulse.waker.take().filter(|waker| waker.will_wake(cx.waker()));
-                self.pulse.waker.set(Some(waker.unwrap_or_else(|| cx.waker().clone())));
-                Poll::Pending
-            }
-        }
+        let waker = self.pulse.waker.take().filter(|waker| waker.will_wake(cx.waker()));
+        self.pulse.waker.set(Some(waker.unwrap_or_else(|| cx.waker().clone())));
+        self.pulse.told.take().map_or(Poll::Pending, Poll::Ready)
     }
 }
 
@@ -339,13 +334,14 @@ impl Order {
         self.queue.push_back((Rc::clone(pulse), pulse.stamp.get()));
     }
 
-    fn take_oldest(&mut self) -> Option<Rc<Pulse>> {
+    /// Tells the oldest to whom that is news. Whether there was one.
+    fn tell_oldest(&mut self, told: Told) -> bool {
         while let Some(entry) = self.queue.pop_front() {
-            if is_valid(&entry) {
-                return Some(entry.0);
+            if is_valid(&entry) && entry.0.tell(told) {
+                return true;
             }
         }
-        None
+        false
     }
 }
 
@@ -393,6 +389,22 @@ mod tests {
         assert_eq!(tally.refused(Refusal::HttpsFull), 1);
         drop(seats);
         assert_eq!((connections.count(), connections.handshakes()), (1, 0));
+    }
+
+    /// Asked to leave, it got a request in first, and is done with it: it makes way only once.
+    #[tokio::test]
+    async fn nobody_gets_the_place_of_one_who_was_asked_to_leave_before() {
+        let (connections, tally) = connections(1, 9);
+        let first = connections.admit().expect("room");
+        first.idle();
+        let second = connections.admit().expect("the first makes way");
+        second.busy();
+        assert_eq!(told(&first), Some(Told::Leave));
+        first.busy();
+        first.idle();
+        assert!(connections.admit().is_none(), "one who leaves, and one who is answered");
+        assert_eq!(tally.refused(Refusal::HttpsCrowdedOut), 1);
+        assert_eq!(tally.refused(Refusal::HttpsFull), 1);
     }
 
     #[tokio::test]
