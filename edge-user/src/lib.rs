@@ -9,6 +9,7 @@
 //! | [`config`] | TOML -> [`config::Config`], after which nothing is unchecked |
 //! | [`limits`] | every bound, with its why |
 //! | [`admission`] | early drops and budgets: who is let in, and the blocklist |
+//! | [`descriptors`] | how many files the process may have open, and who how many of them |
 //! | [`nodes`] | the liveness of every node |
 //! | [`identity`] | what this node is towards its controller, and the connection to it |
 //! | [`follow`] | what the controller gives this node |
@@ -31,6 +32,7 @@ pub mod admin;
 pub mod admission;
 pub mod config;
 pub mod current;
+pub mod descriptors;
 pub mod follow;
 pub mod http;
 pub mod identity;

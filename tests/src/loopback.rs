@@ -59,7 +59,7 @@ impl Node {
                 relay: None,
                 door: Door::new(rules.subscribe(), 1, Instant::now()),
                 distributions: watch::channel(Arc::default()).1,
-                open_files: OpenFiles::of_process(),
+                open_files: OpenFiles::at_most(99),
                 name: "ams1".into(),
                 site: "ams".into(),
                 config: QuicConfig {

@@ -210,7 +210,7 @@ mod tests {
             cut: Default::default(),
             encoder: Default::default(),
             distributions: Default::default(),
-            open_files: OpenFiles::of_process(),
+            open_files: OpenFiles::at_most(9),
         };
         let client = "203.0.113.9:4711".parse().expect("an address");
         let request = Request {

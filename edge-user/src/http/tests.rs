@@ -42,7 +42,7 @@ impl Server {
             cut: Cell::default(),
             encoder: Default::default(),
             distributions: Default::default(),
-            open_files: crate::proxy::files::read::OpenFiles::of_process(),
+            open_files: crate::proxy::files::read::OpenFiles::at_most(9),
         };
         let certificates = Arc::new(samples::live(UnknownNames::Refuse, &[&[NAME]]));
         let tally = Arc::<Tally>::default();

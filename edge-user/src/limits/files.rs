@@ -7,12 +7,10 @@ use std::time::Duration;
 pub const FILE_THREADS: usize = 4;
 /// How long such a thread waits for work before it ends.
 pub const FILE_THREAD_IDLE: Duration = Duration::from_secs(10);
-/// Answers from files are under way up to one part in so many of the descriptors that the process may
-/// have. The others are for sockets: those of TCP are less than half of 1,024.
-pub const OPEN_FILES_DIVISOR: u64 = 2;
-/// Answers from files that are under way at most, whatever the process may have open: each is a chunk
-/// or two of 64 KiB that a client has not taken, so that all of them together are 2 GiB.
-pub const MAX_OPEN_FILES: u64 = 16_384;
+/// Answers from files that are under way in the whole process; it has less where it may not open so
+/// many files. Each is a chunk or two of 64 KiB that a client has not taken: all of them together are
+/// 2 GiB.
+pub const MAX_OPEN_FILES: usize = 16_384;
 /// A disk that has not answered in this time is not waited for by a client.
 pub const LOOK_UP_WITHIN: Duration = Duration::from_secs(10);
 /// A look-up is tried again so often where somebody renames directories at the same time (`EAGAIN`,

@@ -27,7 +27,7 @@ pub const HTTP_HEADERS: usize = 64;
 /// Connections of TLS over TCP in the whole process; each worker has its even share, and the process
 /// has less where it may not open so many files. Idle ones hold 20 to 30 KiB each: half a gigabyte.
 pub const MAX_TCP_CONNECTIONS: usize = 16_384;
-/// Files that TCP connections leave to the rest of the process: sockets of workers, relay and admin,
+/// Files that connections by TCP and answers from files leave to the rest of the process: sockets of workers, relay and admin,
 /// [`MAX_HTTP_CONNECTIONS`], the kernel's maps and programs.
 pub const FILES_FOR_OTHERS: u64 = 512;
 /// Connections of a worker at least, where there are hardly any files.

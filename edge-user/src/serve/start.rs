@@ -8,14 +8,16 @@ use tokio::sync::watch;
 
 use super::join::Joined;
 use super::state::State;
-use super::workers::{Inboxes, Workers};
+use super::workers::{Inboxes, Opened, Workers};
 use super::{Inputs, ServeError};
 use crate::admin::control::{Control, Parts};
 use crate::admin::socket::AdminSocket;
 use crate::config::{Config, SteeringMode};
+use crate::descriptors::Descriptors;
 use crate::next_hop;
 use crate::nodes::NodeTable;
 use crate::preflight::{self, Severity};
+use crate::proxy::files::read::OpenFiles;
 use crate::quic::socket::bind_group;
 use crate::relay::{Relay, RelayHandle};
 use crate::sandbox::{self, Duties};
@@ -61,13 +63,16 @@ pub(super) fn start(mut inputs: Inputs, state: State) -> Result<Edge, ServeError
     tracing::info!(port, sockets = sockets.len(), "UDP port is bound");
     let tally = Arc::<Tally>::default();
     let clear = tcp::ClearPort::bind(&config.listen)?;
-    let listenings = listenings(&inputs, &tally)?;
+    let descriptors = Descriptors::raise();
+    let listenings = listenings(&inputs, &tally, descriptors.connections)?;
+    let files = OpenFiles::at_most(descriptors.files);
+    let opened = Opened { sockets, listenings, files };
 
     let nodes = Arc::new(NodeTable::new(&config.nodes));
     let inboxes = Inboxes::new(config.listen.workers);
     let senders = inboxes.senders.clone();
     let relay = relay(&config, &inputs.secrets, generation)?;
-    let steering = steer(&inputs, generation, &sockets)?;
+    let steering = steer(&inputs, generation, &opened.sockets)?;
     let rules = watch::Sender::new(inputs.rules.clone());
     // Everything is bound and attached. Threads that start from here on have no more than this one.
     let started = sandbox::enter(&config, duties(&config, steering.as_ref()))
@@ -75,9 +80,8 @@ pub(super) fn start(mut inputs: Inputs, state: State) -> Result<Edge, ServeError
         .and_then(|landlock| {
             let relay = relay.map(|relay| start_relay(relay, &inboxes)).transpose()?;
             let to_relay = relay.as_ref().map(|relay| &relay.inbox);
-            let listeners = (sockets, listenings);
             let workers =
-                Workers::start(&inputs, generation, &nodes, listeners, inboxes, to_relay, &rules)?;
+                Workers::start(&inputs, generation, &nodes, opened, inboxes, to_relay, &rules)?;
             serve_clear(clear, &inputs, &tally)?;
             Ok((landlock, relay, workers))
         });
@@ -111,15 +115,19 @@ pub(super) fn start(mut inputs: Inputs, state: State) -> Result<Edge, ServeError
     Ok(Edge { control, nodes, workers, relay, listener, socket, joined, _state: state })
 }
 
-/// What each worker serves TCP by, where that is wished.
-fn listenings(inputs: &Inputs, tally: &Arc<Tally>) -> Result<Vec<Option<Listening>>, ServeError> {
+/// What each worker serves TCP by, where that is wished: so many connections in the whole process.
+fn listenings(
+    inputs: &Inputs,
+    tally: &Arc<Tally>,
+    connections: usize,
+) -> Result<Vec<Option<Listening>>, ServeError> {
     let listen = &inputs.config.listen;
     let nothing = || (0..listen.workers).map(|_| None).collect();
     if !listen.tcp {
         return Ok(nothing());
     }
     let tls = &inputs.tls;
-    let bounds = tcp::group::bounds(listen.workers);
+    let bounds = tcp::group::share(connections, listen.workers);
     let listeners = tcp::group::bind(listen.port, listen.workers)?;
     tracing::info!(port = listen.port, listeners = listeners.len(), "TCP port is bound");
     let listenings = listeners.into_iter().map(|listener| {

@@ -32,18 +32,25 @@ impl Inboxes {
     }
 }
 
+/// What they receive by, worker by worker, and what they may open.
+pub(super) struct Opened {
+    pub(super) sockets: Vec<UdpSocket>,
+    pub(super) listenings: Vec<Option<Listening>>,
+    pub(super) files: OpenFiles,
+}
+
 /// The workers that run.
 pub(super) struct Workers {
     handles: Vec<WorkerHandle>,
 }
 
 impl Workers {
-    /// Starts one for each of `sockets`.
+    /// Starts one for each of the sockets.
     pub(super) fn start(
         inputs: &Inputs,
         generation: u8,
         nodes: &Arc<NodeTable>,
-        (sockets, listenings): (Vec<UdpSocket>, Vec<Option<Listening>>),
+        opened: Opened,
         inboxes: Inboxes,
         relay: Option<&mpsc::Sender<ToRelay>>,
         rules: &watch::Sender<Rules>,
@@ -55,9 +62,8 @@ impl Workers {
         let site: Arc<str> = config.site.as_str().into();
         // With XDP the kernel has held the sum to the budget already.
         let sharing = if config.steering.mode.has_xdp() { 1 } else { config.listen.workers };
-        let open_files = OpenFiles::of_process();
         let mut handles = Vec::with_capacity(config.listen.workers.into());
-        let parts = sockets.into_iter().zip(listenings).zip(inboxes.receivers);
+        let parts = opened.sockets.into_iter().zip(opened.listenings).zip(inboxes.receivers);
         for (worker, ((socket, tcp), inbox)) in (0..).zip(parts) {
             let setup = WorkerSetup {
                 worker,
@@ -70,7 +76,7 @@ impl Workers {
                 relay: relay.cloned(),
                 door: Door::new(rules.subscribe(), sharing, Instant::now()),
                 distributions: inputs.distributions.subscribe(),
-                open_files: open_files.clone(),
+                open_files: opened.files.clone(),
                 name: Arc::clone(&name),
                 site: Arc::clone(&site),
                 config: config.quic,

@@ -3,8 +3,6 @@
 use std::io;
 use std::net::TcpListener;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-
 use super::connections::Bounds;
 use super::{BindError, dual_stack, listening};
 use crate::limits;
@@ -32,45 +30,14 @@ fn bind_all(mut port: u16, workers: u8) -> io::Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
-/// A worker's share of what the process may have. Each connection is a file: where the process may
-/// raise its own limit of those, it does.
+/// A worker's share of so many connections.
 #[must_use]
-pub fn bounds(workers: u8) -> Bounds {
-    let wanted = limits::MAX_TCP_CONNECTIONS as u64 + limits::FILES_FOR_OTHERS;
-    let files = match raise_files(wanted) {
-        Ok(files) => files,
-        Err(error) => {
-            tracing::warn!(%error, "the limit of open files is not known: few connections by TCP");
-            0
-        }
-    };
-    let bounds = share(files, workers);
-    let connections = bounds.connections * usize::from(workers);
-    if connections < limits::MAX_TCP_CONNECTIONS {
-        tracing::warn!(files, connections, "the limit of open files bounds connections by TCP");
-    }
-    bounds
-}
-
-fn share(files: u64, workers: u8) -> Bounds {
+pub fn share(connections: usize, workers: u8) -> Bounds {
     let workers = usize::from(workers.max(1));
-    let connections = usize::try_from(files.saturating_sub(limits::FILES_FOR_OTHERS));
-    let connections = connections.unwrap_or(usize::MAX).min(limits::MAX_TCP_CONNECTIONS);
     Bounds {
         connections: (connections / workers).max(limits::MIN_TCP_CONNECTIONS),
         handshakes: limits::MAX_TCP_HANDSHAKES.div_ceil(workers),
     }
-}
-
-/// How many files the process may have open now.
-fn raise_files(wanted: u64) -> nix::Result<u64> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    let raised = wanted.min(hard);
-    if raised <= soft {
-        return Ok(soft);
-    }
-    setrlimit(Resource::RLIMIT_NOFILE, raised, hard)?;
-    Ok(raised)
 }
 
 #[cfg(test)]
@@ -91,10 +58,9 @@ mod tests {
     }
 
     #[test]
-    fn workers_share_what_the_limit_of_files_leaves() {
-        let connections = |files, workers| share(files, workers).connections;
-        assert_eq!(connections(1 << 20, 4), limits::MAX_TCP_CONNECTIONS / 4);
-        assert_eq!(connections(1024, 2), 256);
+    fn workers_share_connections() {
+        let connections = |connections, workers| share(connections, workers).connections;
+        assert_eq!(connections(16_384, 4), 4_096);
         assert_eq!(connections(0, 2), limits::MIN_TCP_CONNECTIONS);
     }
 }

@@ -102,7 +102,7 @@ impl Pair {
             cut: Cell::default(),
             encoder: Default::default(),
             distributions: Default::default(),
-            open_files: OpenFiles::of_process(),
+            open_files: OpenFiles::at_most(9),
         };
         let mut pair = Self {
             engine: Rc::new(RefCell::new(engine)),

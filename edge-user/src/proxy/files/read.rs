@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -56,16 +55,9 @@ impl AsRef<[u8]> for Chunk {
 }
 
 impl OpenFiles {
-    /// As many as the process's descriptors allow for.
+    /// So many, of [`crate::descriptors`].
     #[must_use]
-    pub fn of_process() -> Self {
-        let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
-        let most = (soft / limits::OPEN_FILES_DIVISOR).clamp(1, limits::MAX_OPEN_FILES);
-        Self(Arc::new(Semaphore::new(most as usize)))
-    }
-
-    #[cfg(test)]
-    pub(super) fn at_most(most: usize) -> Self {
+    pub fn at_most(most: usize) -> Self {
         Self(Arc::new(Semaphore::new(most)))
     }
 

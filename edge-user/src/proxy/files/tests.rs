@@ -26,7 +26,7 @@ impl Site {
             append: Append::Path,
             precompressed: vec![Coding::Brotli, Coding::Gzip],
         };
-        let site = Self { directory, root, files, open: OpenFiles::of_process() };
+        let site = Self { directory, root, files, open: OpenFiles::at_most(9) };
         site.write("index.html", "<p>home");
         site.write("a.txt", "0123456789");
         site.write("sub/index.html", "<p>sub");
