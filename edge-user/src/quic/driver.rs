@@ -8,6 +8,7 @@ mod arrivals;
 mod turn;
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::time::Instant;
 use edge_wire::Reason;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
@@ -223,9 +225,18 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
             drain,
             reception,
         };
-        local.block_on(&runtime, driver)
+        run(runtime, local, driver)
     })?;
     Ok(WorkerHandle { inbox: own_inbox, load, thread })
+}
+
+/// Runs to the end. Threads that read files are not waited for: what a disk that hangs holds up,
+/// nobody needs any more.
+fn run<F: Future>(runtime: Runtime, local: LocalSet, work: F) -> F::Output {
+    let output = local.block_on(&runtime, work);
+    drop(local);
+    runtime.shutdown_background();
+    output
 }
 
 /// Begins to serve TCP, where that is wished. QUIC does not end with it.
@@ -258,5 +269,35 @@ fn pin(worker: u8) {
     let mut set = CpuSet::new();
     if let Err(error) = set.set(*core).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set)) {
         tracing::warn!(worker, core, %error, "not pinned");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A disk that hangs is a thread that waits.
+    #[test]
+    fn a_read_that_does_not_end_does_not_keep_a_worker() {
+        let (disk, hangs) = channel::<()>();
+        let (says, ended) = channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            let (reads, begun) = oneshot::channel();
+            let work = async {
+                tokio::task::spawn_blocking(move || {
+                    let _ = reads.send(());
+                    let _ = hangs.recv();
+                });
+                begun.await.expect("it reads");
+            };
+            run(runtime.expect("a runtime"), LocalSet::new(), work);
+            says.send(()).expect("somebody waits");
+        });
+        ended.recv_timeout(Duration::from_secs(30)).expect("an end");
+        drop(disk);
     }
 }
