@@ -23,9 +23,8 @@ use crate::pebble::{Pebble, PebbleOptions, Place};
 
 /// From the last enrolment until every node takes traffic: the controller waits for a lease first.
 const LET_IN_WITHIN: Duration = Duration::from_secs(30);
-/// An order takes a second or two; the deadline of its barrier is 30 s; a certificate of two minutes
-/// is renewed after 80 s.
-const ISSUED_WITHIN: Duration = Duration::from_secs(120);
+/// An order takes a second or two; the deadline of its barrier is 30 s.
+const ISSUED_WITHIN: Duration = Duration::from_secs(60);
 
 /// In what a fleet with a controller differs from the usual one.
 #[derive(Clone, Debug)]
@@ -168,7 +167,7 @@ impl Following {
     /// # Errors
     /// Where they do not; with the controller's log.
     pub fn wait_until_served(&self) -> Result<Value> {
-        self.wait_for_certificate("every live node serves it", |certificate| {
+        self.wait_for_certificate("every live node serves it", ISSUED_WITHIN, |certificate| {
             certificate["state"] == "served"
                 && certificate["nodes_serving"] == certificate["nodes_expected"]
                 && certificate["nodes_expected"] != 0
@@ -182,6 +181,7 @@ impl Following {
     pub fn wait_for_certificate(
         &self,
         what: &str,
+        within: Duration,
         wanted: impl Fn(&Value) -> bool,
     ) -> Result<Value> {
         let find = |list: &Value| {
@@ -190,7 +190,7 @@ impl Following {
         };
         let is_wanted = |list: &Value| find(list).is_some_and(|certificate| wanted(&certificate));
         let list = ["certificates", "list"];
-        let list = self.controller.until(what, ISSUED_WITHIN, &list, is_wanted);
+        let list = self.controller.until(what, within, &list, is_wanted);
         let list = list.with_context(|| self.controller.log())?;
         find(&list).context("it was there")
     }

@@ -25,7 +25,7 @@ fn certificates_of_two_minutes_are_renewed_in_time_while_clients_talk() {
             let is_new = |certificate: &Value| {
                 certificate["fingerprint"].as_str().is_some_and(|it| !seen.contains(it))
             };
-            let renewed = following.wait_for_certificate("it is renewed", is_new)?;
+            let renewed = following.wait_for_certificate("it is renewed", LIFE, is_new)?;
             seen.insert(renewed["fingerprint"].to_string().replace('"', ""));
         }
         following.wait_until_served().context("the last one")

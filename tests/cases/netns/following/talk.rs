@@ -25,6 +25,9 @@ pub(super) struct Talk {
     pub(super) newcomers: usize,
 }
 
+/// Longer than the life of a certificate of two minutes.
+const TALK_AT_MOST: Duration = Duration::from_secs(180);
+
 /// Does `work` while clients of each of `owners` ask, and newcomers by whatever the router does.
 ///
 /// # Errors
@@ -44,7 +47,7 @@ pub(super) fn while_clients_talk<T: Send>(
             begin.recv().context("no client could connect")?;
             work()
         });
-        let talk = fleet.client().run(async || {
+        let talk = fleet.client().run_within(TALK_AT_MOST, async || {
             let connections = connect(fleet, owners).await?;
             connected.send(()).context("nobody waits")?;
             drop(connected);
