@@ -8,6 +8,8 @@
 //! | `client` | what these two share: who asks, and what is answered |
 //! | `check` | what a request must keep, whatever the version |
 //! | `host` | whom a request is for |
+//! | [`content`] | what follows the head of a request |
+//! | [`interim`] | answers before the answer |
 //! | `body` | what follows the head of an answer, for libraries |
 //! | `within` | a bound on a wait |
 
@@ -15,10 +17,12 @@ pub mod answer;
 mod body;
 mod check;
 pub(crate) mod client;
+pub mod content;
 pub(crate) mod h1;
 pub(crate) mod h2;
 pub mod h3;
 pub(crate) mod host;
+pub mod interim;
 mod version;
 mod within;
 

@@ -23,6 +23,8 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::config::distributions::{Answer, Behaviour, Distribution, HeaderRules};
 use crate::http::answer::{Body, Request, error};
+use crate::http::content::Content;
+use crate::http::interim::Interim;
 use crate::limits;
 use files::Root;
 pub(crate) use files::RootError;
@@ -88,7 +90,13 @@ impl Distributions {
 }
 
 /// Answers a request by the distributions in force, of which there is one at least.
-pub async fn answer(held: &Held, open: &OpenFiles, request: &Request<'_>) -> (Response<()>, Body) {
+pub async fn answer(
+    held: &Held,
+    open: &OpenFiles,
+    request: &Request<'_>,
+    _content: &mut Content,
+    _interim: &Interim,
+) -> (Response<()>, Body) {
     let distributions = held.distributions();
     let index = match distributions.routes.distribution(request.authority) {
         Ok(index) => index,

@@ -1,16 +1,21 @@
 //! One request, one answer: of the distributions where there are some; else where it was answered,
 //! or so many bytes.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
+use http_body::Frame;
 use serde::Serialize;
 
-use super::Place;
+use super::content::Content;
+use super::interim::Interim;
+use super::{Place, Version};
 use crate::proxy::files::read::FileBody;
 use crate::{limits, proxy};
 
@@ -26,8 +31,8 @@ pub struct Request<'a> {
     pub query: Option<&'a str>,
     /// The fields.
     pub headers: &'a HeaderMap,
-    /// `h3`, as in ALPN.
-    pub protocol: &'static str,
+    /// The version of HTTP that the client speaks.
+    pub version: Version,
     /// The client's address as seen.
     pub client: SocketAddr,
 }
@@ -45,7 +50,6 @@ pub fn authority<'a>(target: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str>
 }
 
 /// What follows the head of an answer.
-#[derive(Debug)]
 pub enum Body {
     /// Nothing: HEAD.
     Empty,
@@ -55,48 +59,75 @@ pub enum Body {
     Bytes(u64),
     /// Bytes of a file.
     File(FileBody),
+    /// What an origin sends, with the trailers.
+    Stream(Pin<Box<dyn Stream>>),
 }
 
+/// Parts of an answer as they come.
+pub trait Stream: http_body::Body<Data = Bytes, Error = io::Error> {}
+
+impl<T: http_body::Body<Data = Bytes, Error = io::Error>> Stream for T {}
+
 impl Body {
-    /// Bytes that are still to come.
+    /// Bytes that are still to come, where that is known.
     #[must_use]
-    pub fn left(&self) -> u64 {
+    pub fn left(&self) -> Option<u64> {
         match self {
-            Self::Empty => 0,
-            Self::Full(bytes) => bytes.len() as u64,
-            Self::Bytes(left) => *left,
-            Self::File(file) => file.left(),
+            Self::Empty => Some(0),
+            Self::Full(bytes) => Some(bytes.len() as u64),
+            Self::Bytes(left) => Some(*left),
+            Self::File(file) => Some(file.left()),
+            Self::Stream(stream) if stream.is_end_stream() => Some(0),
+            Self::Stream(stream) => stream.size_hint().exact().filter(|left| *left > 0),
         }
     }
 
-    /// Takes the next chunk off; `None` at the end. Only a file's is waited for, and is read when it
-    /// is asked for. As `http_body::Body::poll_frame` without trailers.
+    /// Whether it is certain that nothing comes any more, no trailers either.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        match self {
+            Self::Stream(stream) => stream.is_end_stream(),
+            body => body.left() == Some(0),
+        }
+    }
+
+    /// Takes the next part off, data or trailers; `None` at the end. What is a file's or an origin's
+    /// is waited for, and is read when it is asked for. As `http_body::Body::poll_frame`.
     ///
     /// # Errors
     /// Where no more can be had of what was promised: the answer is to be cut off, so that nobody
     /// takes it for whole.
-    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         static BLOCK: [u8; limits::BODY_CHUNK_BYTES] = [b'.'; limits::BODY_CHUNK_BYTES];
-        if let Self::File(file) = self {
-            return file.poll_chunk(cx);
+        match self {
+            Self::File(file) => return file.poll_chunk(cx).map_ok(Frame::data),
+            Self::Stream(stream) => return stream.as_mut().poll_frame(cx),
+            Self::Empty | Self::Full(_) | Self::Bytes(_) => {}
         }
-        Poll::Ready(match std::mem::replace(self, Self::Empty) {
-            Self::Empty | Self::Bytes(0) | Self::File(_) => None,
-            Self::Full(bytes) => Some(Ok(bytes)),
-            Self::Bytes(left) => {
+        let chunk = match std::mem::replace(self, Self::Empty) {
+            Self::Full(bytes) => Some(bytes),
+            Self::Bytes(left) if left > 0 => {
                 let length = left.min(BLOCK.len() as u64);
                 *self = Self::Bytes(left - length);
-                Some(Ok(Bytes::from_static(&BLOCK[..length as usize])))
+                Some(Bytes::from_static(&BLOCK[..length as usize]))
             }
-        })
+            _ => None,
+        };
+        Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
     }
 
-    /// [`Self::poll_chunk`], to be awaited.
+    /// [`Self::poll_frame`], to be awaited.
     ///
     /// # Errors
     /// As there.
-    pub async fn next_chunk(&mut self) -> Option<io::Result<Bytes>> {
-        poll_fn(|cx| self.poll_chunk(cx)).await
+    pub async fn next_frame(&mut self) -> Option<io::Result<Frame<Bytes>>> {
+        poll_fn(|cx| self.poll_frame(cx)).await
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("left", &self.left()).finish_non_exhaustive()
     }
 }
 
@@ -117,12 +148,18 @@ struct ErrorJson<'a> {
     error: &'a str,
 }
 
-/// Answers a request at a place: at once, unless it is from a file.
-pub async fn answer(place: &Place, request: &Request<'_>) -> (Response<()>, Body) {
+/// Answers a request at a place: at once, unless it is from a file or an origin. What follows the
+/// request's head is taken out of `content` where it is wanted, and left there where it is not.
+pub async fn answer(
+    place: &Place,
+    request: &Request<'_>,
+    content: &mut Content,
+    interim: &Interim,
+) -> (Response<()>, Body) {
     let held = place.distributions.load();
     match held.is_empty() {
         true => diagnosis(place, request),
-        false => proxy::answer(&held, &place.open_files, request).await,
+        false => proxy::answer(&held, &place.open_files, request, content, interim).await,
     }
 }
 
@@ -155,7 +192,7 @@ fn whereabouts<'a>(place: &'a Place, request: &Request<'_>) -> WhereJson<'a> {
         site: &place.site,
         worker: own.worker,
         owner: format!("{}/{}/{}", own.node, own.worker, own.generation),
-        protocol: request.protocol,
+        protocol: request.version.name(),
         client: request.client.to_string(),
     }
 }
@@ -200,6 +237,7 @@ mod tests {
     use crate::proxy::files::read::OpenFiles;
     use edge_wire::cid::ServerId;
     use futures_util::FutureExt as _;
+    use http_body_util::BodyExt as _;
 
     fn ask(method: Method, path: &str) -> (Response<()>, Vec<u8>) {
         let place = Place {
@@ -219,13 +257,15 @@ mod tests {
             path,
             query: None,
             headers: &HeaderMap::new(),
-            protocol: "h3",
+            version: Version::Http3,
             client,
         };
-        let (head, mut body) = answer(&place, &request).now_or_never().expect("it has no files");
-        let chunk = || body.next_chunk().now_or_never().expect("it has no files");
-        let chunks: Result<Vec<_>, _> = std::iter::from_fn(chunk).collect();
-        (head, chunks.expect("no file is read").concat())
+        let (mut content, interim) = Default::default();
+        let (head, body) = answer(&place, &request, &mut content, &interim)
+            .now_or_never()
+            .expect("it has no files");
+        let body = body.collect().now_or_never().expect("it has no files");
+        (head, body.expect("no file is read").to_bytes().to_vec())
     }
 
     #[test]

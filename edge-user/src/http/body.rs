@@ -17,14 +17,14 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.poll_chunk(cx).map_ok(Frame::data)
+        Body::poll_frame(&mut self, cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left() == 0
+        self.is_at_end()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left())
+        self.left().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

@@ -10,6 +10,8 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use super::answer::{self, Body};
 use super::check::check;
+use super::content::Content;
+use super::interim::Interim;
 use super::{Place, Version};
 use crate::limits;
 use crate::tcp::tally::{Refusal, Tally};
@@ -53,26 +55,29 @@ pub(crate) struct Client {
 
 impl Client {
     /// Counts a request and answers it.
-    pub(crate) async fn answer(&self, version: Version, request: &Parts) -> (Response<()>, Body) {
+    pub(crate) async fn answer(
+        &self,
+        version: Version,
+        request: &Parts,
+        content: &mut Content,
+        interim: &Interim,
+    ) -> (Response<()>, Body) {
         let Hosting { place, certificates, alt_svc, http11, http2, .. } = &*self.hosting;
         place.requests.set(place.requests.get() + 1);
         let of_version = if version == Version::Http2 { http2 } else { http11 };
         of_version.set(of_version.get() + 1);
         let (mut head, body) = match check(version, request, self.name.as_deref(), certificates) {
             Ok(()) => {
-                answer::answer(
-                    place,
-                    &answer::Request {
-                        method: &request.method,
-                        authority: answer::authority(&request.uri, &request.headers),
-                        path: request.uri.path(),
-                        query: request.uri.query(),
-                        headers: &request.headers,
-                        protocol: version.name(),
-                        client: self.address,
-                    },
-                )
-                .await
+                let request = answer::Request {
+                    method: &request.method,
+                    authority: answer::authority(&request.uri, &request.headers),
+                    path: request.uri.path(),
+                    query: request.uri.query(),
+                    headers: &request.headers,
+                    version,
+                    client: self.address,
+                };
+                answer::answer(place, &request, content, interim).await
             }
             Err(rejection) => {
                 self.refuse(rejection.refusal(), &rejection.rule());

@@ -1,7 +1,7 @@
 //! A connection of HTTP/1.1 (RFC 9112) over TLS: hyper reads and writes, we answer.
 //!
-//! What a client sends after the head is read and thrown away before the answer, within bounds.
-//! Where it does not end, or is not to be waited for, the connection ends after the answer: what
+//! What a client sends after the head, and nobody wants, is read and thrown away before the answer,
+//! within bounds. Where it does not end, or is not to be waited for, the connection ends after the answer: what
 //! follows would be taken for a request (RFC 9112 section 9.3).
 
 use std::convert::Infallible;
@@ -27,6 +27,8 @@ use tokio::time::{sleep_until, timeout};
 use super::Version;
 use super::answer::Body;
 use super::client::Client;
+use super::content::{self, Cut};
+use super::interim::Interim;
 use crate::limits;
 use crate::tcp::connections::{Seat, Told};
 use crate::tcp::stream::Stream;
@@ -128,10 +130,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
 struct Service(Rc<Shared>);
 
-type Answer = Result<Response<Content>, Infallible>;
+type Answer = Result<Response<Answered>, Infallible>;
 
 impl hyper::service::Service<Request<Incoming>> for Service {
-    type Response = Response<Content>;
+    type Response = Response<Answered>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Answer>>>;
 
@@ -139,22 +141,41 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         let exchange = Exchange::begin(&self.0);
         let (request, content) = request.into_parts();
         Box::pin(async move {
-            let whole = if content.is_end_stream() {
-                true
-            } else if request.headers.contains_key(header::EXPECT) {
-                // Who waits for 100 is not asked to go on (RFC 9110 section 10.1.1).
-                drop(content);
-                false
-            } else {
-                discard(content).await
+            let mut content = match content.is_end_stream() {
+                true => content::Content::Empty,
+                false => content::Content::Http11(Content(content)),
             };
-            Ok(exchange.answer(&request, whole).await)
+            Ok(exchange.answer(&request, &mut content).await)
         })
     }
 }
 
+/// What follows the head of a request.
+pub struct Content(Incoming);
+
+impl Content {
+    /// Whether all of it was read.
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    /// As `http_body::Body::poll_frame`. The first time it says 100 to a client that waits for it.
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let part = ready_or_wait!(Pin::new(&mut self.0).poll_frame(cx));
+        Poll::Ready(part.map(|part| {
+            part.map_err(|error| match error.is_parse() || error.is_user() {
+                true => Cut::Refused("malformed HTTP/1.1"),
+                false => Cut::Gone,
+            })
+        }))
+    }
+}
+
 /// Reads to the end, within bounds. Whether it was the end.
-async fn discard(mut content: Incoming) -> bool {
+async fn discard(mut content: content::Content) -> bool {
     let mut left = limits::MAX_DISCARDED_BYTES;
     let read = async {
         loop {
@@ -182,14 +203,23 @@ impl Exchange {
         Self(shared.clone())
     }
 
-    /// `whole`: the request was read to its end.
-    async fn answer(self, request: &Parts, whole: bool) -> Response<Content> {
-        let (mut head, body) = self.0.client.answer(Version::Http11, request).await;
+    async fn answer(self, request: &Parts, content: &mut content::Content) -> Response<Answered> {
+        // Nobody takes interim responses out: hyper sends none but 100.
+        let interim = Interim::default();
+        let client = &self.0.client;
+        let (mut head, body) = client.answer(Version::Http11, request, content, &interim).await;
+        // What nobody wanted is in the way of the next request.
+        let whole = match std::mem::take(content) {
+            content if content.is_end_stream() => true,
+            // Who waits for 100 is not asked to go on (RFC 9110 section 10.1.1).
+            _ if request.headers.contains_key(header::EXPECT) => false,
+            content => discard(content).await,
+        };
         // What follows a CONNECT was meant for a tunnel, not for us (RFC 9110 section 9.3.6).
         if !whole || request.method == Method::CONNECT {
             head.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        head.map(|()| Content { body, _exchange: self })
+        head.map(|()| Answered { body, _exchange: self })
     }
 }
 
@@ -200,12 +230,12 @@ impl Drop for Exchange {
 }
 
 /// What follows the head of an answer.
-struct Content {
+struct Answered {
     body: Body,
     _exchange: Exchange,
 }
 
-impl http_body::Body for Content {
+impl http_body::Body for Answered {
     type Data = Bytes;
     type Error = io::Error;
 

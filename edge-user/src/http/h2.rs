@@ -4,7 +4,9 @@
 //! |---|---|
 //! | [`meter`] | frames that cost more than they say, counted as they are read |
 //! | `exchange` | one request and its answer |
+//! | `content` | what follows the head of a request |
 
+mod content;
 mod exchange;
 pub(crate) mod meter;
 
@@ -29,6 +31,7 @@ use crate::limits;
 use crate::tcp::connections::{Seat, Told};
 use crate::tcp::stream::Stream;
 use crate::tcp::tally::Refusal;
+pub(super) use content::Content;
 use meter::SharedMeter;
 
 /// Serves a connection until the client is gone, or a drain has ended it.

@@ -3,12 +3,14 @@
 //! | module | job |
 //! |---|---|
 //! | `exchange` | a request stream: a request in, an answer out |
+//! | `content` | what follows the head of a request |
 //! | [`frame`] | frames of a request stream |
 //! | [`qpack`] | field sections, with the static table alone |
 //! | [`head`] | field sections as heads and trailers, checked |
 //! | [`message`] | one direction of a request stream: bytes in, a message out |
 //! | [`refusal`] | every way in which a message is refused |
 
+mod content;
 mod exchange;
 pub mod frame;
 pub mod head;
@@ -33,6 +35,7 @@ use tokio::time::{Sleep, sleep_until, timeout};
 use super::Place;
 use crate::limits;
 use crate::quic::streams::{Connection, RequestStream};
+pub(super) use content::Content;
 use refusal::code;
 
 /// Stream IDs of requests are multiples of this.

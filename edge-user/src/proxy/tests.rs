@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use http::header;
+use http_body_util::BodyExt as _;
 use tokio::sync::watch;
 
 use super::in_force::{AnsweredReport, InForce};
 use super::*;
 use crate::config::{self, Host};
+use crate::http::Version;
 
 const SITES: &str = r#"
 [controller]
@@ -75,16 +77,15 @@ fn ask(in_force: &InForce, method: &Method, url: &str) -> (Response<()>, String)
         path: &format!("/{path}"),
         query,
         headers: &HeaderMap::new(),
-        protocol: "h3",
+        version: Version::Http3,
         client: "203.0.113.9:4711".parse().expect("an address"),
     };
     let (held, open) = (in_force.load(), OpenFiles::at_most(9));
-    let answered = answer(&held, &open, &request).now_or_never();
-    let (head, mut body) = answered.expect("no file is read");
-    let chunk = || body.next_chunk().now_or_never().expect("no file is read");
-    let chunks: Result<Vec<_>, _> = std::iter::from_fn(chunk).collect();
-    let body = chunks.expect("no file is read").concat();
-    (head, String::from_utf8(body).expect("text"))
+    let (mut content, interim) = Default::default();
+    let answered = answer(&held, &open, &request, &mut content, &interim).now_or_never();
+    let (head, body) = answered.expect("no file is read");
+    let body = body.collect().now_or_never().expect("no file is read").expect("readable");
+    (head, String::from_utf8(body.to_bytes().to_vec()).expect("text"))
 }
 
 fn get(in_force: &InForce, url: &str) -> (Response<()>, String) {

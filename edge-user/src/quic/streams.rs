@@ -55,7 +55,8 @@ impl Connection {
     ) -> Poll<Result<RequestStream, ConnectionError>> {
         let id = ready!(self.engine.borrow_mut().poll_accept(self.key, Dir::Bi, cx))?;
         let stream = self.stream(id);
-        Poll::Ready(Ok(RequestStream { stream, read_ended: false, write_ended: false }))
+        let reader = RequestReader { stream: stream.clone(), ended: false };
+        Poll::Ready(Ok(RequestStream { reader, writer: RequestWriter { stream, ended: false } }))
     }
 
     /// Closes the connection with a code of HTTP/3. Who waits for it is told at once.
@@ -131,6 +132,7 @@ impl quic::OpenStreams<Bytes> for Connection {
     }
 }
 
+#[derive(Clone)]
 struct Stream {
     engine: SharedEngine,
     key: Key,
@@ -291,20 +293,39 @@ impl Drop for RecvStream {
     }
 }
 
-/// A request stream.
+/// A request stream that is not read yet.
 pub struct RequestStream {
-    stream: Stream,
-    read_ended: bool,
-    write_ended: bool,
+    reader: RequestReader,
+    writer: RequestWriter,
 }
 
 impl RequestStream {
     /// Its number.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.stream.id.into()
+        self.writer.stream.id.into()
     }
 
+    /// Its two directions.
+    #[must_use]
+    pub fn split(self) -> (RequestReader, RequestWriter) {
+        (self.reader, self.writer)
+    }
+
+    /// Gives up both directions.
+    pub fn reject(mut self, code: u64) {
+        self.reader.stop(code);
+        self.writer.reset_with(code);
+    }
+}
+
+/// What a client sends on a request stream.
+pub struct RequestReader {
+    stream: Stream,
+    ended: bool,
+}
+
+impl RequestReader {
     /// The next bytes of the request; `None` at its end.
     ///
     /// # Errors
@@ -313,15 +334,41 @@ impl RequestStream {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, StreamFailure>> {
-        if self.read_ended {
+        if self.ended {
             return Poll::Ready(Ok(None));
         }
         let Stream { engine, key, id } = &self.stream;
         let read = ready!(engine.borrow_mut().poll_read(*key, *id, cx));
-        self.read_ended = !matches!(read, Ok(Some(_)));
+        self.ended = !matches!(read, Ok(Some(_)));
         Poll::Ready(read)
     }
 
+    /// Asks for no more of it.
+    pub fn stop(&mut self, code: u64) {
+        self.ended = true;
+        let Stream { engine, key, id } = &self.stream;
+        engine.borrow_mut().stop(*key, *id, varint(code));
+    }
+}
+
+/// What is left of a request that was answered is not wanted (RFC 9114 section 4.1.1); mostly nothing
+/// is left but its end, of which the client need not be told.
+impl Drop for RequestReader {
+    fn drop(&mut self) {
+        let nobody = &mut Context::from_waker(Waker::noop());
+        if !self.ended && !matches!(self.poll_read(nobody), Poll::Ready(Ok(None))) {
+            self.stop(Code::H3_NO_ERROR.value());
+        }
+    }
+}
+
+/// What a client is answered on a request stream.
+pub struct RequestWriter {
+    stream: Stream,
+    ended: bool,
+}
+
+impl RequestWriter {
     /// Takes as many of the bytes off as fit; ready when all are taken. They are not copied.
     ///
     /// # Errors
@@ -334,6 +381,12 @@ impl RequestStream {
         self.stream.poll_write(bytes, cx)
     }
 
+    /// Ready when the client wants no answer any more, or the connection is lost.
+    pub fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<StreamFailure> {
+        let Stream { engine, key, id } = &self.stream;
+        engine.borrow_mut().poll_stopped(*key, *id, cx)
+    }
+
     /// Ends the response after what was written.
     ///
     /// # Errors
@@ -341,40 +394,27 @@ impl RequestStream {
     pub fn finish(&mut self) -> Result<(), StreamFailure> {
         let Stream { engine, key, id } = &self.stream;
         engine.borrow_mut().finish(*key, *id)?;
-        self.write_ended = true;
+        self.ended = true;
         Ok(())
     }
 
-    /// Gives up both directions.
-    pub fn reject(mut self, code: u64) {
-        self.stop(code);
-        self.reset(code);
+    /// Gives the response up.
+    pub fn reset(mut self, code: u64) {
+        self.reset_with(code);
     }
 
-    fn stop(&mut self, code: u64) {
-        self.read_ended = true;
-        let Stream { engine, key, id } = &self.stream;
-        engine.borrow_mut().stop(*key, *id, varint(code));
-    }
-
-    fn reset(&mut self, code: u64) {
-        self.write_ended = true;
+    fn reset_with(&mut self, code: u64) {
+        self.ended = true;
         let Stream { engine, key, id } = &self.stream;
         engine.borrow_mut().reset(*key, *id, varint(code));
     }
 }
 
-/// A response that was given up is reset, so that nobody takes it for whole. What is left of a
-/// request that was answered is not wanted (RFC 9114 section 4.1.1); mostly nothing is left but its
-/// end, of which the client need not be told.
-impl Drop for RequestStream {
+/// A response that was given up is reset, so that nobody takes it for whole.
+impl Drop for RequestWriter {
     fn drop(&mut self) {
-        if !self.write_ended {
-            self.reset(Code::H3_INTERNAL_ERROR.value());
-        }
-        let nobody = &mut Context::from_waker(Waker::noop());
-        if !self.read_ended && !matches!(self.poll_read(nobody), Poll::Ready(Ok(None))) {
-            self.stop(Code::H3_NO_ERROR.value());
+        if !self.ended {
+            self.reset_with(Code::H3_INTERNAL_ERROR.value());
         }
     }
 }

@@ -1,18 +1,25 @@
 //! One request of HTTP/2, and its answer.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
+use ::h2::server::SendResponse;
+use ::h2::{Reason, RecvStream, SendStream};
 use bytes::Bytes;
-use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
-use http::Request;
+use http::request::Parts;
+use http::{Request, Response};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-use crate::http::Version;
 use crate::http::answer::Body;
 use crate::http::client::Client;
+use crate::http::content::Content;
+use crate::http::interim::{Interim, Step};
 use crate::http::within::within;
+use crate::http::{Version, h2};
 use crate::limits;
 use crate::tcp::tally::Refusal;
 
@@ -23,25 +30,69 @@ pub(super) async fn answer(
     mut respond: SendResponse<Bytes>,
     client: Rc<Client>,
 ) {
-    let (head, mut content) = request.into_parts();
-    let (head, body) = client.answer(Version::Http2, &head).await;
-    let Ok(mut stream) = respond.send_response(head, body.left() == 0) else { return };
-    if send(&mut stream, body, &client).await {
-        discard(&mut content).await;
+    let (head, stream) = request.into_parts();
+    let mut content = match stream.is_end_stream() {
+        true => Content::Empty,
+        false => Content::Http2(h2::Content::new(stream)),
+    };
+    let Some((head, body)) = reply(&head, &mut content, &mut respond, &client).await else {
+        return;
+    };
+    let Ok(mut stream) = respond.send_response(head, body.is_at_end()) else { return };
+    if body.is_at_end() || send(&mut stream, body, &client).await {
+        discard(content).await;
     }
+}
+
+/// What is answered. Interim responses are sent meanwhile; where the client gives the request up,
+/// so do we.
+async fn reply(
+    head: &Parts,
+    content: &mut Content,
+    respond: &mut SendResponse<Bytes>,
+    client: &Client,
+) -> Option<(Response<()>, Body)> {
+    let interim = Interim::default();
+    let answered = {
+        let mut answer = pin!(client.answer(Version::Http2, head, content, &interim));
+        loop {
+            let mut next = pin!(interim.next(answer.as_mut()));
+            let next = poll_fn(|cx| match next.as_mut().poll(cx) {
+                Poll::Ready(step) => Poll::Ready(Some(step)),
+                Poll::Pending => respond.poll_reset(cx).map(|_| None),
+            });
+            match next.await? {
+                // One that comes too late is nobody's loss.
+                Step::Interim(head) => drop(respond.send_informational(head)),
+                Step::Final(answered) => break answered,
+            }
+        }
+    };
+    while let Some(head) = interim.take() {
+        let _ = respond.send_informational(head);
+    }
+    Some(answered)
 }
 
 /// Each part waits until the client has room for it, but not for ever. Whether all was taken.
 async fn send(stream: &mut SendStream<Bytes>, mut body: Body, client: &Client) -> bool {
-    while let Some(chunk) = body.next_chunk().await {
-        let Ok(chunk) = chunk else {
+    while let Some(part) = body.next_frame().await {
+        let Ok(part) = part else {
             // The client shall see that this is not all.
             stream.send_reset(Reason::INTERNAL_ERROR);
             return false;
         };
-        let last = body.left() == 0;
+        let chunk = match part.into_data() {
+            Ok(chunk) => chunk,
+            Err(part) => match part.into_trailers() {
+                Ok(trailers) => return stream.send_trailers(trailers).is_ok(),
+                Err(_) => continue,
+            },
+        };
+        let last = body.is_at_end();
         // Whole: a byte now and then is no progress.
         match within(limits::PROGRESS_WITHIN, send_chunk(stream, chunk, last)).await {
+            Ok(true) if last => return true,
             Ok(true) => {}
             Ok(false) => return false,
             Err(_) => {
@@ -51,7 +102,8 @@ async fn send(stream: &mut SendStream<Bytes>, mut body: Body, client: &Client) -
             }
         }
     }
-    true
+    // That it was the last part was not known with it.
+    stream.send_data(Bytes::new(), true).is_ok()
 }
 
 /// Sends as much as the client has room for, until all is sent. Not, where the client has reset the
@@ -70,20 +122,18 @@ async fn send_chunk(stream: &mut SendStream<Bytes>, mut chunk: Bytes, last: bool
 }
 
 /// Reads to the end, within bounds, and gives the client its window back meanwhile: what others send
-/// on the connection has the same one (RFC 9113 section 5.2).
-async fn discard(content: &mut RecvStream) {
+/// on the connection has the same one (RFC 9113 section 5.2). Nothing where somebody else has it.
+async fn discard(mut content: Content) {
     if content.is_end_stream() {
         return;
     }
     let mut left = limits::MAX_DISCARDED_BYTES;
     let read = async {
-        while let Some(Ok(data)) = content.data().await {
-            // A stream that was reset has no window.
-            let _ = content.flow_control().release_capacity(data.len());
-            match left.checked_sub(data.len()) {
-                Some(rest) => left = rest,
-                None => return,
-            }
+        while let Some(Ok(part)) = content.frame().await {
+            let Some(rest) = left.checked_sub(part.data_ref().map_or(0, Bytes::len)) else {
+                return;
+            };
+            left = rest;
         }
     };
     // Whoever is slower is told that it was enough.

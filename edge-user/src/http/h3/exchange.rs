@@ -1,23 +1,27 @@
 //! A request stream: a request in, an answer out. It ends early where the request is refused, does
 //! not come, or its answer is not taken; dropping the stream stops and resets what is left of it.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use http::Response;
 
+use super::content::{self, RefusalNote};
 use super::frame;
 use super::head::request::RequestHead;
 use super::message::{Event, Request};
 use super::refusal::{Excess, Refusal, Scope};
 use super::within;
-use crate::http::Place;
 use crate::http::answer::{self, Body, answer};
+use crate::http::content::Content;
+use crate::http::interim::{Interim, Step};
+use crate::http::{Place, Version, h3};
 use crate::limits;
 use crate::quic::engine::StreamFailure;
-use crate::quic::streams::{Connection, RequestStream};
+use crate::quic::streams::{Connection, RequestReader, RequestStream, RequestWriter};
 
 /// Room for the head of an answer, in most cases.
 const HEAD_BYTES: usize = 256;
@@ -36,63 +40,76 @@ enum Failure {
 }
 
 /// Serves it.
-pub(super) async fn serve(mut stream: RequestStream, connection: &Connection, place: &Place) {
-    let mut request = Request::request();
-    let (head, body) = match read(&mut stream, &mut request).await {
+pub(super) async fn serve(stream: RequestStream, connection: &Connection, place: &Place) {
+    let (mut reader, mut writer) = stream.split();
+    let mut message = Request::request();
+    // Kept to the end: until the client has its answer it is not told that the rest is not wanted.
+    let mut content = Content::Empty;
+    let head = within(limits::REQUEST_HEAD_WITHIN, read_head(&mut reader, &mut message)).await;
+    let (head, body) = match head.map_err(|_| Failure::Late).flatten() {
         Ok(head) => {
             place.requests.set(place.requests.get() + 1);
-            let Some(reply) = reply(&head, connection, place).await else { return };
-            reply
+            let refused = RefusalNote::default();
+            match whole(&mut reader, &mut message) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let read = h3::Content::new(reader, message, refused.clone());
+                    content = Content::Http3(Box::new(read));
+                }
+                Err(Failure::Refused(refusal)) => return refuse(writer, connection, refusal),
+                Err(_) => return,
+            }
+            let answered = reply(&head, &mut content, &mut writer, connection, place).await;
+            // It turned out to be none while it was answered.
+            if let Some(refusal) = refused.get() {
+                return refuse(writer, connection, refusal);
+            }
+            let Ok(Some(answer)) = answered else { return };
+            answer
         }
         Err(Failure::Refused(Refusal::Excess(Excess::FieldSection | Excess::FieldCount))) => {
             answer::fields_too_large()
         }
-        Err(Failure::Refused(refusal)) => return refuse(stream, connection, refusal),
+        Err(Failure::Refused(refusal)) => {
+            reader.stop(refusal.code());
+            return refuse(writer, connection, refusal);
+        }
         Err(Failure::Gone(_) | Failure::Late | Failure::Broken(_)) => return,
     };
     // A client that takes no more has its reasons.
-    let _ = write(&mut stream, place, &head, body).await;
-}
-
-/// Reads the head, and of what follows as much as has come: it is not wanted, but it may show that
-/// the request is none.
-async fn read(stream: &mut RequestStream, request: &mut Request) -> Result<RequestHead, Failure> {
-    let head = within(limits::REQUEST_HEAD_WITHIN, read_head(stream, request));
-    let head = head.await.map_err(|_| Failure::Late)??;
-    let nobody = &mut Context::from_waker(Waker::noop());
-    loop {
-        while let Some(event) = request.poll()? {
-            if matches!(event, Event::End) {
-                return Ok(head);
-            }
-        }
-        match stream.poll_read(nobody)? {
-            Poll::Ready(bytes) => handle(request, bytes),
-            Poll::Pending => return Ok(head),
-        }
-    }
+    let _ = write(&mut writer, place, &head, body).await;
 }
 
 async fn read_head(
-    stream: &mut RequestStream,
-    request: &mut Request,
+    reader: &mut RequestReader,
+    message: &mut Request,
 ) -> Result<RequestHead, Failure> {
     loop {
         // A head comes before all else, and a stream that ends without one is refused.
-        if let Some(Event::Head(head)) = request.poll()? {
+        if let Some(Event::Head(head)) = message.poll()? {
             return Ok(head);
         }
-        let bytes = poll_fn(|cx| stream.poll_read(cx)).await?;
-        handle(request, bytes);
+        let bytes = poll_fn(|cx| reader.poll_read(cx)).await?;
+        content::handle(message, bytes);
     }
 }
 
-fn handle(request: &mut Request, bytes: Option<Bytes>) {
-    let fin = bytes.is_none();
-    request.handle_bytes(bytes.unwrap_or_default(), fin);
+/// Whether nothing follows the head, as far as has come: of most requests all has.
+fn whole(reader: &mut RequestReader, message: &mut Request) -> Result<bool, Failure> {
+    let nobody = &mut Context::from_waker(Waker::noop());
+    while !message.has_input() {
+        match reader.poll_read(nobody)? {
+            Poll::Ready(bytes) => content::handle(message, bytes),
+            Poll::Pending => return Ok(false),
+        }
+        if message.is_at_fin() {
+            return Ok(matches!(message.poll()?, Some(Event::End)));
+        }
+    }
+    Ok(false)
 }
 
-fn refuse(stream: RequestStream, connection: &Connection, refusal: Refusal) {
+fn refuse(writer: RequestWriter, connection: &Connection, refusal: Refusal) {
     log::debug!("request refused by the rule {}", refusal.rule());
     if let Refusal::Excess(Excess::HeadersFrame | Excess::UnknownFrame) = refusal {
         connection.count_refused_frame();
@@ -100,40 +117,82 @@ fn refuse(stream: RequestStream, connection: &Connection, refusal: Refusal) {
     if refusal.scope() == Scope::Connection {
         connection.close(refusal.code(), refusal.rule().as_bytes());
     }
-    stream.reject(refusal.code());
+    writer.reset(refusal.code());
 }
 
+/// What is answered. Interim responses are written meanwhile; where the client gives the request up,
+/// so do we. Nothing where the connection is lost.
 async fn reply(
     head: &RequestHead,
+    content: &mut Content,
+    writer: &mut RequestWriter,
     connection: &Connection,
     place: &Place,
-) -> Option<(Response<()>, Body)> {
+) -> Result<Option<(Response<()>, Body)>, Failure> {
     let line = head.line();
+    let Some(client) = connection.client() else { return Ok(None) };
     let request = answer::Request {
         method: &head.method,
         authority: line.authority,
         path: head.path(),
         query: line.path.and_then(|path| path.split_once('?')).map(|(_, query)| query),
         headers: &head.fields,
-        protocol: "h3",
-        client: connection.client()?,
+        version: Version::Http3,
+        client,
     };
-    Some(answer(place, &request).await)
+    let interim = Interim::default();
+    let answered = {
+        let mut answer = pin!(answer(place, &request, content, &interim));
+        loop {
+            let next = {
+                let mut next = pin!(interim.next(answer.as_mut()));
+                poll_fn(|cx| match next.as_mut().poll(cx) {
+                    Poll::Ready(step) => Poll::Ready(Ok(step)),
+                    Poll::Pending => writer.poll_stopped(cx).map(Err),
+                })
+                .await?
+            };
+            match next {
+                Step::Interim(head) => write_interim(writer, place, &head).await?,
+                Step::Final(answered) => break answered,
+            }
+        }
+    };
+    while let Some(head) = interim.take() {
+        write_interim(writer, place, &head).await?;
+    }
+    if let Content::Http3(content) = content {
+        content.discard();
+    }
+    Ok(Some(answered))
+}
+
+async fn write_interim(
+    writer: &mut RequestWriter,
+    place: &Place,
+    head: &Response<()>,
+) -> Result<(), Failure> {
+    let mut out = BytesMut::with_capacity(HEAD_BYTES);
+    frame::put_headers(&mut out, |out| {
+        place.encoder.borrow_mut().response(head.status(), head.headers(), out);
+    });
+    write_all(writer, out.freeze()).await
 }
 
 /// Each chunk waits until the one before is in the client's window, but not for ever. A short one
 /// that is there at once shares a write with the head before it.
 async fn write(
-    stream: &mut RequestStream,
+    writer: &mut RequestWriter,
     place: &Place,
     head: &Response<()>,
     mut body: Body,
 ) -> Result<(), Failure> {
-    let first = poll_fn(|cx| Poll::Ready(body.poll_chunk(cx))).await;
+    let first = poll_fn(|cx| Poll::Ready(body.poll_frame(cx))).await;
     let together = match &first {
-        Poll::Ready(Some(Ok(chunk))) if chunk.len() <= limits::WRITE_TOGETHER_BYTES => chunk.len(),
+        Poll::Ready(Some(Ok(part))) => part.data_ref().map_or(0, Bytes::len),
         _ => 0,
     };
+    let together = if together <= limits::WRITE_TOGETHER_BYTES { together } else { 0 };
     let mut out = BytesMut::with_capacity(HEAD_BYTES + together);
     frame::put_headers(&mut out, |out| {
         place.encoder.borrow_mut().response(head.status(), head.headers(), out);
@@ -141,25 +200,36 @@ async fn write(
     let mut next = match first {
         Poll::Ready(next) => next.transpose()?,
         Poll::Pending => {
-            write_all(stream, out.split().freeze()).await?;
-            body.next_chunk().await.transpose()?
+            write_all(writer, out.split().freeze()).await?;
+            body.next_frame().await.transpose()?
         }
     };
-    while let Some(mut chunk) = next {
-        frame::put_head(frame::DATA, chunk.len() as u64, &mut out);
-        if chunk.len() <= limits::WRITE_TOGETHER_BYTES {
-            out.extend_from_slice(&chunk);
-            chunk.clear();
+    while let Some(part) = next {
+        match part.into_data() {
+            Ok(mut chunk) => {
+                frame::put_head(frame::DATA, chunk.len() as u64, &mut out);
+                if chunk.len() <= limits::WRITE_TOGETHER_BYTES {
+                    out.extend_from_slice(&chunk);
+                    chunk.clear();
+                }
+                write_all(writer, out.split().freeze()).await?;
+                write_all(writer, chunk).await?;
+            }
+            Err(part) => {
+                if let Ok(trailers) = part.into_trailers() {
+                    frame::put_headers(&mut out, |out| {
+                        place.encoder.borrow_mut().trailers(&trailers, out);
+                    });
+                }
+            }
         }
-        write_all(stream, out.split().freeze()).await?;
-        write_all(stream, chunk).await?;
-        next = body.next_chunk().await.transpose()?;
+        next = body.next_frame().await.transpose()?;
     }
-    write_all(stream, out.freeze()).await?;
-    Ok(stream.finish()?)
+    write_all(writer, out.freeze()).await?;
+    Ok(writer.finish()?)
 }
 
-async fn write_all(stream: &mut RequestStream, mut bytes: Bytes) -> Result<(), Failure> {
-    let written = poll_fn(|cx| stream.poll_write(&mut bytes, cx));
+async fn write_all(writer: &mut RequestWriter, mut bytes: Bytes) -> Result<(), Failure> {
+    let written = poll_fn(|cx| writer.poll_write(&mut bytes, cx));
     Ok(within(limits::PROGRESS_WITHIN, written).await.map_err(|_| Failure::Late)??)
 }

@@ -107,6 +107,18 @@ impl<H: Head> Message<H> {
         }
     }
 
+    /// Whether there are bytes that were not looked at.
+    #[must_use]
+    pub fn has_input(&self) -> bool {
+        !self.input.is_empty() || !self.queued.is_empty()
+    }
+
+    /// Whether the stream ends behind what was given.
+    #[must_use]
+    pub fn is_at_fin(&self) -> bool {
+        self.fin
+    }
+
     /// Gives what is next; `None` when it needs more bytes, or at the end.
     ///
     /// # Errors

@@ -5,9 +5,11 @@ use std::future::poll_fn;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
+use http_body_util::BodyExt as _;
 use tempfile::TempDir;
 
 use super::*;
+use crate::http::Version;
 
 struct Site {
     directory: TempDir,
@@ -60,18 +62,14 @@ impl Site {
             path,
             query,
             headers: &headers,
-            protocol: "h3",
+            version: Version::Http3,
             client: "203.0.113.9:4711".parse().expect("an address"),
         };
         let path = Path::parse(path).expect("good");
         let pattern = PathPattern::Prefix("/files".into());
         let answered = answer(&self.files, &self.root, &pattern, &path, &self.open, &request).await;
-        let (head, mut body) = answered;
-        let mut content = Vec::new();
-        while let Some(chunk) = poll_fn(|cx| body.poll_chunk(cx)).await {
-            content.extend_from_slice(&chunk.expect("readable"));
-        }
-        (head, content)
+        let (head, body) = answered;
+        (head, body.collect().await.expect("readable").to_bytes().to_vec())
     }
 
     async fn get(&self, target: &str) -> (u16, Vec<u8>) {
@@ -219,7 +217,7 @@ async fn an_answer_counts_until_the_client_has_it() {
         path: "/a.txt",
         query: None,
         headers: &headers,
-        protocol: "h3",
+        version: Version::Http3,
         client: "203.0.113.9:4711".parse().expect("an address"),
     };
     let (path, pattern) = (Path::parse("/a.txt").expect("good"), PathPattern::Prefix("/".into()));
@@ -227,7 +225,7 @@ async fn an_answer_counts_until_the_client_has_it() {
     assert_eq!(site.get("/a.txt").await.0, 503);
     // What HTTP has taken of it and its client has not counts, too.
     let (_, mut body) = answered;
-    let on_its_way = body.next_chunk().await.expect("there").expect("readable");
+    let on_its_way = body.next_frame().await.expect("there").expect("readable");
     drop(body);
     assert_eq!(site.get("/a.txt").await.0, 503);
     drop(on_its_way);

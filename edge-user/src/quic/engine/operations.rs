@@ -324,12 +324,36 @@ impl Engine {
         outcome
     }
 
+    /// Ready when the client wants no more of what we send on a stream, or the connection is lost.
+    pub fn poll_stopped(
+        &mut self,
+        key: Key,
+        id: StreamId,
+        cx: &mut Context<'_>,
+    ) -> Poll<StreamFailure> {
+        let live = match self.live(key) {
+            Ok(live) => live,
+            Err(error) => return Poll::Ready(error.into()),
+        };
+        match live.quic.send_stream(id).stopped() {
+            Ok(None) => {
+                live.writers.insert(id, cx.waker().clone());
+                Poll::Pending
+            }
+            Ok(Some(code)) => Poll::Ready(StreamFailure::Terminated(code.into_inner())),
+            Err(_) => Poll::Ready(StreamFailure::Closed),
+        }
+    }
+
     /// Ends a stream after what was written.
     ///
     /// # Errors
     /// Where the peer asked to stop, the stream is no longer open, or the connection is lost.
     pub fn finish(&mut self, key: Key, id: StreamId) -> Result<(), StreamFailure> {
-        let finished = match self.live(key)?.quic.send_stream(id).finish() {
+        let live = self.live(key)?;
+        // Whoever waited to be asked to stop waits no more.
+        live.writers.remove(&id);
+        let finished = match live.quic.send_stream(id).finish() {
             Ok(()) => Ok(()),
             Err(FinishError::Stopped(code)) => Err(StreamFailure::Terminated(code.into_inner())),
             Err(FinishError::ClosedStream) => Err(StreamFailure::Closed),

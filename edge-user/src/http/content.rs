@@ -1,0 +1,74 @@
+//! What follows the head of a request, whatever its version: bytes and trailers as they come.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::{h1, h2, h3};
+
+/// What follows the head of a request. Each part is read from the client when it is asked for, and
+/// the client has no more room than that: nothing is held.
+#[derive(Default)]
+pub enum Content {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// Of a request of HTTP/1.1.
+    Http11(h1::Content),
+    /// Of one of HTTP/2.
+    Http2(h2::Content),
+    /// Of one of HTTP/3. It is the largest, and most requests have none.
+    Http3(Box<h3::Content>),
+}
+
+/// Why a request is not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cut {
+    /// The client gave it up, or is gone.
+    #[error("the client has given it up")]
+    Gone,
+    /// It broke a rule.
+    #[error("the request breaks the rule {0}")]
+    Refused(&'static str),
+    /// It did not go on for too long.
+    #[error("the client does not go on")]
+    Late,
+}
+
+/// Where it is noted why a request is not whole, for whoever answers.
+pub type CutNote = Rc<Cell<Option<Cut>>>;
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Http11(content) => content.poll_frame(cx),
+            Self::Http2(content) => content.poll_frame(cx),
+            Self::Http3(content) => content.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Http11(content) => content.is_end_stream(),
+            Self::Http2(content) => content.is_end_stream(),
+            Self::Http3(content) => content.is_end_stream(),
+        }
+    }
+
+    /// Only what is certain: a length that was declared is in the head.
+    fn size_hint(&self) -> SizeHint {
+        if self.is_end_stream() { SizeHint::with_exact(0) } else { SizeHint::default() }
+    }
+}
