@@ -8,7 +8,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{h1, h2, h3};
+use super::h1::Content as OfHttp11;
+use super::h2::Content as OfHttp2;
+use super::h3::Content as OfHttp3;
 
 /// What follows the head of a request. Each part is read from the client when it is asked for, and
 /// the client has no more room than that: nothing is held.
@@ -18,11 +20,11 @@ pub enum Content {
     #[default]
     Empty,
     /// Of a request of HTTP/1.1.
-    Http11(h1::Content),
+    Http11(OfHttp11),
     /// Of one of HTTP/2.
-    Http2(h2::Content),
+    Http2(OfHttp2),
     /// Of one of HTTP/3. It is the largest, and most requests have none.
-    Http3(Box<h3::Content>),
+    Http3(Box<OfHttp3>),
 }
 
 /// Why a request is not whole.

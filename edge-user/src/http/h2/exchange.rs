@@ -5,21 +5,21 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use ::h2::server::SendResponse;
-use ::h2::{Reason, RecvStream, SendStream};
 use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
+use crate::http::Version;
 use crate::http::answer::Body;
 use crate::http::client::Client;
 use crate::http::content::Content;
 use crate::http::interim::{Interim, Step};
 use crate::http::within::within;
-use crate::http::{Version, h2};
 use crate::limits;
 use crate::tcp::tally::Refusal;
 
@@ -33,7 +33,7 @@ pub(super) async fn answer(
     let (head, stream) = request.into_parts();
     let mut content = match stream.is_end_stream() {
         true => Content::Empty,
-        false => Content::Http2(h2::Content::new(stream)),
+        false => Content::Http2(super::Content::new(stream)),
     };
     let Some((head, body)) = reply(&head, &mut content, &mut respond, &client).await else {
         return;

@@ -18,7 +18,7 @@ use super::within;
 use crate::http::answer::{self, Body, answer};
 use crate::http::content::Content;
 use crate::http::interim::{Interim, Step};
-use crate::http::{Place, Version, h3};
+use crate::http::{Place, Version};
 use crate::limits;
 use crate::quic::engine::StreamFailure;
 use crate::quic::streams::{Connection, RequestReader, RequestStream, RequestWriter};
@@ -53,7 +53,7 @@ pub(super) async fn serve(stream: RequestStream, connection: &Connection, place:
             match whole(&mut reader, &mut message) {
                 Ok(true) => {}
                 Ok(false) => {
-                    let read = h3::Content::new(reader, message, refused.clone());
+                    let read = content::Content::new(reader, message, refused.clone());
                     content = Content::Http3(Box::new(read));
                 }
                 Err(Failure::Refused(refusal)) => return refuse(writer, connection, refusal),
