@@ -8,6 +8,7 @@ mod check;
 pub mod distributions;
 mod file;
 mod joined;
+pub mod origins;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,6 +20,7 @@ pub use crate::nodes::Liveness;
 pub(crate) use check::unfit;
 use distributions::Distribution;
 pub use joined::JoinError;
+use origins::Origin;
 use settings::read_bounded;
 pub use settings::{ConfigError, Log, LogFormat, Problem};
 
@@ -60,6 +62,8 @@ pub struct Config {
     pub admission: AdmissionConfig,
     /// What is answered under which names; where there are none, whoever asks is told who answers.
     pub distributions: Vec<Distribution>,
+    /// What their proxies ask. No two have one name.
+    pub origins: Vec<Origin>,
 }
 
 /// The controller that this node follows.

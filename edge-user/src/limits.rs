@@ -2,16 +2,18 @@
 //!
 //! What an operator sets in the configuration file has its default here too. A bound that is
 //! part of a kernel map stands in [`edge_wire::maps`], because the kernel side needs it as well.
-//! Those of distributions, static files and TCP have files of their own.
+//! Those of distributions, static files, origins and TCP have files of their own.
 
 mod distributions;
 mod files;
+mod origins;
 mod tcp;
 
 use std::time::Duration;
 
 pub use distributions::*;
 pub use files::*;
+pub use origins::*;
 pub use tcp::*;
 
 // The configuration file.

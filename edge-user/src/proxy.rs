@@ -22,6 +22,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::config::distributions::{Answer, Behaviour, Distribution, HeaderRules};
+use crate::config::origins::Origin;
 use crate::http::answer::{Body, Request, error};
 use crate::http::content::Content;
 use crate::http::interim::Interim;
@@ -40,6 +41,8 @@ pub struct Distributions {
     served: Vec<Distribution>,
     /// The directories of files, open.
     roots: BTreeMap<PathBuf, Arc<Root>>,
+    /// What proxies ask, by name.
+    origins: BTreeMap<Box<str>, Arc<Origin>>,
 }
 
 impl Distributions {
@@ -47,14 +50,20 @@ impl Distributions {
     ///
     /// # Errors
     /// Where one of these cannot be used.
-    pub fn open(distributions: &[Distribution]) -> Result<Self, RootError> {
+    pub fn open(distributions: &[Distribution], origins: &[Origin]) -> Result<Self, RootError> {
         let mut roots = BTreeMap::new();
         for path in distributions.iter().flat_map(Distribution::roots) {
             if !roots.contains_key(path) {
                 roots.insert(path.to_owned(), Arc::new(Root::open(path)?));
             }
         }
-        Ok(Self { routes: Routes::new(distributions), served: distributions.to_vec(), roots })
+        let named = |origin: &Origin| (origin.name.clone(), Arc::new(origin.clone()));
+        Ok(Self {
+            routes: Routes::new(distributions),
+            served: distributions.to_vec(),
+            roots,
+            origins: origins.iter().map(named).collect(),
+        })
     }
 
     /// Whether there are none.
@@ -63,30 +72,46 @@ impl Distributions {
         self.served.is_empty()
     }
 
+    /// What its proxies ask, by name.
+    pub fn origins(&self) -> impl Iterator<Item = &Arc<Origin>> {
+        self.origins.values()
+    }
+
     /// What differs from `earlier`, a sentence each.
     #[must_use]
     pub fn changes_since(&self, earlier: &Self) -> Vec<String> {
         let by_label = |list: &Self| -> BTreeMap<String, Distribution> {
             list.served.iter().map(|it| (it.label(), it.clone())).collect()
         };
-        let (mut old, new) = (by_label(earlier), by_label(self));
-        let mut changes = Vec::new();
-        for (label, distribution) in new {
-            match old.remove(&label) {
-                None => changes.push(format!("distribution {label}: added")),
-                Some(old) if old != distribution => {
-                    changes.push(format!("distribution {label}: changed"));
-                }
-                Some(_) => {}
-            }
-        }
-        changes.extend(old.into_keys().map(|label| format!("distribution {label}: removed")));
+        let by_name = |list: &Self| -> BTreeMap<String, Arc<Origin>> {
+            list.origins().map(|it| (it.name.to_string(), Arc::clone(it))).collect()
+        };
+        let mut changes = differences("distribution", by_label(earlier), by_label(self));
+        changes.extend(differences("origin", by_name(earlier), by_name(self)));
         let moved = self.roots.iter().filter(|(path, root)| {
             earlier.roots.get(*path).is_some_and(|earlier| !earlier.is(root))
         });
         changes.extend(moved.map(|(path, _)| format!("{}: another directory", path.display())));
         changes
     }
+}
+
+/// What was added, changed and removed, a sentence each.
+fn differences<T: PartialEq>(
+    kind: &str,
+    mut old: BTreeMap<String, T>,
+    new: BTreeMap<String, T>,
+) -> Vec<String> {
+    let mut changes = Vec::new();
+    for (name, it) in new {
+        match old.remove(&name) {
+            None => changes.push(format!("{kind} {name}: added")),
+            Some(old) if old != it => changes.push(format!("{kind} {name}: changed")),
+            Some(_) => {}
+        }
+    }
+    changes.extend(old.into_keys().map(|name| format!("{kind} {name}: removed")));
+    changes
 }
 
 /// Answers a request by the distributions in force, of which there is one at least.
@@ -136,6 +161,7 @@ async fn behave(
                     fixed::redirect(redirect, &behaviour.path, &path, request.query)
                 }
                 Answer::Respond(respond) => fixed::respond(respond),
+                Answer::Proxy(_) => error(StatusCode::BAD_GATEWAY, "origins are not asked yet"),
                 Answer::Files(files) => {
                     let root = &distributions.roots[&files.root];
                     // On the heap by itself: it is larger than all other answers together.

@@ -331,6 +331,7 @@ mod tests {
         let behaviour = Behaviour {
             path: PathPattern::Prefix("/".into()),
             answer: Answer::Files(files),
+            request_headers: Default::default(),
             response_headers: Default::default(),
         };
         let mut config = samples::config(1);
@@ -338,6 +339,7 @@ mod tests {
         config.distributions = vec![Distribution {
             names: Vec::new(),
             behaviours: vec![behaviour],
+            request_headers: Default::default(),
             response_headers: Default::default(),
             request_id: None,
         }];
@@ -350,7 +352,7 @@ mod tests {
             assert_eq!(fs::read(root.join("a.css")).expect("readable"), b"a");
             fs::write(root.join("a.css"), "b").expect_err("not to be written");
             fs::read(beside.join("secret")).expect_err("nothing beside it");
-            let other = crate::proxy::Distributions::open(&[Distribution {
+            let other = [Distribution {
                 behaviours: vec![Behaviour {
                     answer: Answer::Files(Files {
                         root: beside,
@@ -361,8 +363,10 @@ mod tests {
                     ..config.distributions[0].behaviours[0].clone()
                 }],
                 ..config.distributions[0].clone()
-            }]);
-            let error = other.expect_err("not since the start").to_string();
+            }];
+            let error = crate::proxy::Distributions::open(&other, &[])
+                .expect_err("not since the start")
+                .to_string();
             assert!(error.contains("restart it for another one"), "{error}");
         });
     }

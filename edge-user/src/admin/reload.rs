@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::blocklist;
 use super::control::Control;
 use super::protocol::{BlocklistChange, Reloaded};
-use crate::config::{self, Config, ConfigError, Host};
+use crate::config::{self, Config, ConfigError, Host, origins};
 use crate::limits;
 use crate::proxy::{Distributions, RootError};
 use crate::quic::cid::MintError;
@@ -126,9 +126,9 @@ impl Control {
         let FilesInForce { changes: certificates, warnings: of_certificates } = certificates;
         changes.extend(certificates);
         warnings.extend(of_certificates);
-        if let Some((distributions, warning)) = read {
+        if let Some((distributions, of_config)) = read {
             changes.extend(self.put_distributions(distributions));
-            warnings.extend(warning);
+            warnings.extend(of_config);
         }
         if let Some(blocklist) = blocklist {
             let BlocklistChange { added, removed, .. } = self.put_blocklist(blocklist)?;
@@ -139,9 +139,10 @@ impl Control {
         Ok(Reloaded { changes, warnings })
     }
 
-    /// What the configuration says now of who answers, and a warning where it says more that is new.
+    /// What the configuration says now of who answers, and warnings: of that, and where it says more
+    /// that is new.
     /// Nothing, where it never was in a file.
-    fn read_config(&self) -> Result<Option<(Distributions, Option<String>)>, ReloadError> {
+    fn read_config(&self) -> Result<Option<(Distributions, Vec<String>)>, ReloadError> {
         let started = self.config();
         if started.file.as_os_str().is_empty() {
             return Ok(None);
@@ -153,19 +154,21 @@ impl Control {
             state_directory: started.state_directory.clone(),
         };
         let read = config::load(&started.file, &host).map_err(ReloadError::Config)?;
-        let distributions = Distributions::open(&read.distributions)?;
-        let mut rest = Config { distributions: started.distributions.clone(), ..read };
+        let distributions = Distributions::open(&read.distributions, &read.origins)?;
+        let mut warnings: Vec<_> = origins::warnings(&read).collect();
+        let (kept, asked) = (started.distributions.clone(), started.origins.clone());
+        let mut rest = Config { distributions: kept, origins: asked, ..read };
         if started.controller.is_some() {
             // These the controller has said since then.
             rest.node = started.node;
             rest.site.clone_from(&started.site);
             rest.nodes.clone_from(&started.nodes);
         }
-        let warning = (rest != **started).then(|| {
+        if rest != **started {
             let file = started.file.display();
-            format!("{file}: other settings than [[distributions]] differ from those at the start: restart to have them in force")
-        });
-        Ok(Some((distributions, warning)))
+            warnings.push(format!("{file}: other settings than [[distributions]] and [[origins]] differ from those at the start: restart to have them in force"));
+        }
+        Ok(Some((distributions, warnings)))
     }
 
     /// Whoever asks from now on is answered by these. Says what is different.

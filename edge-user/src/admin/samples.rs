@@ -23,7 +23,8 @@ pub(crate) fn parts(config: Config, secrets: &Secrets) -> Parts {
         relay: None,
         rules: watch::Sender::new(Rules::load(&config).expect("the blocklist, if any, is good")),
         distributions: watch::Sender::new(Arc::new(
-            Distributions::open(&config.distributions).expect("its files are there"),
+            Distributions::open(&config.distributions, &config.origins)
+                .expect("its files are there"),
         )),
         landlock: Landlock::Partial,
         generation: 3,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use edge_user::admin::control::mode_name;
+use edge_user::config::origins::Origin;
 use edge_user::config::{self, Config, ControllerConfig, Host};
 use edge_user::preflight::{self, Finding, Severity};
 use edge_user::serve::Inputs;
@@ -124,11 +125,21 @@ fn summary(path: &Path, config: &Config) -> String {
             format!("a node of the controller at {}", addresses.join(", "))
         }
     };
+    let origins = match &config.origins[..] {
+        [] => String::new(),
+        origins => format!(", {}", origins.iter().map(origin).collect::<Vec<_>>().join(", ")),
+    };
     format!(
-        "{} is good: {fleet}, {} anycast addresses on UDP port {}, steering {}",
+        "{} is good: {fleet}, {} anycast addresses on UDP port {}, steering {}{origins}",
         path.display(),
         config.listen.anycast.len(),
         config.listen.port,
         mode_name(config.steering.mode),
     )
+}
+
+/// Its name, and who answers for it.
+fn origin(origin: &Origin) -> String {
+    let servers: Vec<_> = origin.servers.iter().map(ToString::to_string).collect();
+    format!("origin {} ({} {})", origin.name, origin.scheme(), servers.join(" "))
 }

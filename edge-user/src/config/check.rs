@@ -9,6 +9,8 @@ mod distributions;
 mod files;
 mod header_rules;
 mod nodes;
+mod origin_servers;
+mod origins;
 
 pub(crate) use addresses::unfit;
 
@@ -56,6 +58,7 @@ pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
     let quic = check.quic(&file.quic);
     let admission = check.admission(&file.admission);
     let distributions = check.distributions(file.distributions.as_ref());
+    let origins = check.origins(file);
     let drain = check.seconds(
         &file.drain_seconds,
         "drain_seconds",
@@ -87,6 +90,7 @@ pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
             quic: quic?,
             admission: admission?,
             distributions: distributions?,
+            origins: origins?,
         })
     };
     check.0.finish(whole())

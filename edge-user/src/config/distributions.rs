@@ -13,9 +13,12 @@ pub struct Distribution {
     pub names: Vec<HostPattern>,
     /// At least one, in the order of the file. No two are for the same path.
     pub behaviours: Vec<Behaviour>,
+    /// What becomes of the fields of every request that is sent to an origin, before the behaviour's
+    /// own rules.
+    pub request_headers: HeaderRules,
     /// What becomes of the fields of every answer, before the behaviour's own rules.
     pub response_headers: HeaderRules,
-    /// The field in which an answer has an ID of its own.
+    /// The field in which a request to an origin and its answer have an ID of their own.
     pub request_id: Option<HeaderName>,
 }
 
@@ -30,7 +33,15 @@ impl Distribution {
     pub fn roots(&self) -> impl Iterator<Item = &Path> {
         self.behaviours.iter().filter_map(|behaviour| match &behaviour.answer {
             Answer::Files(files) => Some(files.root.as_path()),
-            Answer::Redirect(_) | Answer::Respond(_) => None,
+            Answer::Redirect(_) | Answer::Respond(_) | Answer::Proxy(_) => None,
+        })
+    }
+
+    /// The names of the origins that its proxies ask.
+    pub fn origins(&self) -> impl Iterator<Item = &str> {
+        self.behaviours.iter().filter_map(|behaviour| match &behaviour.answer {
+            Answer::Proxy(proxy) => Some(&*proxy.origin),
+            Answer::Redirect(_) | Answer::Respond(_) | Answer::Files(_) => None,
         })
     }
 }
@@ -60,6 +71,9 @@ pub struct Behaviour {
     pub path: PathPattern,
     /// What.
     pub answer: Answer,
+    /// What becomes of the fields of the request that an origin is sent. Empty where no proxy
+    /// answers.
+    pub request_headers: HeaderRules,
     /// What becomes of the fields of the answer.
     pub response_headers: HeaderRules,
 }
@@ -83,7 +97,7 @@ impl PathPattern {
     }
 }
 
-/// What answers. A proxy to origins will be one, too.
+/// What answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The way to somewhere else.
@@ -92,6 +106,8 @@ pub enum Answer {
     Respond(Respond),
     /// Files of a directory.
     Files(Files),
+    /// An origin.
+    Proxy(Proxy),
 }
 
 /// The way to somewhere else.
@@ -106,7 +122,7 @@ pub struct Redirect {
     pub append: Append,
 }
 
-/// What of a request's target goes with a redirect.
+/// What of a request's target goes with a redirect, to a directory, or to an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Append {
     /// Nothing.
@@ -152,8 +168,30 @@ pub enum Coding {
     Gzip,
 }
 
-/// What becomes of the fields of an answer: first some are removed, then some set, then some added.
-/// None of them says how the answer is framed.
+/// The answer of an origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// Its name; one of [`super::Config::origins`] has it.
+    pub origin: Box<str>,
+    /// What of the request's path the origin is asked for: [`Append::Path`] or [`Append::Rest`]. The
+    /// query goes with both.
+    pub append: Append,
+    /// What becomes of what a client says of where its request comes from.
+    pub forwarded: Forwarded,
+}
+
+/// What becomes of what a client says of where its request comes from: `Forwarded` (RFC 7239),
+/// `X-Forwarded-For` and the like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarded {
+    /// It is thrown away: anybody can write it.
+    Replace,
+    /// It is believed, and added to: the clients are proxies of the operator's.
+    Append,
+}
+
+/// What becomes of the fields of a message: first some are removed, then some set, then some added.
+/// None of them says how it is framed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderRules {
     /// These are taken away.

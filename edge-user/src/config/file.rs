@@ -29,6 +29,7 @@ pub(super) struct File {
     pub(super) admission: Admission,
     pub(super) nodes: Option<Spanned<Vec<Node>>>,
     pub(super) distributions: Option<Spanned<Vec<Distribution>>>,
+    pub(super) origins: Option<Spanned<Vec<Origin>>>,
 }
 
 #[derive(Deserialize)]
@@ -116,11 +117,12 @@ pub(super) struct Node {
 pub(super) struct Distribution {
     pub(super) names: Spanned<Vec<Text>>,
     pub(super) behaviours: Option<Vec<Behaviour>>,
+    pub(super) request_headers: Option<HeaderRules>,
     pub(super) response_headers: Option<HeaderRules>,
     pub(super) request_id: Option<Text>,
 }
 
-/// One of `redirect`, `respond` and `files` is there, which is checked.
+/// One of `redirect`, `respond`, `files` and `proxy` is there, which is checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Behaviour {
@@ -129,6 +131,8 @@ pub(super) struct Behaviour {
     pub(super) redirect: Option<Spanned<Redirect>>,
     pub(super) respond: Option<Spanned<Respond>>,
     pub(super) files: Option<Spanned<Files>>,
+    pub(super) proxy: Option<Spanned<Proxy>>,
+    pub(super) request_headers: Option<Spanned<HeaderRules>>,
     pub(super) response_headers: Option<HeaderRules>,
 }
 
@@ -156,6 +160,46 @@ pub(super) struct Files {
     pub(super) append: Option<Text>,
     #[serde(default)]
     pub(super) precompressed: Vec<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Proxy {
+    pub(super) origin: Text,
+    pub(super) append: Option<Text>,
+    pub(super) forwarded: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Origin {
+    pub(super) name: Text,
+    pub(super) servers: Spanned<Vec<Text>>,
+    pub(super) protocol: Option<Text>,
+    pub(super) host: Option<Text>,
+    pub(super) server_name: Option<Text>,
+    pub(super) ca: Option<Text>,
+    pub(super) verify: Option<Spanned<bool>>,
+    pub(super) connect_timeout_seconds: Option<Number>,
+    pub(super) response_timeout_seconds: Option<Number>,
+    pub(super) idle_timeout_seconds: Option<Number>,
+    pub(super) total_timeout_seconds: Option<Number>,
+    pub(super) max_connections: Option<Number>,
+    pub(super) keep_alive_seconds: Option<Number>,
+    pub(super) health: Option<Health>,
+    pub(super) max_failures: Option<Number>,
+    pub(super) eject_seconds: Option<Number>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Health {
+    pub(super) path: Text,
+    pub(super) interval_seconds: Option<Number>,
+    pub(super) timeout_seconds: Option<Number>,
+    pub(super) status: Option<Number>,
+    pub(super) rise: Option<Number>,
+    pub(super) fall: Option<Number>,
 }
 
 /// Names and values.

@@ -2,6 +2,7 @@
 
 mod controller;
 mod distributions;
+mod origins;
 
 use super::*;
 use miette::{GraphicalReportHandler, GraphicalTheme};

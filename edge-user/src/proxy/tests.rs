@@ -57,7 +57,9 @@ behaviours = [
 fn distributions(text: &str) -> Arc<Distributions> {
     let config = config::parse("edge.toml".as_ref(), text, &Host::elsewhere());
     let config = config.unwrap_or_else(|error| panic!("{}", error.render()));
-    Arc::new(Distributions::open(&config.distributions).expect("they have no files"))
+    Arc::new(
+        Distributions::open(&config.distributions, &config.origins).expect("they have no files"),
+    )
 }
 
 fn in_force() -> (watch::Sender<Arc<Distributions>>, InForce) {

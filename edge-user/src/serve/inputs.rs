@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::join::Joined;
 use crate::admission::Rules;
 use crate::admission::blocklist::BlocklistError;
-use crate::config::{Config, JoinError};
+use crate::config::{Config, JoinError, origins};
 use crate::follow::first::{Fleet, Lacking};
 use crate::follow::{force, last_good};
 use crate::identity::{Identity, IdentityError};
@@ -88,7 +88,7 @@ impl Inputs {
     fn with(config: Config, secrets: Secrets, joined: Option<Joined>) -> Result<Self, InputError> {
         let tls = tls::load(&config.tls, &secrets.tickets)?;
         let rules = Rules::load(&config)?;
-        let distributions = Arc::new(Distributions::open(&config.distributions)?);
+        let distributions = Arc::new(Distributions::open(&config.distributions, &config.origins)?);
         Ok(Self {
             config: Arc::new(config),
             secrets: Arc::new(secrets),
@@ -123,15 +123,17 @@ impl Inputs {
         let read = tls::files::read(&config.tls, &live, now)?;
         warnings.extend(read.put_in_force(&live, now).warnings);
         Rules::load(&config)?;
-        Distributions::open(&config.distributions)?;
+        Distributions::open(&config.distributions, &config.origins)?;
         warnings.extend(kept_alive(&config));
+        warnings.extend(origins::warnings(&config));
         Ok(warnings)
     }
 
     /// What will do, but not well.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        self.tls.warnings.iter().cloned().chain(kept_alive(&self.config)).collect()
+        let of_config = kept_alive(&self.config).into_iter().chain(origins::warnings(&self.config));
+        self.tls.warnings.iter().cloned().chain(of_config).collect()
     }
 }
 

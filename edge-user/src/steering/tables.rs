@@ -266,6 +266,7 @@ pub(crate) mod samples {
             },
             admission: AdmissionConfig::default(),
             distributions: Vec::new(),
+            origins: Vec::new(),
         }
     }
 

@@ -8,8 +8,11 @@ use http::{HeaderValue, StatusCode, Uri};
 use settings::{Problem, Text};
 use toml::Spanned;
 
+use super::header_rules::Of;
 use super::{Check, Checked};
-use crate::config::distributions::{Answer, Append, Behaviour, PathPattern, Redirect, Respond};
+use crate::config::distributions::{
+    Answer, Append, Behaviour, Forwarded, HeaderRules, PathPattern, Proxy, Redirect, Respond,
+};
 use crate::config::file;
 use crate::limits;
 use crate::proxy::path::check_plain;
@@ -68,8 +71,31 @@ impl Check {
                     .help("leave `exact` out, or use append = \"path\" with the file below `root`"),
             );
         }
-        let response_headers = self.header_rules(behaviour.response_headers.as_ref());
-        Some(Behaviour { path: path?, answer: answer?, response_headers: response_headers? })
+        let request_headers = self.request_headers(behaviour, answer.as_ref());
+        let response_headers = self.header_rules(behaviour.response_headers.as_ref(), Of::Answers);
+        Some(Behaviour {
+            path: path?,
+            answer: answer?,
+            request_headers: request_headers?,
+            response_headers: response_headers?,
+        })
+    }
+
+    /// Of a proxy alone: nothing else sends a request.
+    fn request_headers(
+        &mut self,
+        behaviour: &file::Behaviour,
+        answer: Option<&Answer>,
+    ) -> Checked<HeaderRules> {
+        let Some(rules) = &behaviour.request_headers else { return Some(HeaderRules::default()) };
+        if !matches!(answer, None | Some(Answer::Proxy(_))) {
+            self.refuse(
+                Problem::new("`request_headers` is what an origin is sent, and none answers here")
+                    .at(rules.span(), "without effect")
+                    .help("remove it; `response_headers` is what a client is sent"),
+            );
+        }
+        self.header_rules(Some(rules.get_ref()), Of::Requests)
     }
 
     fn path_pattern(&mut self, text: &Text, exact: bool) -> Checked<PathPattern> {
@@ -104,17 +130,21 @@ impl Check {
 
     /// Exactly one.
     fn one_answer(&mut self, behaviour: &file::Behaviour) -> Checked<Answer> {
-        let file::Behaviour { redirect, respond, files, .. } = behaviour;
+        let file::Behaviour { redirect, respond, files, proxy, .. } = behaviour;
         let given = [
             redirect.as_ref().map(|table| (table.span(), "redirect")),
             respond.as_ref().map(|table| (table.span(), "respond")),
             files.as_ref().map(|table| (table.span(), "files")),
+            proxy.as_ref().map(|table| (table.span(), "proxy")),
         ];
         let given: Vec<_> = given.into_iter().flatten().collect();
-        match (redirect, respond, files) {
-            (Some(redirect), None, None) => self.redirect(redirect.get_ref()).map(Answer::Redirect),
-            (None, Some(respond), None) => self.respond(respond).map(Answer::Respond),
-            (None, None, Some(files)) => self.files(files.get_ref()).map(Answer::Files),
+        match (redirect, respond, files, proxy) {
+            (Some(redirect), None, None, None) => {
+                self.redirect(redirect.get_ref()).map(Answer::Redirect)
+            }
+            (None, Some(respond), None, None) => self.respond(respond).map(Answer::Respond),
+            (None, None, Some(files), None) => self.files(files.get_ref()).map(Answer::Files),
+            (None, None, None, Some(proxy)) => self.proxy(proxy.get_ref()).map(Answer::Proxy),
             _ => {
                 let path = behaviour.path.get_ref();
                 let problem = match given.len() {
@@ -125,10 +155,20 @@ impl Check {
                         |problem, (span, name)| problem.at(span, name),
                     ),
                 };
-                self.refuse(problem.help("give one of: redirect, respond, files"));
+                self.refuse(problem.help("give one of: redirect, respond, files, proxy"));
                 None
             }
         }
+    }
+
+    /// Whether its origin is there is seen with the origins.
+    fn proxy(&mut self, proxy: &file::Proxy) -> Checked<Proxy> {
+        let words = [("path", Append::Path), ("rest", Append::Rest)];
+        let append = self.word(&proxy.append, "append", &words, Append::Path);
+        let words = [("replace", Forwarded::Replace), ("append", Forwarded::Append)];
+        let forwarded = self.word(&proxy.forwarded, "forwarded", &words, Forwarded::Replace);
+        let origin = proxy.origin.get_ref().as_str().into();
+        Some(Proxy { origin, append: append?, forwarded: forwarded? })
     }
 
     fn redirect(&mut self, redirect: &file::Redirect) -> Checked<Redirect> {

@@ -7,6 +7,7 @@ use std::ops::Range;
 use settings::{Problem, Text};
 use toml::Spanned;
 
+use super::header_rules::Of;
 use super::{Check, Checked};
 use crate::config::distributions::{Distribution, HostPattern};
 use crate::config::file;
@@ -38,11 +39,17 @@ impl Check {
     ) -> Checked<Distribution> {
         let names = self.names(&distribution.names, earlier);
         let behaviours = self.behaviours(distribution);
-        let response_headers = self.header_rules(distribution.response_headers.as_ref());
-        let request_id = distribution.request_id.as_ref().map(|name| self.field_name(name));
+        let request_headers =
+            self.header_rules(distribution.request_headers.as_ref(), Of::Requests);
+        let response_headers =
+            self.header_rules(distribution.response_headers.as_ref(), Of::Answers);
+        // It is sent to origins, too.
+        let request_id =
+            distribution.request_id.as_ref().map(|name| self.field_name(name, Of::Requests));
         Some(Distribution {
             names: names?,
             behaviours: behaviours?,
+            request_headers: request_headers?,
             response_headers: response_headers?,
             request_id: match request_id {
                 None => None,

@@ -8,7 +8,7 @@ use crate::config::distributions::HeaderRules;
 use crate::config::file;
 use crate::limits;
 
-/// How an answer is framed and what its bytes are is the business of who sends them: RFC 9110
+/// How a message is framed and what its bytes are is the business of who sends them: RFC 9110
 /// sections 7.6.1, 8.4, 8.6 and 14.4, RFC 9114 section 4.2.
 const FRAMING: [HeaderName; 10] = [
     header::CONNECTION,
@@ -23,10 +23,29 @@ const FRAMING: [HeaderName; 10] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
+/// What is sent to an origin has more that rules must leave alone, and what to do instead: whom it
+/// is for (RFC 9110 section 7.2), whether its content is waited for (section 10.1.1), and the mark by
+/// which a request that goes in circles is known (section 7.6.3).
+const OURS: [(HeaderName, &str); 3] = [
+    (header::HOST, "`host` of the origin says which one is sent"),
+    (header::EXPECT, "it goes with how the content is sent: leave it out"),
+    (header::VIA, "it is sent with each request (RFC 9110 section 7.6.3): leave it out"),
+];
+
+/// Whose fields rules are for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// Those of answers.
+    Answers,
+    /// Those of requests to origins.
+    Requests,
+}
+
 impl Check {
     pub(super) fn header_rules(
         &mut self,
         rules: Option<&file::HeaderRules>,
+        of: Of,
     ) -> Checked<HeaderRules> {
         let Some(rules) = rules else { return Some(HeaderRules::default()) };
         let file::HeaderRules { set, add, remove } = rules;
@@ -40,9 +59,9 @@ impl Check {
             let most = limits::MAX_HEADER_RULES_BYTES;
             self.at_most(most, bytes, "bytes of header rules in one place", first.span())?;
         }
-        let removed: Vec<_> = remove.iter().map(|name| self.field_name(name)).collect();
-        let set = self.fields(set);
-        let add = self.fields(add);
+        let removed: Vec<_> = remove.iter().map(|name| self.field_name(name, of)).collect();
+        let set = self.fields(set, of);
+        let add = self.fields(add, of);
         Some(HeaderRules {
             remove: removed.into_iter().collect::<Option<_>>()?,
             set: set?,
@@ -50,11 +69,11 @@ impl Check {
         })
     }
 
-    fn fields(&mut self, fields: &file::Fields) -> Checked<Vec<(HeaderName, HeaderValue)>> {
+    fn fields(&mut self, fields: &file::Fields, of: Of) -> Checked<Vec<(HeaderName, HeaderValue)>> {
         let mut earlier: Vec<(HeaderName, &Text)> = Vec::new();
         let mut checked = Vec::new();
         for (name, value) in fields {
-            let (known, value) = (self.field_name(name), self.field_value(value));
+            let (known, value) = (self.field_name(name, of), self.field_value(value));
             if let Some(known) = &known {
                 if let Some((_, first)) = earlier.iter().find(|(other, _)| other == known) {
                     let what = format!("the field {known} is there twice");
@@ -68,12 +87,23 @@ impl Check {
         checked.into_iter().collect()
     }
 
-    pub(super) fn field_name(&mut self, text: &Text) -> Checked<HeaderName> {
+    pub(super) fn field_name(&mut self, text: &Text, of: Of) -> Checked<HeaderName> {
+        let ours = |name: &HeaderName| match of {
+            Of::Answers => None,
+            Of::Requests => OURS.iter().find(|(ours, _)| ours == name).map(|(_, help)| *help),
+        };
         let problem = match text.get_ref().parse::<HeaderName>() {
-            Ok(name) if !FRAMING.contains(&name) => return Some(name),
-            Ok(name) => Problem::new(format!("{name} says how an answer is framed"))
-                .at(text.span(), "not to be changed")
-                .help("each version of HTTP has its own way: leave it out"),
+            Ok(name) if FRAMING.contains(&name) => {
+                Problem::new(format!("{name} says how a message is framed"))
+                    .at(text.span(), "not to be changed")
+                    .help("each version of HTTP has its own way: leave it out")
+            }
+            Ok(name) => match ours(&name) {
+                None => return Some(name),
+                Some(help) => Problem::new(format!("{name} is not for rules"))
+                    .at(text.span(), "not to be changed")
+                    .help(help),
+            },
             Err(_) => Problem::new(format!("`{}` is not the name of a field", text.get_ref()))
                 .at(text.span(), "not a name")
                 .help("letters, digits and hyphens, as in \"x-frame-options\""),

@@ -99,7 +99,11 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     ("path = \"/old\"\nred", "path = \"/a%20b\"\nred", &["has an escape", "write the character"]),
     ("path = \"/old\"\nred", "path = \"/old/*\"\nred", &["is more than a path", "goes without *"]),
     ("path = \"/old\"\nred", "path = \"/old?a\"\nred", &["is more than a path"]),
-    ("respond = { status = 410 }", "", &["nothing answers at `/old`", "redirect, respond, files"]),
+    (
+        "respond = { status = 410 }",
+        "",
+        &["nothing answers at `/old`", "redirect, respond, files, proxy"],
+    ),
     (
         "respond = { status = 410 }",
         "respond = { status = 410 }\nredirect = { to = \"/\" }",
@@ -145,12 +149,12 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "[\"server\"]",
         "[\"Transfer-Encoding\"]",
-        &["transfer-encoding says how an answer is framed", "not to be changed"],
+        &["transfer-encoding says how a message is framed", "not to be changed"],
     ),
     ("Strict-Transport-Security", "content-length", &["content-length says how", "leave it out"]),
     ("Strict-Transport-Security", "a b", &["`a b` is not the name of a field"]),
     ("max-age=31536000", "a\\r\\nset-cookie: b", &["what no field can have", "not a value"]),
-    ("X-Request-ID", "connection", &["connection says how an answer is framed"]),
+    ("X-Request-ID", "connection", &["connection says how a message is framed"]),
     (
         "{ link = ",
         "{ Link = \"a\", link = ",

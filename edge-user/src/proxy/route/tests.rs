@@ -17,12 +17,13 @@ fn distribution(names: &[&str], paths: &[&str]) -> Distribution {
         };
         let status = http::StatusCode::FOUND;
         let redirect = Redirect { to: "/".into(), status, append: Append::Nothing };
-        let response_headers = HeaderRules::default();
-        Behaviour { path, answer: Answer::Redirect(redirect), response_headers }
+        let (request_headers, response_headers) = Default::default();
+        Behaviour { path, answer: Answer::Redirect(redirect), request_headers, response_headers }
     };
     Distribution {
         names: names.iter().map(name).collect(),
         behaviours: paths.iter().map(behaviour).collect(),
+        request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
         request_id: None,
     }

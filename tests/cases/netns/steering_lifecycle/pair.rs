@@ -123,6 +123,7 @@ impl Pair {
             },
             admission: AdmissionConfig::default(),
             distributions: Vec::new(),
+            origins: Vec::new(),
         }
     }
 }
