@@ -33,8 +33,10 @@ use std::sync::Arc;
 use edge_wire::cid::ServerId;
 
 use self::h3::qpack::encoder::Encoder;
+use self::h3::tally::Tally;
 use crate::proxy::files::read::OpenFiles;
 use crate::proxy::in_force::InForce;
+use crate::tls::Live;
 pub use version::Version;
 
 /// Where a request was answered.
@@ -55,6 +57,10 @@ pub struct Place {
     pub distributions: InForce,
     /// How many files the process may have open for answers.
     pub open_files: OpenFiles,
+    /// Whom connections are good for.
+    pub certificates: Arc<Live>,
+    /// What was refused of HTTP/3.
+    pub refused: Tally,
 }
 
 #[cfg(test)]

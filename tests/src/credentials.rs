@@ -5,11 +5,13 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
-use edge_user::config::NodeConfig;
+use edge_user::config::{NodeConfig, UnknownNames};
 use edge_user::nodes::{Liveness, NodeTable};
 use edge_user::quic::cid::Owners;
+use edge_user::tls::{Candidate, Live, Source};
 use edge_wire::cid::{DEFAULT_LEN, ServerId};
 use fleet_wire::secrets::{ConnectionIdConfig, EncapsulationSecret, Rotating, Secrets};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -91,6 +93,15 @@ impl Certificates {
         tls.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
         Ok(tls)
     }
+
+    fn live(&self) -> Live {
+        let live = Live::new(UnknownNames::Refuse);
+        let chain = vec![self.certificate.der().to_vec()];
+        let candidate = Candidate::new(SERVER_NAME, chain, self.key.serialize_der());
+        let refused = live.put(Source::Files, vec![candidate], SystemTime::now());
+        assert!(refused.is_empty(), "{refused:?}");
+        live
+    }
 }
 
 /// TLS of a client that trusts `authority` and remembers sessions.
@@ -120,6 +131,8 @@ pub struct Fleet {
     pub nodes: Arc<NodeTable>,
     /// TLS of every node, with the tickets of all.
     pub server_tls: Arc<rustls::ServerConfig>,
+    /// Who is served by it.
+    pub certificates: Arc<Live>,
     /// TLS of a client that trusts the certificate and keeps tickets.
     pub client_tls: Arc<rustls::ClientConfig>,
 }
@@ -134,6 +147,7 @@ impl Fleet {
             secrets: Arc::new(secrets(2)),
             nodes: Arc::new(NodeTable::new(&nodes)),
             server_tls: Arc::new(certificates.server_tls().expect("TLS of a server")),
+            certificates: Arc::new(certificates.live()),
             client_tls: Arc::new(client_tls(&certificates.authority).expect("TLS of a client")),
         }
     }

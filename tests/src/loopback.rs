@@ -56,6 +56,7 @@ impl Node {
                 owners: owners.clone(),
                 secrets: fleet.secrets.clone(),
                 tls: fleet.server_tls.clone(),
+                certificates: fleet.certificates.clone(),
                 relay: None,
                 door: Door::new(rules.subscribe(), 1, Instant::now()),
                 distributions: watch::channel(Arc::default()).1,

@@ -30,6 +30,38 @@ pub fn get(path: &str) -> Vec<u8> {
     frame(0x01, &fields.concat())
 }
 
+/// A field line of literals (RFC 9204 section 4.5.6), whatever is in it.
+#[must_use]
+pub fn field(name: &[u8], value: &[u8]) -> Vec<u8> {
+    let length = |length: usize, prefix: u32, flags: u8| {
+        let most = (1 << prefix) - 1;
+        let Some(mut rest) = length.checked_sub(most) else { return vec![flags | length as u8] };
+        let mut bytes = vec![flags | most as u8];
+        while rest >= 0x80 {
+            bytes.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        bytes.push(rest as u8);
+        bytes
+    };
+    [&length(name.len(), 3, 0x20)[..], name, &length(value.len(), 7, 0), value].concat()
+}
+
+/// A HEADERS frame of these fields.
+#[must_use]
+pub fn headers(fields: &[(&str, &str)]) -> Vec<u8> {
+    let lines = fields.iter().flat_map(|(name, value)| field(name.as_bytes(), value.as_bytes()));
+    frame(0x01, &[0, 0].into_iter().chain(lines).collect::<Vec<_>>())
+}
+
+/// A HEADERS frame of a request for a path of an authority, with more fields behind its own.
+#[must_use]
+pub fn request(method: &str, authority: &str, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
+    let own =
+        [(":method", method), (":scheme", "https"), (":authority", authority), (":path", path)];
+    headers(&[&own[..], more].concat())
+}
+
 /// Opens the client's control stream, with empty SETTINGS.
 pub async fn open_control(connection: &Connection) -> SendStream {
     let mut stream = connection.open_uni().await.expect("allowed");

@@ -15,6 +15,7 @@ use crate::admission::Rules;
 use crate::config::SteeringMode;
 use crate::follow::view::View;
 use crate::http::Version;
+use crate::http::h3::tally::Refused;
 use crate::nodes::Liveness;
 use crate::proxy::in_force::CLASS_NAMES;
 use crate::quic::driver::WorkerReport;
@@ -133,6 +134,11 @@ fn workers(registry: &Registry, snapshot: &Snapshot) -> Result<()> {
         "HTTP/3 frames that declared more than a client may send",
         by_worker,
     )?;
+    let refused_http3 = counter(
+        "landfast_http3_refused_total",
+        "Requests and connections of HTTP/3 that were refused, by reason",
+        &["worker", "reason"],
+    )?;
     for (worker, report) in snapshot.workers.iter().enumerate() {
         let worker = worker.to_string();
         let label = [worker.as_str()];
@@ -152,6 +158,9 @@ fn workers(registry: &Registry, snapshot: &Snapshot) -> Result<()> {
         requests.with_label_values(&label).inc_by(report.requests);
         resumed.with_label_values(&label).inc_by(report.resumed);
         refused.with_label_values(&label).inc_by(report.frames_refused);
+        for (reason, count) in Refused::ALL.iter().zip(report.refused) {
+            of(&refused_http3, reason.name(), count);
+        }
         over_tcp.add(&worker, &report.tcp);
     }
     Ok(())

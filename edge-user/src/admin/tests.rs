@@ -61,6 +61,7 @@ fn answering(worker: u8) -> mpsc::Sender<ToWorker> {
                     requests_cut: 0,
                     resumed: 0,
                     frames_refused: 4,
+                    refused: std::array::from_fn(|reason| reason as u64),
                     tcp: Default::default(),
                     answered: vec![AnsweredReport {
                         distribution: "www.example.com".into(),
@@ -132,6 +133,7 @@ async fn every_reason_of_every_program_is_in_the_metrics() {
         "landfast_blocklist_networks 0\n",
         "landfast_worker_up{worker=\"0\"} 1\n",
         "landfast_frames_refused_total{worker=\"1\"} 4\n",
+        "landfast_http3_refused_total{reason=\"malformed\",worker=\"1\"} 5\n",
         concat!("landfast_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n"),
     ] {
         assert!(answer.contains(line), "no {line} in {answer}");

@@ -234,7 +234,9 @@ fn head(status: StatusCode, content_type: &'static str, length: u64) -> Response
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::UnknownNames;
     use crate::proxy::files::read::OpenFiles;
+    use crate::tls::live::samples;
     use edge_wire::cid::ServerId;
     use futures_util::FutureExt as _;
     use http_body_util::BodyExt as _;
@@ -249,6 +251,8 @@ mod tests {
             encoder: Default::default(),
             distributions: Default::default(),
             open_files: OpenFiles::at_most(9),
+            certificates: samples::live(UnknownNames::Refuse, &[&["a.example"]]).into(),
+            refused: Default::default(),
         };
         let client = "203.0.113.9:4711".parse().expect("an address");
         let request = Request {

@@ -6,9 +6,11 @@
 
 use http::request::Parts;
 use http::uri::Scheme;
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 
 use super::Version;
+use super::h3::head::request::{RequestHead, Target};
+use super::h3::tally::Refused;
 use super::host::Host;
 use crate::limits;
 use crate::tcp::tally::Refusal;
@@ -53,6 +55,7 @@ impl Rejection {
         }
     }
 
+    /// The reason that it is counted by, over TCP.
     pub(super) const fn refusal(self) -> Refusal {
         match self {
             Self::Fields => Refusal::HttpsFields,
@@ -62,16 +65,63 @@ impl Rejection {
             Self::Expectation => Refusal::HttpsExpectation,
         }
     }
+
+    /// The reason that it is counted by, over QUIC.
+    pub(super) const fn refused(self) -> Refused {
+        match self {
+            Self::Fields => Refused::Fields,
+            Self::Host => Refused::Host,
+            Self::Misdirected => Refused::Name,
+            Self::Target => Refused::Target,
+            Self::Expectation => Refused::Expectation,
+        }
+    }
+}
+
+/// What is looked at of a request.
+pub(super) struct Asked<'a> {
+    version: Version,
+    method: &'a Method,
+    scheme: Option<&'a Scheme>,
+    authority: Option<&'a str>,
+    path: &'a str,
+    headers: &'a HeaderMap,
+}
+
+impl<'a> Asked<'a> {
+    /// As h2 and hyper read it.
+    pub(super) fn of(version: Version, request: &'a Parts) -> Self {
+        let Parts { method, uri, headers, .. } = request;
+        let authority = uri.authority().map(|authority| authority.as_str());
+        Self { version, method, scheme: uri.scheme(), authority, path: uri.path(), headers }
+    }
+
+    /// As our own codec read it.
+    pub(super) fn of_http3(request: &'a RequestHead) -> Self {
+        let (scheme, authority) = match &request.target {
+            Target::Resource(resource) | Target::Protocol(resource, _) => {
+                (Some(&resource.scheme), &resource.authority)
+            }
+            Target::Tunnel(authority) => (None, authority),
+        };
+        Self {
+            version: Version::Http3,
+            method: &request.method,
+            scheme,
+            authority: Some(authority.as_str()),
+            path: request.path(),
+            headers: &request.fields,
+        }
+    }
 }
 
 /// Checks a request of a client that asked for the certificate of `name`.
 pub(super) fn check(
-    version: Version,
-    request: &Parts,
+    request: &Asked<'_>,
     name: Option<&str>,
     certificates: &Live,
 ) -> Result<(), Rejection> {
-    let Parts { method, uri, headers, .. } = request;
+    let Asked { version, method, scheme, authority, path, headers } = *request;
     if headers.len() > limits::MAX_FIELDS {
         return Err(Rejection::Fields);
     }
@@ -79,14 +129,14 @@ pub(super) fn check(
     if expected.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         return Err(Rejection::Expectation);
     }
-    let host = Host::of_https(version, uri, headers).ok_or(Rejection::Host)?;
+    let host = Host::of_https(version, authority, headers).ok_or(Rejection::Host)?;
     // What is asked of a scheme, this connection has for https alone (RFC 9110 section 7.4).
-    if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTPS)
+    if scheme.is_some_and(|scheme| *scheme != Scheme::HTTPS)
         || !certificates.covers(name, host.server_name())
     {
         return Err(Rejection::Misdirected);
     }
-    if is_target(method, uri.path()) { Ok(()) } else { Err(Rejection::Target) }
+    if is_target(method, path) { Ok(()) } else { Err(Rejection::Target) }
 }
 
 /// An absolute path (RFC 9110 section 7.1) that nobody takes for a host (RFC 3986 section 4.2), or
@@ -110,7 +160,7 @@ mod tests {
     fn checked(request: http::request::Builder) -> Result<(), Rejection> {
         let live = samples::live(UnknownNames::Refuse, &[&["a.example", "*.b.example"]]);
         let (parts, ()) = request.body(()).expect("a request").into_parts();
-        check(Version::Http2, &parts, Some("a.example"), &live)
+        check(&Asked::of(Version::Http2, &parts), Some("a.example"), &live)
     }
 
     #[test]

@@ -9,18 +9,16 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use super::answer::{self, Body};
-use super::check::check;
+use super::check::{Asked, check};
 use super::content::Content;
 use super::interim::Interim;
 use super::{Place, Version};
 use crate::limits;
 use crate::tcp::tally::{Refusal, Tally};
-use crate::tls::Live;
 
 /// What the requests of a worker's TCP connections are answered from.
 pub(crate) struct Hosting {
     pub(crate) place: Rc<Place>,
-    pub(crate) certificates: Arc<Live>,
     pub(crate) tally: Arc<Tally>,
     /// Where we speak HTTP/3 (RFC 7838).
     alt_svc: HeaderValue,
@@ -31,16 +29,11 @@ pub(crate) struct Hosting {
 
 impl Hosting {
     /// HTTP/3 is spoken at UDP port `port`.
-    pub(crate) fn new(
-        place: Rc<Place>,
-        certificates: Arc<Live>,
-        tally: Arc<Tally>,
-        port: u16,
-    ) -> Self {
+    pub(crate) fn new(place: Rc<Place>, tally: Arc<Tally>, port: u16) -> Self {
         let alt_svc = format!("h3=\":{port}\"; ma={}", limits::ALT_SVC_SECONDS);
         let alt_svc = HeaderValue::try_from(alt_svc).expect("digits are good in a value");
         let (http11, http2) = Default::default();
-        Self { place, certificates, tally, alt_svc, http11, http2 }
+        Self { place, tally, alt_svc, http11, http2 }
     }
 }
 
@@ -62,11 +55,12 @@ impl Client {
         content: &mut Content,
         interim: &Interim,
     ) -> (Response<()>, Body) {
-        let Hosting { place, certificates, alt_svc, http11, http2, .. } = &*self.hosting;
+        let Hosting { place, alt_svc, http11, http2, .. } = &*self.hosting;
         place.requests.set(place.requests.get() + 1);
         let of_version = if version == Version::Http2 { http2 } else { http11 };
         of_version.set(of_version.get() + 1);
-        let (mut head, body) = match check(version, request, self.name.as_deref(), certificates) {
+        let asked = Asked::of(version, request);
+        let (mut head, body) = match check(&asked, self.name.as_deref(), &place.certificates) {
             Ok(()) => {
                 let request = answer::Request {
                     method: &request.method,

@@ -9,6 +9,7 @@
 //! | [`head`] | field sections as heads and trailers, checked |
 //! | [`message`] | one direction of a request stream: bytes in, a message out |
 //! | [`refusal`] | every way in which a message is refused |
+//! | [`tally`] | what was refused, counted |
 
 mod content;
 mod exchange;
@@ -17,6 +18,7 @@ pub mod head;
 pub mod message;
 pub mod qpack;
 pub mod refusal;
+pub mod tally;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

@@ -39,7 +39,11 @@ impl Host {
     /// The one host of a request over TLS. `:authority`, or a target in absolute form, and `Host` name
     /// the same, or the request is for nobody (RFC 9113 section 8.3.1): what is in front of us or
     /// behind us might go by the other one. HTTP/1.1 cannot do without `Host` (RFC 9112 section 3.2).
-    pub(crate) fn of_https(version: Version, uri: &Uri, headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn of_https(
+        version: Version,
+        authority: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Option<Self> {
         let mut fields = headers.get_all(header::HOST).iter();
         let (field, None) = (fields.next(), fields.next()) else { return None };
         let field = match field {
@@ -47,8 +51,8 @@ impl Host {
             None if version == Version::Http11 => return None,
             None => None,
         };
-        let authority = match uri.authority() {
-            Some(authority) => Some(Self::with_port(authority.as_str())?),
+        let authority = match authority {
+            Some(authority) => Some(Self::with_port(authority)?),
             None => None,
         };
         match (authority, field) {
@@ -160,15 +164,11 @@ mod tests {
     }
 
     fn of_https(version: Version, authority: Option<&str>, hosts: &[&str]) -> Option<String> {
-        let uri = match authority {
-            Some(authority) => format!("https://{authority}/"),
-            None => "/".into(),
-        };
         let mut headers = HeaderMap::new();
         for host in hosts {
             headers.append(header::HOST, host.parse().expect("a value"));
         }
-        let host = Host::of_https(version, &uri.parse().expect("a URI"), &headers);
+        let host = Host::of_https(version, authority, &headers);
         host.map(|host| host.to_string())
     }
 

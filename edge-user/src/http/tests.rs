@@ -43,14 +43,15 @@ impl Server {
             encoder: Default::default(),
             distributions: Default::default(),
             open_files: crate::proxy::files::read::OpenFiles::at_most(9),
+            certificates: Arc::new(samples::live(UnknownNames::Refuse, &[&[NAME]])),
+            refused: Default::default(),
         };
-        let certificates = Arc::new(samples::live(UnknownNames::Refuse, &[&[NAME]]));
         let tally = Arc::<Tally>::default();
         let bounds = Bounds { connections: 9, handshakes: 9 };
         let connections = Connections::new(bounds, tally.clone());
         let watched = connections.clone();
         spawn_local(async move { watched.watch().await });
-        let hosting = Rc::new(Hosting::new(Rc::new(place), certificates, tally.clone(), 443));
+        let hosting = Rc::new(Hosting::new(Rc::new(place), tally.clone(), 443));
         Self { hosting, connections, tally, drain: watch::Sender::new(None) }
     }
 

@@ -26,6 +26,7 @@ use crate::admission::door::Door;
 use crate::admission::pressure::Gauge;
 use crate::config::QuicConfig;
 use crate::http::Place;
+use crate::http::h3::tally;
 use crate::limits;
 use crate::proxy::Distributions;
 use crate::proxy::files::read::OpenFiles;
@@ -39,6 +40,7 @@ use crate::quic::transport::SetupError;
 use crate::relay::ToRelay;
 use crate::sandbox;
 use crate::tcp::listener::{Listening, Reception, TcpReport};
+use crate::tls::Live;
 use fleet_wire::secrets::Secrets;
 
 use arrivals::Arrivals;
@@ -100,6 +102,8 @@ pub struct WorkerReport {
     pub resumed: u64,
     /// HTTP/3 frames that declared too much.
     pub frames_refused: u64,
+    /// Requests and connections of HTTP/3 that were refused, indexed by [`tally::Refused`].
+    pub refused: [u64; tally::COUNT],
     /// Connections by TCP and what is theirs; their requests are among `requests`.
     pub tcp: TcpReport,
     /// Requests that were answered, by distribution.
@@ -122,6 +126,8 @@ pub struct WorkerSetup {
     pub secrets: Arc<Secrets>,
     /// Certificate, tickets, ALPN.
     pub tls: Arc<rustls::ServerConfig>,
+    /// Who is served, by the certificates of `tls`.
+    pub certificates: Arc<Live>,
     /// Forwards to other nodes in user space; only without XDP.
     pub relay: Option<mpsc::Sender<ToRelay>>,
     /// Early drops.
@@ -190,6 +196,7 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
     let own_inbox = peers[usize::from(worker)].clone();
     let (name, site, door, tcp) = (setup.name, setup.site, setup.door, setup.tcp);
     let (distributions, open_files) = (setup.distributions, setup.open_files);
+    let certificates = setup.certificates;
     let (gauge, load) = Gauge::new(quic.retry_threshold);
     let thread = thread::Builder::new().name(format!("worker-{worker}")).spawn(move || {
         pin(worker);
@@ -206,6 +213,8 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
             encoder: Default::default(),
             distributions: InForce::new(distributions),
             open_files,
+            certificates,
+            refused: Default::default(),
         });
         let drain = watch::Sender::new(None);
         let local = LocalSet::new();

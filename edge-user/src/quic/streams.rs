@@ -27,13 +27,21 @@ pub type SharedEngine = Rc<RefCell<Engine>>;
 pub struct Connection {
     engine: SharedEngine,
     key: Key,
+    name: Option<Rc<str>>,
 }
 
 impl Connection {
-    /// A handle to the connection.
+    /// A handle to the connection, whose handshake has completed.
     #[must_use]
     pub fn new(engine: SharedEngine, key: Key) -> Self {
-        Self { engine, key }
+        let name = engine.borrow_mut().server_name(key).map(Into::into);
+        Self { engine, key, name }
+    }
+
+    /// The name that the client asked for by SNI, in lower case.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// The client's address as seen now.

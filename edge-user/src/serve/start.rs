@@ -134,7 +134,6 @@ fn listenings(
         Some(Listening {
             listener,
             acceptor: Acceptor::new(&tls.certificates, &tls.tickets, &tls.challenges),
-            certificates: Arc::clone(&tls.certificates),
             tally: Arc::clone(tally),
             bounds,
         })

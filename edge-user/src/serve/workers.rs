@@ -73,6 +73,7 @@ impl Workers {
                 owners: owners.clone(),
                 secrets: Arc::clone(&inputs.secrets),
                 tls: Arc::clone(&inputs.tls.config),
+                certificates: Arc::clone(&inputs.tls.certificates),
                 relay: relay.cloned(),
                 door: Door::new(rules.subscribe(), sharing, Instant::now()),
                 distributions: inputs.distributions.subscribe(),

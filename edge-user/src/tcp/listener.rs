@@ -20,9 +20,9 @@ use super::tally::{Refusal, Tally};
 use crate::http::client::{Client, Hosting};
 use crate::http::{self, Place, Version};
 use crate::limits;
+use crate::tls::Acceptor;
 use crate::tls::accept::{Met, Secured};
 use crate::tls::alpn01::Meeting;
-use crate::tls::{Acceptor, Live};
 
 /// What a worker serves TCP by.
 pub struct Listening {
@@ -30,8 +30,6 @@ pub struct Listening {
     pub listener: std::net::TcpListener,
     /// Shakes hands, for this worker alone.
     pub acceptor: Acceptor,
-    /// Who is served.
-    pub certificates: Arc<Live>,
     /// What comes of it.
     pub tally: Arc<Tally>,
     /// This worker's share.
@@ -74,11 +72,11 @@ impl Reception {
         place: Rc<Place>,
         drain: watch::Receiver<Option<Instant>>,
     ) -> io::Result<Rc<Self>> {
-        let Listening { listener, acceptor, certificates, tally, bounds } = listening;
+        let Listening { listener, acceptor, tally, bounds } = listening;
         let port = listener.local_addr()?.port();
         let listener = TcpListener::from_std(listener)?;
         let connections = Connections::new(bounds, Arc::clone(&tally));
-        let hosting = Rc::new(Hosting::new(place, certificates, tally, port));
+        let hosting = Rc::new(Hosting::new(place, tally, port));
         let (full, resumed) = Default::default();
         let reception = Rc::new(Self { acceptor, hosting, connections, full, resumed });
         reception.connections.listens(true);

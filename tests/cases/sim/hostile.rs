@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use edge_user::http::h3::tally::Refused;
 use edge_user::limits;
 use quinn::{ConnectionError, ReadError, VarInt};
 use tests::credentials::SERVER_NAME;
@@ -43,21 +44,9 @@ async fn a_request_that_declares_a_gibibyte_of_headers_is_refused_at_once() {
     assert_eq!(node.report().await[0].frames_refused, 1);
 }
 
-/// A field line of literals (RFC 9204 section 4.5.6).
-fn line(name: &str, value: &str) -> Vec<u8> {
-    let name_length = match name.len() {
-        short @ 0..7 => vec![0x20 | short as u8],
-        long => vec![0x27, long as u8 - 7],
-    };
-    [&name_length[..], name.as_bytes(), &[value.len() as u8], value.as_bytes()].concat()
-}
-
 /// A HEADERS frame that asks for `/`, with more lines.
 fn get_and(lines: &[(&str, &str)]) -> Vec<u8> {
-    let get = raw::get("/");
-    // Type and length take a byte each.
-    let lines = lines.iter().flat_map(|(name, value)| line(name, value));
-    raw::frame(HEADERS, &get[2..].iter().copied().chain(lines).collect::<Vec<_>>())
+    raw::request("GET", SERVER_NAME, "/", lines)
 }
 
 async fn sent(connection: &quinn::Connection, bytes: &[u8]) -> quinn::RecvStream {
@@ -118,6 +107,37 @@ async fn what_is_no_request_stream_of_http3_ends_the_connection() {
             panic!("{stream:02x?}")
         };
         assert_eq!(close.error_code, code, "{stream:02x?}");
+    }
+}
+
+/// As over TCP (RFC 9110 sections 7.4, 10.1.1 and 15.5.20); and the connection goes on.
+#[tokio::test]
+async fn what_is_no_error_of_http3_is_answered_by_a_status() {
+    let node = Node::start(1);
+    let (_endpoint, connection) = connect(&node).await;
+    let http = [(":method", "GET"), (":scheme", "http"), (":authority", SERVER_NAME)];
+    for (request, status, reason) in [
+        (raw::request("GET", "other.test", "/", &[]), "421", Refused::Name),
+        (raw::request("GET", "127.0.0.1", "/", &[]), "421", Refused::Name),
+        (raw::headers(&[&http[..], &[(":path", "/")]].concat()), "421", Refused::Name),
+        (get_and(&[("expect", "200-ok")]), "417", Refused::Expectation),
+        (raw::request("GET", "a+b.test:443", "/", &[]), "400", Refused::Host),
+    ] {
+        let before = node.report().await[0].refused;
+        let answer = sent(&connection, &request).await.read_to_end(10_000).await;
+        let answer = answer.expect("an answer");
+        // 400 and 421 are rows of the static table (RFC 9204 appendix A), 417 is a literal.
+        let said = match status {
+            "400" => vec![0xff, 67 - 63],
+            "421" => vec![0xff, 69 - 63],
+            _ => [b"\x5f\x09\x03", status.as_bytes()].concat(),
+        };
+        assert_eq!(answer[4..4 + said.len()], said, "{status}: {answer:02x?}");
+        let mut after = node.report().await[0].refused;
+        after[reason as usize] -= 1;
+        assert_eq!(after, before, "{status}");
+        let answer = raw::ask(&connection, "/").await.read_to_end(10_000).await;
+        assert!(answer.is_ok_and(|answer| !answer.is_empty()));
     }
 }
 

@@ -103,6 +103,8 @@ impl Pair {
             encoder: Default::default(),
             distributions: Default::default(),
             open_files: OpenFiles::at_most(9),
+            certificates: fleet.certificates.clone(),
+            refused: Default::default(),
         };
         let mut pair = Self {
             engine: Rc::new(RefCell::new(engine)),

@@ -7,15 +7,17 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use http::Response;
+use http::{Method, Response};
 
 use super::content::{self, RefusalNote};
 use super::frame;
 use super::head::request::RequestHead;
 use super::message::{Event, Request};
 use super::refusal::{Excess, Refusal, Scope};
+use super::tally::Refused;
 use super::within;
 use crate::http::answer::{self, Body, answer};
+use crate::http::check::{Asked, check};
 use crate::http::content::Content;
 use crate::http::interim::{Interim, Step};
 use crate::http::{Place, Version};
@@ -56,28 +58,43 @@ pub(super) async fn serve(stream: RequestStream, connection: &Connection, place:
                     let read = content::Content::new(reader, message, refused.clone());
                     content = Content::Http3(Box::new(read));
                 }
-                Err(Failure::Refused(refusal)) => return refuse(writer, connection, refusal),
+                Err(Failure::Refused(refusal)) => {
+                    return refuse(writer, connection, place, refusal);
+                }
                 Err(_) => return,
             }
             let answered = reply(&head, &mut content, &mut writer, connection, place).await;
             // It turned out to be none while it was answered.
             if let Some(refusal) = refused.get() {
-                return refuse(writer, connection, refusal);
+                return refuse(writer, connection, place, refusal);
             }
             let Ok(Some(answer)) = answered else { return };
             answer
         }
-        Err(Failure::Refused(Refusal::Excess(Excess::FieldSection | Excess::FieldCount))) => {
+        Err(Failure::Refused(
+            refusal @ Refusal::Excess(Excess::FieldSection | Excess::FieldCount),
+        )) => {
+            count(connection, place, Refused::of(refusal), refusal.rule());
             answer::fields_too_large()
         }
         Err(Failure::Refused(refusal)) => {
             reader.stop(refusal.code());
-            return refuse(writer, connection, refusal);
+            return refuse(writer, connection, place, refusal);
         }
-        Err(Failure::Gone(_) | Failure::Late | Failure::Broken(_)) => return,
+        Err(Failure::Late) => return count(connection, place, Refused::Slow, "head-late"),
+        Err(Failure::Gone(_) | Failure::Broken(_)) => return,
     };
     // A client that takes no more has its reasons.
-    let _ = write(&mut writer, place, &head, body).await;
+    if let Err(Failure::Late) = write(&mut writer, place, &head, body).await {
+        count(connection, place, Refused::Stalled, "answer-not-taken");
+    }
+}
+
+/// Counts what was refused, and says why to whoever looks for it.
+fn count(connection: &Connection, place: &Place, refused: Refused, rule: &str) {
+    let client = connection.client().map(tracing::field::display);
+    tracing::debug!(client, reason = refused.name(), rule, "refused");
+    place.refused.count(refused);
 }
 
 async fn read_head(
@@ -109,8 +126,8 @@ fn whole(reader: &mut RequestReader, message: &mut Request) -> Result<bool, Fail
     Ok(false)
 }
 
-fn refuse(writer: RequestWriter, connection: &Connection, refusal: Refusal) {
-    log::debug!("request refused by the rule {}", refusal.rule());
+fn refuse(writer: RequestWriter, connection: &Connection, place: &Place, refusal: Refusal) {
+    count(connection, place, Refused::of(refusal), refusal.rule());
     if let Refusal::Excess(Excess::HeadersFrame | Excess::UnknownFrame) = refusal {
         connection.count_refused_frame();
     }
@@ -129,6 +146,15 @@ async fn reply(
     connection: &Connection,
     place: &Place,
 ) -> Result<Option<(Response<()>, Body)>, Failure> {
+    if let Err(rejection) =
+        check(&Asked::of_http3(head), connection.server_name(), &place.certificates)
+    {
+        count(connection, place, rejection.refused(), rejection.rule());
+        let (answer, body) = answer::error(rejection.status(), rejection.rule());
+        // RFC 9110 section 9.3.2.
+        let body = if head.method == Method::HEAD { Body::Empty } else { body };
+        return Ok(Some((answer, body)));
+    }
     let line = head.line();
     let Some(client) = connection.client() else { return Ok(None) };
     let request = answer::Request {

@@ -201,6 +201,7 @@ impl Driver {
             requests_cut: self.place.cut.get(),
             resumed: self.tickets.as_ref().map_or(0, |tickets| tickets.accepted()),
             frames_refused: counters.frames_refused,
+            refused: self.place.refused.counts(),
             tcp: self.reception.as_ref().map(|tcp| tcp.report()).unwrap_or_default(),
             answered: self.place.distributions.report(),
         }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes};
+use quinn_proto::crypto::rustls::HandshakeData;
 use quinn_proto::{
     Connection, ConnectionError, ConnectionEvent, Dir, FinishError, ReadError, ReadableError,
     StreamId, Transmit, VarInt, WriteError,
@@ -210,6 +211,13 @@ impl Engine {
     #[must_use]
     pub fn client(&mut self, key: Key) -> Option<SocketAddr> {
         self.live(key).ok().map(|live| live.quic.remote_address())
+    }
+
+    /// The name that the client asked for by SNI, once its ClientHello was read.
+    #[must_use]
+    pub fn server_name(&mut self, key: Key) -> Option<String> {
+        let data = self.live(key).ok()?.quic.crypto_session().handshake_data()?;
+        data.downcast::<HandshakeData>().ok()?.server_name
     }
 
     /// The smoothed round trip, or zero where the connection is lost.
