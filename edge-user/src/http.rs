@@ -7,6 +7,7 @@
 //! | `h2`, `h1` | one of HTTP/2 and of HTTP/1.1, over TLS over TCP |
 //! | `client` | what these two share: who asks, and what is answered |
 //! | `check` | what a request must keep, whatever the version |
+//! | [`date`] | when an answer was made |
 //! | `host` | whom a request is for |
 //! | [`content`] | what follows the head of a request |
 //! | [`interim`] | answers before the answer |
@@ -18,6 +19,7 @@ mod body;
 mod check;
 pub(crate) mod client;
 pub mod content;
+pub mod date;
 pub(crate) mod h1;
 pub(crate) mod h2;
 pub mod h3;
@@ -32,6 +34,7 @@ use std::sync::Arc;
 
 use edge_wire::cid::ServerId;
 
+use self::date::Date;
 use self::h3::qpack::encoder::Encoder;
 use self::h3::tally::Tally;
 use crate::proxy::files::read::OpenFiles;
@@ -51,6 +54,8 @@ pub struct Place {
     pub requests: Rc<Cell<u64>>,
     /// Answers of this worker that the deadline of a drain cut off.
     pub cut: Cell<u64>,
+    /// Dates its answers.
+    pub date: Date,
     /// Writes the fields of its answers.
     pub encoder: RefCell<Encoder>,
     /// What is answered under which names.

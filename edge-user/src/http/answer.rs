@@ -248,6 +248,7 @@ mod tests {
             site: "ams".into(),
             requests: Default::default(),
             cut: Default::default(),
+            date: Default::default(),
             encoder: Default::default(),
             distributions: Default::default(),
             open_files: OpenFiles::at_most(9),

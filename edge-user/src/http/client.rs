@@ -80,6 +80,7 @@ impl Client {
                 (head, if request.method == Method::HEAD { Body::Empty } else { body })
             }
         };
+        place.date.set(head.headers_mut());
         // In that of another host it would be nobody's word (RFC 7838 section 6).
         if head.status() != StatusCode::MISDIRECTED_REQUEST {
             // What a distribution says of it holds.

@@ -40,6 +40,7 @@ impl Server {
             site: "ams".into(),
             requests: Rc::default(),
             cut: Cell::default(),
+            date: Default::default(),
             encoder: Default::default(),
             distributions: Default::default(),
             open_files: crate::proxy::files::read::OpenFiles::at_most(9),

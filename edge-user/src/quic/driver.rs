@@ -210,6 +210,7 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
             site,
             requests,
             cut: Cell::new(0),
+            date: Default::default(),
             encoder: Default::default(),
             distributions: InForce::new(distributions),
             open_files,

@@ -127,6 +127,8 @@ fn curl_is_answered_by_each_version_and_told_of_http3() {
             assert!(head.starts_with(&format!("{version}200")), "{said}");
             let alt_svc = format!("alt-svc: h3=\":{}\"; ma=86400", edge.port);
             assert!(head.lines().any(|line| line == alt_svc), "{head}");
+            let dates = head.lines().filter(|line| line.starts_with("date: ")).count();
+            assert_eq!(dates, 1, "{head}");
             let identity: Identity = serde_json::from_str(body).expect("JSON");
             assert_eq!((identity.name.as_str(), identity.protocol.as_str()), ("here", protocol));
             assert_eq!(identity.client.ip(), Ipv4Addr::LOCALHOST);

@@ -31,6 +31,7 @@ async fn a_get_says_who_answered_whom() {
     assert_eq!(response.status(), 405);
     let (response, body) = ask(&mut requests, "HEAD", "/bytes/77").await;
     assert_eq!(response.headers()["content-length"], "77");
+    assert!(response.headers().contains_key("date"));
     assert!(body.is_empty());
 
     let reports = node.report().await;

@@ -100,6 +100,7 @@ impl Pair {
             site: "ams".into(),
             requests: Rc::default(),
             cut: Cell::default(),
+            date: Default::default(),
             encoder: Default::default(),
             distributions: Default::default(),
             open_files: OpenFiles::at_most(9),

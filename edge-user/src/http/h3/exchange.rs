@@ -48,7 +48,7 @@ pub(super) async fn serve(stream: RequestStream, connection: &Connection, place:
     // Kept to the end: until the client has its answer it is not told that the rest is not wanted.
     let mut content = Content::Empty;
     let head = within(limits::REQUEST_HEAD_WITHIN, read_head(&mut reader, &mut message)).await;
-    let (head, body) = match head.map_err(|_| Failure::Late).flatten() {
+    let (mut head, body) = match head.map_err(|_| Failure::Late).flatten() {
         Ok(head) => {
             place.requests.set(place.requests.get() + 1);
             let refused = RefusalNote::default();
@@ -84,6 +84,7 @@ pub(super) async fn serve(stream: RequestStream, connection: &Connection, place:
         Err(Failure::Late) => return count(connection, place, Refused::Slow, "head-late"),
         Err(Failure::Gone(_) | Failure::Broken(_)) => return,
     };
+    place.date.set(head.headers_mut());
     // A client that takes no more has its reasons.
     if let Err(Failure::Late) = write(&mut writer, place, &head, body).await {
         count(connection, place, Refused::Stalled, "answer-not-taken");
