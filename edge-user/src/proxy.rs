@@ -7,10 +7,12 @@
 //! | [`in_force`] | what a worker answers by at this moment, and what it has counted |
 //! | `fixed` | redirects, and answers that are the same for everybody |
 //! | [`files`] | static files |
+//! | [`origins`] | servers behind us: who is asked, over which connection |
 
 pub mod files;
 mod fixed;
 pub mod in_force;
+pub mod origins;
 pub mod path;
 pub mod route;
 
@@ -27,10 +29,12 @@ use crate::http::answer::{Body, Request, error};
 use crate::http::content::Content;
 use crate::http::interim::Interim;
 use crate::limits;
+use crate::tls::origin::OriginTlsError;
 use files::Root;
 pub(crate) use files::RootError;
 use files::read::OpenFiles;
 use in_force::Held;
+use origins::watched::Watched;
 use path::{Odd, Path};
 use route::{HostRefused, Routes};
 
@@ -41,29 +45,66 @@ pub struct Distributions {
     served: Vec<Distribution>,
     /// The directories of files, open.
     roots: BTreeMap<PathBuf, Arc<Root>>,
-    /// What proxies ask, by name.
-    origins: BTreeMap<Box<str>, Arc<Origin>>,
+    /// What proxies ask.
+    origins: Vec<Arc<Watched>>,
+    /// Where it is among them.
+    by_name: BTreeMap<Box<str>, usize>,
+}
+
+/// What a configuration names cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A directory of files.
+    #[error(transparent)]
+    Files(#[from] RootError),
+    /// What an origin is believed by.
+    #[error("origin {0}: {1}")]
+    Origin(Box<str>, #[source] OriginTlsError),
 }
 
 impl Distributions {
-    /// As the configuration has them. Opens the directories of files.
+    /// As the configuration has them. Opens the directories of files, and reads whom origins are
+    /// believed by.
     ///
     /// # Errors
     /// Where one of these cannot be used.
-    pub fn open(distributions: &[Distribution], origins: &[Origin]) -> Result<Self, RootError> {
+    pub fn open(distributions: &[Distribution], origins: &[Origin]) -> Result<Self, OpenError> {
         let mut roots = BTreeMap::new();
         for path in distributions.iter().flat_map(Distribution::roots) {
             if !roots.contains_key(path) {
                 roots.insert(path.to_owned(), Arc::new(Root::open(path)?));
             }
         }
-        let named = |origin: &Origin| (origin.name.clone(), Arc::new(origin.clone()));
+        let watched = |origin: &Origin| {
+            let watched = Watched::new(origin.clone());
+            watched.map(Arc::new).map_err(|error| OpenError::Origin(origin.name.clone(), error))
+        };
         Ok(Self {
             routes: Routes::new(distributions),
             served: distributions.to_vec(),
             roots,
-            origins: origins.iter().map(named).collect(),
+            by_name: origins.iter().map(|origin| origin.name.clone()).zip(0..).collect(),
+            origins: origins.iter().map(watched).collect::<Result<_, _>>()?,
         })
+    }
+
+    /// Goes on with what `earlier` knows of the origins that are the same, and with connections to
+    /// them.
+    pub fn go_on_from(&mut self, earlier: &Self) {
+        for watched in &mut self.origins {
+            let known = earlier.by_name.get(watched.name()).map(|index| &earlier.origins[*index]);
+            if let Some(known) = known.filter(|known| *known == watched) {
+                *watched = Arc::clone(known);
+            }
+        }
+    }
+
+    /// Begins to look after the servers of origins, until nobody has these any more.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn start(&self) {
+        self.origins.iter().for_each(Watched::start);
     }
 
     /// Whether there are none.
@@ -72,9 +113,9 @@ impl Distributions {
         self.served.is_empty()
     }
 
-    /// What its proxies ask, by name.
-    pub fn origins(&self) -> impl Iterator<Item = &Arc<Origin>> {
-        self.origins.values()
+    /// What its proxies ask.
+    pub fn origins(&self) -> impl Iterator<Item = &Origin> {
+        self.origins.iter().map(|watched| watched.origin())
     }
 
     /// What differs from `earlier`, a sentence each.
@@ -83,8 +124,8 @@ impl Distributions {
         let by_label = |list: &Self| -> BTreeMap<String, Distribution> {
             list.served.iter().map(|it| (it.label(), it.clone())).collect()
         };
-        let by_name = |list: &Self| -> BTreeMap<String, Arc<Origin>> {
-            list.origins().map(|it| (it.name.to_string(), Arc::clone(it))).collect()
+        let by_name = |list: &Self| -> BTreeMap<String, Arc<Watched>> {
+            list.origins.iter().map(|it| (it.name().to_owned(), Arc::clone(it))).collect()
         };
         let mut changes = differences("distribution", by_label(earlier), by_label(self));
         changes.extend(differences("origin", by_name(earlier), by_name(self)));

@@ -8,6 +8,7 @@
 //! | [`accept`] | handshakes of TLS over TCP |
 //! | [`alpn01`] | those of authorities |
 //! | [`files`] | certificates and keys from PEM files |
+//! | [`origin`] | TLS to the servers of origins |
 //! | [`tickets`] | session tickets that every node of the fleet opens |
 //! | `candidate` | what it takes to be served |
 //! | `x509` | what a certificate says |
@@ -18,6 +19,7 @@ mod candidate;
 pub mod challenges;
 pub mod files;
 pub mod live;
+pub mod origin;
 pub mod tickets;
 mod x509;
 

@@ -14,7 +14,7 @@ use super::control::Control;
 use super::protocol::{BlocklistChange, Reloaded};
 use crate::config::{self, Config, ConfigError, Host, origins};
 use crate::limits;
-use crate::proxy::{Distributions, RootError};
+use crate::proxy::{Distributions, OpenError};
 use crate::quic::cid::MintError;
 use crate::quic::driver::ToWorker;
 use crate::relay::RelayOrder;
@@ -29,9 +29,9 @@ pub enum ReloadError {
     /// The configuration has mistakes; nothing is changed.
     #[error("{0}; nothing is changed")]
     Config(ConfigError),
-    /// A directory of files cannot be read; nothing is changed.
+    /// A directory of files or an origin's authorities cannot be read; nothing is changed.
     #[error("{0}; nothing is changed")]
-    Files(#[from] RootError),
+    Open(#[from] OpenError),
     /// The fleet file is not one; nothing is changed.
     #[error(transparent)]
     Fleet(#[from] FleetError),
@@ -172,9 +172,11 @@ impl Control {
     }
 
     /// Whoever asks from now on is answered by these. Says what is different.
-    fn put_distributions(&self, distributions: Distributions) -> Vec<String> {
+    fn put_distributions(&self, mut distributions: Distributions) -> Vec<String> {
         let changes = distributions.changes_since(&self.distributions.borrow());
         if !changes.is_empty() {
+            distributions.go_on_from(&self.distributions.borrow());
+            distributions.start();
             self.distributions.send_replace(Arc::new(distributions));
         }
         changes

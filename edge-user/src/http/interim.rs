@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use http::Response;
+use http::{Response, StatusCode};
 
 use crate::limits;
 
@@ -27,6 +27,9 @@ struct Queue {
     /// All that there were.
     seen: u32,
     waker: Option<Waker>,
+    /// 100 was among them.
+    continued: bool,
+    uploader: Option<Waker>,
 }
 
 /// What is next of an answer.
@@ -79,16 +82,27 @@ impl Sink {
     /// Puts one behind the others. Beyond [`limits::MAX_INTERIM_RESPONSES`] they are thrown away,
     /// see [`Self::is_flooded`]; clients need none of them.
     pub fn push(&self, head: Response<()>) {
-        let waker = self.lock(|queue| {
+        let wakers = self.lock(|queue| {
             queue.seen = queue.seen.saturating_add(1);
+            queue.continued |= head.status() == StatusCode::CONTINUE;
             if queue.seen <= limits::MAX_INTERIM_RESPONSES {
                 queue.heads.push_back(head);
             }
-            queue.waker.take()
+            let uploader = if queue.continued { queue.uploader.take() } else { None };
+            [queue.waker.take(), uploader]
         });
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Ready when 100 was among them: whoever waits for it may go on (RFC 9110 section 15.2.1).
+    pub fn poll_continue(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.lock(|queue| {
+            if queue.continued {
+                return Poll::Ready(());
+            }
+            queue.uploader = Some(cx.waker().clone());
+            Poll::Pending
+        })
     }
 
     /// Whether there were more than any server has a reason for.

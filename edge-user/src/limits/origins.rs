@@ -53,3 +53,30 @@ pub const DEFAULT_RISE: u32 = 2;
 pub const DEFAULT_FALL: u32 = 3;
 /// Bytes of path and query of a check.
 pub const MAX_HEALTH_PATH_BYTES: usize = 1024;
+
+// What a worker does with them.
+
+/// How long a client that expects 100 is waited for until it is told to go on, where the origin does
+/// not say so: a second, after which curl does not wait any more either.
+pub const EXPECT_WITHIN: Duration = Duration::from_secs(1);
+/// How long a connection may take with what is left of a request whose response has ended, before it
+/// is closed instead of kept.
+pub const ORIGIN_REST_WITHIN: Duration = Duration::from_secs(1);
+/// How often connections that nobody uses are looked at. They live for a minute or so.
+pub const ORIGIN_SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// Sessions of TLS to resume that are kept for an origin: a few for each of its servers.
+pub const ORIGIN_SESSIONS: usize = 4 * MAX_ORIGIN_SERVERS;
+/// What a server may send of a response before the client has taken it: a round trip of a datacentre
+/// at 10 Gbit/s is half of that, and a request holds no more.
+pub const ORIGIN_STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// Of all responses of a connection of HTTP/2.
+pub const ORIGIN_CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// Requests on a connection of HTTP/2 to a server, where it allows more: what most servers allow.
+pub const ORIGIN_STREAMS: usize = 128;
+/// How long a look-up of a server's name may take: resolv.conf's two tries of five seconds.
+pub const ORIGIN_RESOLVE_WITHIN: Duration = Duration::from_secs(10);
+/// How often names are looked up. The resolver does not tell how long an answer is good for; names of
+/// servers in the cloud change by the minute.
+pub const ORIGIN_RESOLVE_EVERY: Duration = Duration::from_secs(30);
+/// How soon again, where nothing was found.
+pub const ORIGIN_RESOLVE_AGAIN: Duration = Duration::from_secs(5);

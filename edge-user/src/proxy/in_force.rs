@@ -12,6 +12,8 @@ use http::StatusCode;
 use tokio::sync::watch;
 
 use super::Distributions;
+use super::origins::Upstream;
+use super::origins::counts::OriginReport;
 use crate::config::distributions::Distribution;
 
 /// Classes of final status codes, 2xx to 5xx.
@@ -26,6 +28,7 @@ const NOBODY: &str = "-";
 pub struct InForce {
     changes: RefCell<watch::Receiver<Arc<Distributions>>>,
     held: RefCell<Rc<Held>>,
+    workers: usize,
 }
 
 /// What a worker answers a request by.
@@ -33,6 +36,8 @@ pub struct Held {
     distributions: Arc<Distributions>,
     /// By distribution, and one more for those of none.
     answered: Vec<Rc<Answered>>,
+    /// By origin.
+    upstreams: Vec<Rc<Upstream>>,
 }
 
 struct Answered {
@@ -50,12 +55,12 @@ pub struct AnsweredReport {
 }
 
 impl InForce {
-    /// By what `changes` has, and whatever comes there.
+    /// By what `changes` has, and whatever comes there, at one of so many workers.
     #[must_use]
-    pub fn new(mut changes: watch::Receiver<Arc<Distributions>>) -> Self {
+    pub fn new(mut changes: watch::Receiver<Arc<Distributions>>, workers: usize) -> Self {
         let distributions = Arc::clone(&changes.borrow_and_update());
-        let held = Held::new(distributions, &[]);
-        Self { changes: RefCell::new(changes), held: RefCell::new(Rc::new(held)) }
+        let held = RefCell::new(Rc::new(Held::new(distributions, workers, None)));
+        Self { changes: RefCell::new(changes), held, workers }
     }
 
     /// What is in force now.
@@ -65,7 +70,7 @@ impl InForce {
         // What is there is in force where nobody is left to change it.
         if changes.has_changed().unwrap_or(false) {
             let distributions = Arc::clone(&changes.borrow_and_update());
-            let next = Held::new(distributions, &self.held.borrow().answered);
+            let next = Held::new(distributions, self.workers, Some(&self.held.borrow()));
             self.held.replace(Rc::new(next));
         }
         Rc::clone(&self.held.borrow())
@@ -84,27 +89,51 @@ impl InForce {
         };
         held.answered.iter().map(report).collect()
     }
+
+    /// What was counted of the origins that are in force.
+    #[must_use]
+    pub fn origins(&self) -> Vec<OriginReport> {
+        self.load().upstreams.iter().map(|upstream| upstream.report()).collect()
+    }
 }
 
 /// Without distributions, for good.
 impl Default for InForce {
     fn default() -> Self {
-        Self::new(watch::channel(Arc::default()).1)
+        Self::new(watch::channel(Arc::default()).1, 1)
     }
 }
 
 impl Held {
-    /// Counts go on where a distribution keeps its first name.
-    fn new(distributions: Arc<Distributions>, earlier: &[Rc<Answered>]) -> Self {
+    /// Counts go on where a distribution or an origin keeps its name; connections to an origin, too,
+    /// where nothing of it has changed.
+    fn new(distributions: Arc<Distributions>, workers: usize, earlier: Option<&Self>) -> Self {
         let known = |answered: &Rc<Answered>| (Arc::clone(&answered.label), Rc::clone(answered));
-        let mut known: HashMap<_, _> = earlier.iter().map(known).collect();
+        let earlier_answered = earlier.map_or(&[][..], |earlier| &earlier.answered);
+        let mut known: HashMap<_, _> = earlier_answered.iter().map(known).collect();
         let labels = distributions.served.iter().map(Distribution::label);
         let answered = labels.chain([NOBODY.to_owned()]).map(|label| {
             known.remove(&*label).unwrap_or_else(|| {
                 Rc::new(Answered { label: label.into(), by_class: Default::default() })
             })
         });
-        Self { answered: answered.collect(), distributions }
+        let upstreams = distributions.origins.iter().map(|watched| {
+            let mut earlier = earlier.iter().flat_map(|earlier| &earlier.upstreams);
+            let earlier = earlier.find(|upstream| upstream.watched().name() == watched.name());
+            match earlier {
+                Some(earlier) if Arc::ptr_eq(earlier.watched(), watched) => Rc::clone(earlier),
+                earlier => {
+                    let earlier = earlier.map(|earlier| &**earlier);
+                    Rc::new(Upstream::new(Arc::clone(watched), workers, earlier))
+                }
+            }
+        });
+        Self { answered: answered.collect(), upstreams: upstreams.collect(), distributions }
+    }
+
+    /// The origin that proxies call by this name: the configuration was checked for it.
+    pub(super) fn upstream(&self, name: &str) -> Option<&Rc<Upstream>> {
+        self.upstreams.get(*self.distributions.by_name.get(name)?)
     }
 
     /// All of them.

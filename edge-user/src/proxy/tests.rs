@@ -64,7 +64,7 @@ fn distributions(text: &str) -> Arc<Distributions> {
 
 fn in_force() -> (watch::Sender<Arc<Distributions>>, InForce) {
     let (changes, receiver) = watch::channel(distributions(SITES));
-    (changes, InForce::new(receiver))
+    (changes, InForce::new(receiver, 1))
 }
 
 fn ask(in_force: &InForce, method: &Method, url: &str) -> (Response<()>, String) {

@@ -201,7 +201,7 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
     let thread = thread::Builder::new().name(format!("worker-{worker}")).spawn(move || {
         pin(worker);
         sandbox::keep_no_capability();
-        let own = owners.own();
+        let (own, workers) = (owners.own(), usize::from(owners.workers()));
         let engine = Rc::new(RefCell::new(engine));
         let requests = Rc::new(Cell::new(0));
         let place = Rc::new(Place {
@@ -212,7 +212,7 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
             cut: Cell::new(0),
             date: Default::default(),
             encoder: Default::default(),
-            distributions: InForce::new(distributions),
+            distributions: InForce::new(distributions, workers),
             open_files,
             certificates,
             refused: Default::default(),

@@ -13,7 +13,7 @@ use crate::config::{Config, JoinError, origins};
 use crate::follow::first::{Fleet, Lacking};
 use crate::follow::{force, last_good};
 use crate::identity::{Identity, IdentityError};
-use crate::proxy::{Distributions, RootError};
+use crate::proxy::{Distributions, OpenError};
 use crate::tls::{self, Live, Source, Tls, TlsError};
 
 /// What a process is started with, all of it read and checked.
@@ -57,9 +57,9 @@ pub enum InputError {
     /// The blocklist.
     #[error(transparent)]
     Blocklist(#[from] BlocklistError),
-    /// A directory of files.
+    /// A directory of files, or an origin's authorities.
     #[error(transparent)]
-    Files(#[from] RootError),
+    Open(#[from] OpenError),
 }
 
 impl Inputs {

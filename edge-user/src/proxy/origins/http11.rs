@@ -1,0 +1,148 @@
+//! A request of HTTP/1.1 to a server, and its response: hyper reads and writes.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::{Body as _, Frame};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::timeout;
+
+use super::connect::Transport;
+use super::failure::Failure;
+use super::health::beside;
+use super::server::Asked;
+use super::upload::Upload;
+use crate::http::interim::Sink;
+use crate::limits;
+
+/// A connection, ready for a request or with one. It ends when this is dropped.
+pub(super) struct Sender {
+    requests: SendRequest<Upload>,
+    connection: AbortHandle,
+}
+
+/// Why there is no response, and what was not sent: it can go to another server.
+pub(super) struct Unanswered {
+    pub(super) failure: Failure,
+    pub(super) unsent: Option<Upload>,
+}
+
+impl Sender {
+    /// Begins on a connection, which a task of its own moves on.
+    pub(super) async fn begin(transport: Transport) -> Result<Self, Failure> {
+        let made = Builder::new()
+            .max_buf_size(limits::HTTP1_BUFFER_BYTES)
+            .max_header_size(limits::MAX_FIELD_SECTION_BYTES as usize)
+            .max_headers(limits::MAX_FIELDS)
+            .handshake(TokioIo::new(transport));
+        let (requests, connection) = made.await.map_err(|_| Failure::Connect)?;
+        let task = spawn_local(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(%error, "a connection to an origin ended");
+            }
+        });
+        Ok(Self { requests, connection: task.abort_handle() })
+    }
+
+    /// Whether a request can be sent at once.
+    pub(super) fn is_ready(&self) -> bool {
+        self.requests.is_ready()
+    }
+
+    /// Sends a request and waits for the head of its response. Interim ones go to `interim`.
+    pub(super) async fn ask(
+        &mut self,
+        mut request: Request<Upload>,
+        interim: Option<Sink>,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        if let Some(interim) = interim {
+            hyper::ext::on_informational(&mut request, move |head| {
+                let mut copy = Response::new(());
+                *copy.status_mut() = head.status();
+                copy.headers_mut().clone_from(head.headers());
+                interim.push(copy);
+            });
+        }
+        self.requests.try_send_request(request).await.map_err(|mut error| {
+            let unsent = error.take_message().map(Request::into_body);
+            Unanswered { failure: failure(error.error()), unsent }
+        })
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+fn failure(error: &hyper::Error) -> Failure {
+    if error.is_parse() { Failure::Malformed } else { Failure::Closed }
+}
+
+/// The rest of a response, and the connection that it comes by.
+pub(super) struct Download {
+    incoming: Incoming,
+    connection: Option<(Sender, Asked)>,
+}
+
+impl Download {
+    pub(super) fn new(incoming: Incoming, sender: Sender, asked: Asked) -> Self {
+        let mut download = Self { incoming, connection: Some((sender, asked)) };
+        if download.is_end_stream() {
+            download.release();
+        }
+        download
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    pub(super) fn left(&self) -> Option<u64> {
+        self.incoming.size_hint().exact()
+    }
+
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let part = Pin::new(&mut self.incoming).poll_frame(cx);
+        if matches!(part, Poll::Ready(None)) || self.is_end_stream() {
+            self.release();
+        }
+        part.map_err(io::Error::other)
+    }
+
+    /// The connection is for the next request, once what is left of this one is sent.
+    fn release(&mut self) {
+        let Some((mut sender, asked)) = self.connection.take() else { return };
+        if sender.is_ready() {
+            return asked.server().put_idle(sender);
+        }
+        spawn_local(async move {
+            if let Ok(Ok(())) = timeout(limits::ORIGIN_REST_WITHIN, sender.requests.ready()).await {
+                asked.server().put_idle(sender);
+            }
+        });
+    }
+}
+
+/// The status of a response to a request of our own.
+pub(super) async fn status(
+    transport: Transport,
+    request: Request<Empty<Bytes>>,
+) -> Result<StatusCode, Failure> {
+    let made = Builder::new().handshake(TokioIo::new(transport)).await;
+    let (mut requests, connection) = made.map_err(|_| Failure::Connect)?;
+    let response = beside(requests.send_request(request), connection).await;
+    let response = response.ok_or(Failure::Closed)?.map_err(|error| failure(&error))?;
+    Ok(response.status())
+}

@@ -1,0 +1,266 @@
+//! Requests of HTTP/2 to a server, and their responses: h2 reads and writes.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{Builder, SendRequest};
+use h2::{Reason, RecvStream, SendStream};
+use http::{Request, Response, StatusCode};
+use http_body::{Body as _, Frame};
+use http_body_util::BodyExt as _;
+use tokio::task::{AbortHandle, JoinHandle, spawn_local};
+use tokio::time::Instant;
+
+use super::connect::Transport;
+use super::failure::Failure;
+use super::health::beside;
+use super::http11::Unanswered;
+use super::server::Asked;
+use super::upload::Upload;
+use crate::http::interim::Sink;
+use crate::limits;
+
+/// The connections to a server.
+#[derive(Default)]
+pub(super) struct Shared(RefCell<Vec<Rc<Session>>>);
+
+/// One of them. It ends when nobody has it any more.
+pub(super) struct Session {
+    requests: SendRequest<Bytes>,
+    connection: AbortHandle,
+    /// Requests that it carries.
+    carried: Rc<Cell<usize>>,
+    used: Cell<Instant>,
+}
+
+impl Shared {
+    /// One that has room for a request.
+    pub(super) fn take(&self) -> Option<Rc<Session>> {
+        let mut sessions = self.0.borrow_mut();
+        sessions.retain(|session| !session.connection.is_finished());
+        sessions.iter().find(|session| session.has_room()).cloned()
+    }
+
+    /// A new one for this request and others.
+    pub(super) fn put(&self, session: Rc<Session>) {
+        self.0.borrow_mut().push(session);
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    /// Takes no more requests to it.
+    pub(super) fn remove(&self, session: &Rc<Session>) {
+        self.0.borrow_mut().retain(|other| !Rc::ptr_eq(session, other));
+    }
+
+    /// Closes those that nobody has used for so long.
+    pub(super) fn sweep(&self, keep_alive: Duration) {
+        self.0.borrow_mut().retain(|session| {
+            session.carried.get() > 0 || session.used.get().elapsed() < keep_alive
+        });
+    }
+}
+
+impl Session {
+    /// Begins on a connection, which a task of its own moves on.
+    pub(super) async fn begin(transport: Transport) -> Result<Rc<Self>, Failure> {
+        let made = Builder::new()
+            .enable_push(false)
+            .initial_window_size(limits::ORIGIN_STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(limits::ORIGIN_CONNECTION_WINDOW_BYTES)
+            .max_header_list_size(limits::MAX_FIELD_SECTION_BYTES as u32)
+            .max_send_buffer_size(limits::STREAM_SEND_BUFFER_BYTES)
+            .handshake(transport);
+        let (requests, connection) = made.await.map_err(|_| Failure::Connect)?;
+        let task = spawn_local(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to an origin ended");
+            }
+        });
+        let (connection, carried) = (task.abort_handle(), Rc::default());
+        Ok(Rc::new(Self { requests, connection, carried, used: Cell::new(Instant::now()) }))
+    }
+
+    fn has_room(&self) -> bool {
+        self.carried.get() < self.requests.current_max_send_streams().min(limits::ORIGIN_STREAMS)
+    }
+
+    /// Sends a request and waits for the head of its response. Interim ones go to `interim`.
+    pub(super) async fn ask(
+        self: &Rc<Self>,
+        request: Request<Upload>,
+        interim: Option<&Sink>,
+    ) -> Result<(Response<()>, Carried, RecvStream), Unanswered> {
+        let carried = Carried::new(self);
+        let mut requests = self.requests.clone();
+        if poll_fn(|cx| requests.poll_ready(cx)).await.is_err() {
+            return Err(Unanswered { failure: Failure::Closed, unsent: Some(request.into_body()) });
+        }
+        let (head, upload) = request.into_parts();
+        let whole = upload.is_end_stream();
+        let sent = requests.send_request(Request::from_parts(head, ()), whole);
+        let (mut response, stream) =
+            sent.map_err(|error| Unanswered { failure: failure(&error), unsent: None })?;
+        let mut carried = carried;
+        if !whole {
+            carried.upload = Some(spawn_local(send(stream, upload)));
+        }
+        let answered = poll_fn(|cx| {
+            while let Poll::Ready(Some(Ok(head))) = response.poll_informational(cx) {
+                interim.iter().for_each(|interim| interim.push(copy(&head)));
+            }
+            pin!(&mut response).poll(cx)
+        });
+        match answered.await {
+            Ok(response) => {
+                let (head, stream) = response.into_parts();
+                Ok((Response::from_parts(head, ()), carried, stream))
+            }
+            Err(error) => Err(Unanswered { failure: failure(&error), unsent: None }),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+fn copy(head: &Response<()>) -> Response<()> {
+    let mut copy = Response::new(());
+    *copy.status_mut() = head.status();
+    copy.headers_mut().clone_from(head.headers());
+    copy
+}
+
+fn failure(error: &h2::Error) -> Failure {
+    if error.reason() == Some(Reason::REFUSED_STREAM) {
+        Failure::Refused
+    } else if error.is_library() {
+        Failure::Malformed
+    } else {
+        Failure::Closed
+    }
+}
+
+/// A request that a connection carries, until this is dropped.
+pub(super) struct Carried {
+    session: Rc<Session>,
+    upload: Option<JoinHandle<()>>,
+}
+
+impl Carried {
+    fn new(session: &Rc<Session>) -> Self {
+        session.carried.set(session.carried.get() + 1);
+        Self { session: Rc::clone(session), upload: None }
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        self.session.carried.set(self.session.carried.get() - 1);
+        self.session.used.set(Instant::now());
+        if let Some(upload) = &self.upload {
+            upload.abort();
+        }
+    }
+}
+
+/// Sends the content as the server has room for it, and resets the stream where it is cut.
+async fn send(mut stream: SendStream<Bytes>, mut upload: Upload) {
+    while let Some(part) = upload.frame().await {
+        let Ok(part) = part else { return stream.send_reset(Reason::CANCEL) };
+        match part.into_data() {
+            Ok(chunk) => {
+                if !send_chunk(&mut stream, chunk).await {
+                    return;
+                }
+            }
+            Err(part) => {
+                if let Ok(trailers) = part.into_trailers() {
+                    let _ = stream.send_trailers(trailers);
+                    return;
+                }
+            }
+        }
+    }
+    let _ = stream.send_data(Bytes::new(), true);
+}
+
+async fn send_chunk(stream: &mut SendStream<Bytes>, mut chunk: Bytes) -> bool {
+    while !chunk.is_empty() {
+        stream.reserve_capacity(chunk.len());
+        let Some(Ok(room)) = poll_fn(|cx| stream.poll_capacity(cx)).await else { return false };
+        if stream.send_data(chunk.split_to(room.min(chunk.len())), false).is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// The rest of a response.
+pub(super) struct Download {
+    stream: RecvStream,
+    /// Bytes that were handed out last: the server gets their room back when more is asked for.
+    taken: usize,
+    data_ended: bool,
+    _carried: Carried,
+    _asked: Asked,
+}
+
+impl Download {
+    pub(super) fn new(stream: RecvStream, carried: Carried, asked: Asked) -> Self {
+        Self { stream, taken: 0, data_ended: false, _carried: carried, _asked: asked }
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.taken > 0 {
+            let taken = std::mem::take(&mut self.taken);
+            let _ = self.stream.flow_control().release_capacity(taken);
+        }
+        while !self.data_ended {
+            match ready!(self.stream.poll_data(cx)) {
+                Some(Ok(data)) if data.is_empty() => {}
+                Some(Ok(data)) => {
+                    self.taken = data.len();
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(io::Error::other(error)))),
+                None => self.data_ended = true,
+            }
+        }
+        match ready!(self.stream.poll_trailers(cx)) {
+            Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
+            Err(error) => Poll::Ready(Some(Err(io::Error::other(error)))),
+        }
+    }
+}
+
+/// The status of a response to a request of our own.
+pub(super) async fn status(
+    transport: Transport,
+    request: Request<()>,
+) -> Result<StatusCode, Failure> {
+    let made = h2::client::handshake(transport).await;
+    let (mut requests, connection) = made.map_err(|_| Failure::Connect)?;
+    let asked = async move { requests.send_request(request, true)?.0.await };
+    let response = beside(asked, connection).await.ok_or(Failure::Closed)?;
+    Ok(response.map_err(|error| failure(&error))?.status())
+}

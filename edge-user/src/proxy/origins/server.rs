@@ -1,0 +1,154 @@
+//! A server, as one worker knows it: who is with it, what became of requests, and connections that
+//! wait for the next.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
+
+use super::choose::Candidate;
+use super::failure::Failure;
+use super::{http2, http11};
+use crate::http::Version;
+
+/// A server of an origin, as one worker knows it.
+pub(super) struct Server {
+    /// Requests that are with it.
+    outstanding: Cell<u32>,
+    /// Failures in a row.
+    failures: Cell<u32>,
+    ejected_until: Cell<Option<Instant>>,
+    /// How many more requests it may have.
+    room: Semaphore,
+    /// Connections of HTTP/1.1 that wait, the last one that was used at the end.
+    idle: RefCell<Vec<Idle>>,
+    /// Connections of HTTP/2.
+    pub(super) shared: http2::Shared,
+    /// What it spoke last.
+    pub(super) version: Cell<Option<Version>>,
+    /// One connection of HTTP/2 is made at a time: the next request may be with it, too.
+    pub(super) connecting: Mutex<()>,
+}
+
+struct Idle {
+    sender: http11::Sender,
+    since: Instant,
+}
+
+impl Server {
+    /// `most` requests over HTTP/1.1 at a time. `version`, where no other can come of it.
+    pub(super) fn new(most: usize, version: Option<Version>) -> Self {
+        Self {
+            outstanding: Cell::new(0),
+            failures: Cell::new(0),
+            ejected_until: Cell::new(None),
+            room: Semaphore::new(most),
+            idle: RefCell::default(),
+            shared: http2::Shared::default(),
+            version: Cell::new(version),
+            connecting: Mutex::new(()),
+        }
+    }
+
+    pub(super) fn candidate(&self, well: bool, tried: bool, now: Instant) -> Candidate {
+        let ejected = self.ejected_until.get().is_some_and(|until| now < until);
+        Candidate { outstanding: self.outstanding.get(), well, ejected, tried }
+    }
+
+    /// Notes how a request ended.
+    pub(super) fn note(&self, failure: Option<Failure>, most: u32, eject: Duration) {
+        match failure {
+            None => {
+                self.failures.set(0);
+                self.ejected_until.set(None);
+            }
+            Some(failure) if failure.is_the_servers() => {
+                let failures = self.failures.get().saturating_add(1);
+                self.failures.set(failures);
+                if most > 0 && failures >= most {
+                    self.ejected_until.set(Some(Instant::now() + eject));
+                }
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// A request is with it until what is returned is dropped.
+    pub(super) fn ask(self: &Rc<Self>) -> Asked {
+        self.outstanding.set(self.outstanding.get() + 1);
+        Asked { server: Rc::clone(self), room: Room::NotNeeded }
+    }
+
+    /// A connection that waits, and is not closed as far as is known.
+    pub(super) fn take_idle(&self, keep_alive: Duration) -> Option<http11::Sender> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(Idle { sender, since }) = idle.pop() {
+            if since.elapsed() >= keep_alive {
+                // The others are older still.
+                idle.clear();
+                return None;
+            }
+            if sender.is_ready() {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    /// A connection is free again.
+    pub(super) fn put_idle(&self, sender: http11::Sender) {
+        self.idle.borrow_mut().push(Idle { sender, since: Instant::now() });
+    }
+
+    /// Closes connections that nobody needs any more.
+    pub(super) fn sweep(&self, keep_alive: Duration) {
+        self.idle.borrow_mut().retain(|idle| {
+            idle.since.elapsed() < keep_alive && idle.sender.is_ready()
+        });
+        self.shared.sweep(keep_alive);
+    }
+}
+
+/// A request that is with a server.
+pub(super) struct Asked {
+    server: Rc<Server>,
+    room: Room,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    NotNeeded,
+    Awaited,
+    Held,
+}
+
+impl Asked {
+    pub(super) fn server(&self) -> &Rc<Server> {
+        &self.server
+    }
+
+    /// Takes one of the places for requests; waits where there is none.
+    pub(super) async fn take_room(&mut self) {
+        self.room = Room::Awaited;
+        if let Ok(permit) = self.server.room.acquire().await {
+            permit.forget();
+            self.room = Room::Held;
+        }
+    }
+
+    /// Whether there was none.
+    pub(super) fn waits_for_room(&self) -> bool {
+        self.room == Room::Awaited
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.server.outstanding.set(self.server.outstanding.get() - 1);
+        if self.room == Room::Held {
+            self.server.room.add_permits(1);
+        }
+    }
+}

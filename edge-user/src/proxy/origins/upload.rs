@@ -1,0 +1,162 @@
+//! What a client sends after the head, on its way to a server.
+
+use std::cell::Cell;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::http::content::{Content, Cut};
+use crate::http::interim::Sink;
+use crate::limits;
+
+/// What a client sends after the head. Each part is asked for when the server has taken the one
+/// before.
+pub(super) struct Upload {
+    content: Content,
+    /// There where the content is not empty.
+    progress: Option<Rc<Progress>>,
+    /// A client that expects 100 keeps the content back until it has that (RFC 9110 section 10.1.1):
+    /// it is asked for when the server says so, or has not said anything for a while.
+    gate: Option<Sink>,
+    /// What is done to trailers.
+    trailers: Option<Box<dyn Fn(&mut HeaderMap)>>,
+    idle: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// How far it is.
+pub(super) struct Progress {
+    /// A part was asked for.
+    begun: Cell<bool>,
+    /// The next part is not here yet.
+    waits: Cell<bool>,
+    /// When the last part was handed on.
+    last: Cell<Instant>,
+    cut: Cell<Option<Cut>>,
+    /// The server has answered without it.
+    answered: Cell<bool>,
+}
+
+impl Upload {
+    /// `trailers`: what is done to them. `gate`: where the 100 comes that the client waits for.
+    /// `idle`: how long it may take with each part.
+    pub(super) fn new(
+        content: Content,
+        trailers: Option<Box<dyn Fn(&mut HeaderMap)>>,
+        gate: Option<Sink>,
+        idle: Duration,
+    ) -> Self {
+        let progress = (!content.is_end_stream()).then(|| {
+            Rc::new(Progress {
+                begun: Cell::new(false),
+                waits: Cell::new(false),
+                last: Cell::new(Instant::now()),
+                cut: Cell::new(None),
+                answered: Cell::new(false),
+            })
+        });
+        Self { content, progress, gate, trailers, idle, timer: None }
+    }
+
+    /// Nothing where there is no content.
+    pub(super) fn progress(&self) -> Option<Rc<Progress>> {
+        self.progress.clone()
+    }
+
+    /// Whether a part of it was asked for, which cannot be sent to another server any more.
+    pub(super) fn is_begun(&self) -> bool {
+        self.progress.as_ref().is_some_and(|progress| progress.begun.get())
+    }
+
+    /// Whether the time for what is waited for is over.
+    fn poll_late(&mut self, within: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        self.timer.get_or_insert_with(|| Box::pin(sleep(within))).as_mut().poll(cx)
+    }
+
+    /// Ready when the client may be asked.
+    fn poll_gate(&mut self, progress: &Progress, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(gate) = &self.gate else { return Poll::Ready(()) };
+        if gate.poll_continue(cx).is_pending() {
+            if progress.answered.get() {
+                // It keeps back what nobody asked for.
+                return Poll::Pending;
+            }
+            ready!(self.poll_late(limits::EXPECT_WITHIN, cx));
+            let mut go_on = Response::new(());
+            *go_on.status_mut() = StatusCode::CONTINUE;
+            self.gate.iter().for_each(|gate| gate.push(std::mem::take(&mut go_on)));
+        }
+        (self.gate, self.timer) = (None, None);
+        Poll::Ready(())
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = self.get_mut();
+        let Some(progress) = this.progress.clone() else { return Poll::Ready(None) };
+        ready!(this.poll_gate(&progress, cx));
+        progress.begun.set(true);
+        let mut part = Pin::new(&mut this.content).poll_frame(cx);
+        progress.waits.set(part.is_pending());
+        if part.is_pending() {
+            ready!(this.poll_late(this.idle, cx));
+            part = Poll::Ready(Some(Err(Cut::Late)));
+        }
+        this.timer = None;
+        progress.last.set(Instant::now());
+        match &mut part {
+            Poll::Ready(Some(Err(cut))) => progress.cut.set(Some(*cut)),
+            Poll::Ready(Some(Ok(part))) => {
+                if let (Some(change), Some(trailers)) = (&this.trailers, part.trailers_mut()) {
+                    change(trailers);
+                }
+            }
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        part
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.content.size_hint()
+    }
+}
+
+impl Progress {
+    /// The server has answered: the client is not asked for what it still keeps back.
+    pub(super) fn answered(&self) {
+        self.answered.set(true);
+    }
+
+    /// Whether it is the client that is waited for.
+    pub(super) fn waits(&self) -> bool {
+        self.waits.get()
+    }
+
+    /// When the last part was handed on.
+    pub(super) fn last(&self) -> Instant {
+        self.last.get()
+    }
+
+    /// Why there is no more of it.
+    pub(super) fn cut(&self) -> Option<Cut> {
+        self.cut.get()
+    }
+}
