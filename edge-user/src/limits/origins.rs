@@ -51,6 +51,9 @@ pub const MAX_HEALTH_CHECKS: u32 = 100;
 pub const DEFAULT_RISE: u32 = 2;
 /// Bad ones, where the file names none.
 pub const DEFAULT_FALL: u32 = 3;
+/// Times that a request may have come through this fleet, or another of the same name, before it is
+/// taken to go in circles: a site that asks another, or tiers of edges, make two.
+pub const MAX_VIA_LOOPS: usize = 3;
 /// Bytes of path and query of a check.
 pub const MAX_HEALTH_PATH_BYTES: usize = 1024;
 

@@ -38,7 +38,7 @@ pub(super) fn redirect(
 }
 
 /// How many segments a behaviour's path has.
-fn segments(pattern: &PathPattern) -> usize {
+pub(super) fn segments(pattern: &PathPattern) -> usize {
     pattern.path().trim_end_matches('/').matches('/').count()
 }
 

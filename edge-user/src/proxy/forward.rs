@@ -1,0 +1,334 @@
+//! What an origin is sent of a client's request, and a client of the origin's response: fields to
+//! fields, and nothing else.
+//!
+//! A request goes on as the client made it, but for three things. What belongs to the client's
+//! connection stays here (RFC 9110 section 7.6.1). What origins believe of a proxy is said by us and
+//! by nobody else. And no field takes another's place by a name that an origin reads alike.
+
+mod names;
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use super::apply;
+use super::fixed::segments;
+use super::path::{Path, escaped_query};
+use crate::config::distributions::{Append, Forwarded, HeaderRules, PathPattern, Proxy};
+use crate::http::Version;
+use crate::limits;
+use names::{
+    folded, is_alias, is_claim, is_for_no_origin, is_for_no_trailer, is_kept, is_of_connection,
+};
+
+/// What we are called in `Via` (RFC 9110 section 7.6.3): the same on every node, so that a request
+/// that goes round among them is known.
+pub const PSEUDONYM: &str = "landfast";
+
+/// Clients are answered over TLS alone: whoever asks in clear is shown the way there.
+const SCHEME: &str = "https";
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Where a request comes from, and what it was for.
+#[derive(Clone, Copy, Debug)]
+pub struct From<'a> {
+    /// The client's address, as seen.
+    pub client: SocketAddr,
+    /// The host, and the port where it was said.
+    pub authority: &'a str,
+    /// The version that the client speaks.
+    pub protocol: Version,
+    /// The distribution's field for it, and the ID.
+    pub request_id: Option<(&'a HeaderName, &'a HeaderValue)>,
+}
+
+/// The request has been here before, again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the request goes in circles: its origin leads back here")]
+pub struct Looping;
+
+impl Looping {
+    /// RFC 5842 section 7.2.
+    pub const STATUS: StatusCode = StatusCode::LOOP_DETECTED;
+}
+
+/// The fields that an origin is sent, of those that a client sent. `rules` are those of the
+/// distribution and of the behaviour, in this order. Whom the request is for is not among them: it
+/// goes with the target.
+///
+/// # Errors
+/// Where it goes in circles.
+pub fn request_fields(
+    client: &HeaderMap,
+    rules: &[&HeaderRules],
+    from: &From<'_>,
+    forwarded: Forwarded,
+) -> Result<HeaderMap, Looping> {
+    let loops = client.get_all(header::VIA).iter().flat_map(listed).filter(is_ours).count();
+    if loops > limits::MAX_VIA_LOOPS {
+        return Err(Looping);
+    }
+    // Via, and three that say where from, and what rules and the ID add.
+    let mut fields = HeaderMap::with_capacity(client.len() + 8);
+    let taken = Taken { rules, request_id: from.request_id.map(|(name, _)| name), forwarded };
+    for (name, value) in client {
+        if !taken.covers(name) {
+            fields.append(name.clone(), value.clone());
+        }
+    }
+    remove_named(&mut fields, client);
+    // Whoever gets it may send trailers (RFC 9110 section 10.1.4). The codings that TE names besides
+    // are for the connection.
+    let is_trailers = |option: &&[u8]| option.eq_ignore_ascii_case(b"trailers");
+    if client.get_all(header::TE).iter().flat_map(listed).any(|option| is_trailers(&option)) {
+        fields.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    // Crumbs become one (RFC 9113 section 8.2.3, RFC 9114 section 4.2.1).
+    join(&mut fields, header::COOKIE, b"; ", None);
+    say_whence(&mut fields, from);
+    join(&mut fields, header::VIA, b", ", Some(HeaderValue::from_static(via(from.protocol))));
+    if let Some((name, id)) = from.request_id {
+        fields.insert(name.clone(), id.clone());
+    }
+    rules.iter().for_each(|rules| apply(rules, &mut fields));
+    Ok(fields)
+}
+
+/// Takes out of the trailer section of a request what an origin that makes one of both sections
+/// would take for what [`request_fields`] left out or said itself.
+pub fn request_trailers(
+    trailers: &mut HeaderMap,
+    rules: &[&HeaderRules],
+    request_id: Option<&HeaderName>,
+) {
+    let taken = Taken { rules, request_id, forwarded: Forwarded::Replace };
+    retain(trailers, |name| {
+        let is_of_rules = taken.of_rules().any(|ours| ours == name);
+        !is_of_rules && !taken.covers(name) && !is_for_no_trailer(&folded(name.as_str()))
+    });
+}
+
+/// Takes out of an origin's response what belongs to its connection; adds Via. `version` is that of
+/// the response.
+pub fn response_fields(fields: &mut HeaderMap, version: http::Version) {
+    // RFC 9112 section 6.3: it frames nothing, and is not believed.
+    if fields.contains_key(header::TRANSFER_ENCODING) {
+        fields.remove(header::CONTENT_LENGTH);
+    }
+    if fields.contains_key(header::CONNECTION) {
+        let named = fields.clone();
+        remove_named(fields, &named);
+    }
+    for name in OF_CONNECTION {
+        fields.remove(name);
+    }
+    // It speaks for another host and port than those that the client asked (RFC 7838 section 2.1),
+    // and would lead past us.
+    fields.remove(header::ALT_SVC);
+    // RFC 9110 section 11.7.1: it is for us.
+    fields.remove(header::PROXY_AUTHENTICATE);
+    let via = match version {
+        http::Version::HTTP_2 => via(Version::Http2),
+        http::Version::HTTP_3 => via(Version::Http3),
+        http::Version::HTTP_11 => via(Version::Http11),
+        _ => "1.0 landfast",
+    };
+    join(fields, header::VIA, b", ", Some(HeaderValue::from_static(via)));
+}
+
+/// Takes out of the trailer section of a response what stands in none.
+pub fn response_trailers(trailers: &mut HeaderMap) {
+    retain(trailers, |name| !is_for_no_trailer(&folded(name.as_str())));
+}
+
+/// Makes `fields` those of a request of HTTP/1.1: there TE is about the connection, which says so
+/// (RFC 9110 section 10.1.4).
+pub fn for_http11(fields: &mut HeaderMap) {
+    if fields.contains_key(header::TE) {
+        fields.insert(header::CONNECTION, HeaderValue::from_static("TE"));
+    }
+}
+
+/// What an origin is asked for: the path in the form by which the behaviour was chosen, so that the
+/// origin reads the same in it, and the query as the client wrote it.
+#[must_use]
+pub fn target(
+    proxy: &Proxy,
+    pattern: &PathPattern,
+    path: &Path<'_>,
+    query: Option<&str>,
+) -> PathAndQuery {
+    let sent = match proxy.append {
+        Append::Rest => path.after_segments(segments(pattern)),
+        Append::Path | Append::Nothing => path.escaped(),
+    };
+    let mut target = String::with_capacity(sent.len() + query.map_or(1, |query| query.len() + 1));
+    target += if sent.is_empty() { "/" } else { sent };
+    if let Some(query) = query {
+        target.push('?');
+        target += &escaped_query(query);
+    }
+    PathAndQuery::from_maybe_shared(Bytes::from(target))
+        .expect("both are escaped, and their lengths have bounds")
+}
+
+/// Which fields of a client's have no place in a request to an origin.
+struct Taken<'a> {
+    rules: &'a [&'a HeaderRules],
+    request_id: Option<&'a HeaderName>,
+    forwarded: Forwarded,
+}
+
+impl Taken<'_> {
+    fn covers(&self, name: &HeaderName) -> bool {
+        let name = name.as_str();
+        let by_name = is_of_connection(name)
+            || is_for_no_origin(name)
+            || self.forwarded == Forwarded::Replace && is_claim(name)
+            || self.request_id.is_some_and(|id| id.as_str() == name);
+        by_name || self.is_alias_of_ours(name)
+    }
+
+    /// The names that rules alone say: not those that stand beside the client's.
+    fn of_rules(&self) -> impl Iterator<Item = &HeaderName> {
+        self.rules
+            .iter()
+            .flat_map(|rules| rules.remove.iter().chain(rules.set.iter().map(|(name, _)| name)))
+    }
+
+    /// Whether an origin could take it for a field that is ours to say or to leave out.
+    fn is_alias_of_ours(&self, name: &str) -> bool {
+        if self.of_rules().chain(self.request_id).any(|ours| is_alias(name, ours.as_str())) {
+            return true;
+        }
+        let folded = folded(name);
+        let is_ours = || is_of_connection(&folded) || is_for_no_origin(&folded) || is_kept(&folded);
+        *folded != *name && is_ours()
+    }
+}
+
+/// The fields that [`is_of_connection`] knows.
+const OF_CONNECTION: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// Takes out what the `Connection` of `sent` names (RFC 9110 section 7.6.1), but for what nobody can
+/// take away.
+fn remove_named(fields: &mut HeaderMap, sent: &HeaderMap) {
+    for option in sent.get_all(header::CONNECTION).iter().flat_map(listed) {
+        // In lower case, where it is the name of a field at all.
+        let Ok(name) = HeaderName::from_bytes(option) else { continue };
+        if !is_kept(name.as_str()) {
+            fields.remove(name);
+        }
+    }
+}
+
+/// `Forwarded` (RFC 7239), and what stood for it before and mostly still does. What there is already
+/// is believed. `by` is left out: it would name an address of ours, which is that of every node.
+fn say_whence(fields: &mut HeaderMap, from: &From<'_>) {
+    let address = from.client.ip().to_canonical();
+    let mut forwarded = String::with_capacity(48 + from.authority.len());
+    // RFC 7239 section 6: an IPv6 address is in brackets, and in quotes because of the colons.
+    let written = match address.is_ipv6() {
+        true => write!(forwarded, "for=\"[{address}]\";host="),
+        false => write!(forwarded, "for={address};host="),
+    };
+    written.expect("a String takes any text");
+    push_value(&mut forwarded, from.authority);
+    forwarded += ";proto=";
+    forwarded += SCHEME;
+    // A host that was routed by is a value, and an address is.
+    let [forwarded, address, authority] =
+        [forwarded, address.to_string(), from.authority.to_owned()]
+            .map(|text| HeaderValue::from_maybe_shared(Bytes::from(text)).ok());
+    join(fields, header::FORWARDED, b", ", forwarded);
+    join(fields, X_FORWARDED_FOR, b", ", address);
+    fields.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(SCHEME));
+    if let Some(authority) = authority {
+        fields.entry(X_FORWARDED_HOST).or_insert(authority);
+    }
+}
+
+/// `token / quoted-string` (RFC 7239 section 4).
+fn push_value(text: &mut String, value: &str) {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if !value.is_empty() && value.bytes().all(is_token) {
+        text.push_str(value);
+        return;
+    }
+    text.push('"');
+    for letter in value.chars() {
+        if matches!(letter, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(letter);
+    }
+    text.push('"');
+}
+
+/// Makes one line of those with this name and `last`: some programs read the first line alone, some
+/// the last.
+fn join(fields: &mut HeaderMap, name: HeaderName, between: &[u8], last: Option<HeaderValue>) {
+    let (mut joined, mut count) = (Vec::new(), 0);
+    for line in fields.get_all(&name).iter().chain(&last).filter(|line| !line.is_empty()) {
+        if count > 0 {
+            joined.extend_from_slice(between);
+        }
+        joined.extend_from_slice(line.as_bytes());
+        count += 1;
+    }
+    let line = match last {
+        // Mostly there is one, and it is the value that we have.
+        Some(last) if count == 1 => Some(last),
+        None if count < 2 => None,
+        _ => HeaderValue::from_maybe_shared(Bytes::from(joined)).ok(),
+    };
+    if let Some(line) = line {
+        fields.insert(name, line);
+    }
+}
+
+/// The members of a list (RFC 9110 section 5.6.1).
+fn listed(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let members = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    members.filter(|member| !member.is_empty())
+}
+
+/// With [`PSEUDONYM`].
+const fn via(version: Version) -> &'static str {
+    match version {
+        Version::Http11 => "1.1 landfast",
+        Version::Http2 => "2 landfast",
+        Version::Http3 => "3 landfast",
+    }
+}
+
+/// Whether a member of `Via` is of this fleet: `received-protocol RWS received-by [ RWS comment ]`.
+fn is_ours(member: &&[u8]) -> bool {
+    let mut words = member.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    words.nth(1).is_some_and(|by| by.eq_ignore_ascii_case(PSEUDONYM.as_bytes()))
+}
+
+/// Keeps the fields whose names are good.
+fn retain(fields: &mut HeaderMap, is_good: impl Fn(&HeaderName) -> bool) {
+    let bad: Vec<_> = fields.keys().filter(|name| !is_good(name)).cloned().collect();
+    for name in bad {
+        fields.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests;
