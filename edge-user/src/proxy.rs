@@ -7,21 +7,26 @@
 //! | [`in_force`] | what a worker answers by at this moment, and what it has counted |
 //! | `fixed` | redirects, and answers that are the same for everybody |
 //! | [`files`] | static files |
+//! | [`forward`] | what an origin is sent, and a client of its response: fields to fields, pure |
+//! | `proxied` | a request through an origin |
 //! | [`origins`] | servers behind us: who is asked, over which connection |
 
 pub mod files;
 mod fixed;
+pub mod forward;
 pub mod in_force;
 pub mod origins;
 pub mod path;
+mod proxied;
 pub mod route;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::config::distributions::{Answer, Behaviour, Distribution, HeaderRules};
 use crate::config::origins::Origin;
@@ -155,13 +160,14 @@ fn differences<T: PartialEq>(
     changes
 }
 
-/// Answers a request by the distributions in force, of which there is one at least.
+/// Answers a request by the distributions in force, of which there is one at least. What follows the
+/// request's head is taken out of `content` where an origin is asked.
 pub async fn answer(
-    held: &Held,
+    held: &Rc<Held>,
     open: &OpenFiles,
     request: &Request<'_>,
-    _content: &mut Content,
-    _interim: &Interim,
+    content: &mut Content,
+    interim: &Interim,
 ) -> (Response<()>, Body) {
     let distributions = held.distributions();
     let index = match distributions.routes.distribution(request.authority) {
@@ -175,49 +181,79 @@ pub async fn answer(
             return error(status, &refused.to_string());
         }
     };
-    let distribution = &distributions.served[index];
-    let (mut head, body) = behave(distributions, index, open, request).await;
-    if let Some(name) = &distribution.request_id {
-        head.headers_mut().insert(name.clone(), request_id());
+    let id = distributions.served[index].request_id.as_ref().map(|name| (name, request_id()));
+    let request_id = id.as_ref().map(|(name, id)| (*name, id));
+    let asking = Asking { held, index, open, request, request_id };
+    let (mut head, body) = asking.answer(content, interim).await;
+    if let Some((name, id)) = id {
+        head.headers_mut().insert(name.clone(), id);
     }
     held.count(Some(index), head.status());
     // HEAD has the fields of GET, and none of its body (RFC 9110 section 9.3.2).
     if request.method == Method::HEAD { (head, Body::Empty) } else { (head, body) }
 }
 
-/// The answer of one distribution, with its rules.
-async fn behave(
-    distributions: &Distributions,
+/// A request to a distribution.
+struct Asking<'a> {
+    held: &'a Rc<Held>,
     index: usize,
-    open: &OpenFiles,
-    request: &Request<'_>,
-) -> (Response<()>, Body) {
-    let distribution = &distributions.served[index];
-    let found = find(&distributions.routes, index, distribution, request);
-    let behaviour = found.as_ref().ok().map(|(_, behaviour)| *behaviour);
-    let ((mut head, body), rules) = match found {
-        Ok((path, behaviour)) => {
-            let answered = match &behaviour.answer {
-                Answer::Redirect(redirect) => {
-                    fixed::redirect(redirect, &behaviour.path, &path, request.query)
-                }
-                Answer::Respond(respond) => fixed::respond(respond),
-                Answer::Proxy(_) => error(StatusCode::BAD_GATEWAY, "origins are not asked yet"),
-                Answer::Files(files) => {
-                    let root = &distributions.roots[&files.root];
-                    // On the heap by itself: it is larger than all other answers together.
-                    Box::pin(files::answer(files, root, &behaviour.path, &path, open, request))
-                        .await
-                }
-            };
-            (answered, Some(&behaviour.response_headers))
+    open: &'a OpenFiles,
+    request: &'a Request<'a>,
+    request_id: Option<(&'a HeaderName, &'a HeaderValue)>,
+}
+
+impl Asking<'_> {
+    /// The answer, with the rules of distribution and behaviour.
+    async fn answer(&self, content: &mut Content, interim: &Interim) -> (Response<()>, Body) {
+        let distributions = self.held.distributions();
+        let distribution = &distributions.served[self.index];
+        let found = find(&distributions.routes, self.index, distribution, self.request);
+        let behaviour = found.as_ref().ok().map(|(_, behaviour)| *behaviour);
+        let (answered, is_ours) = match &found {
+            Ok((path, behaviour)) => match self.behave(path, behaviour, content, interim).await {
+                Ok(of_origin) => (of_origin, false),
+                Err(ours) => (ours, true),
+            },
+            Err((status, reason)) => (error(*status, reason), true),
+        };
+        let (mut head, body) = answered;
+        apply(&distribution.response_headers, head.headers_mut());
+        if let Some(behaviour) = behaviour {
+            apply(&behaviour.response_headers, head.headers_mut());
         }
-        Err((status, reason)) => (error(status, &reason), None),
-    };
-    apply(&distribution.response_headers, head.headers_mut());
-    rules.iter().for_each(|rules| apply(rules, head.headers_mut()));
-    keep_true(&mut head, behaviour.map(|behaviour| &behaviour.answer));
-    (head, body)
+        if is_ours {
+            keep_true(&mut head, behaviour.map(|behaviour| &behaviour.answer));
+        }
+        (head, body)
+    }
+
+    /// The answer of an origin, or else ours.
+    async fn behave(
+        &self,
+        path: &Path<'_>,
+        behaviour: &Behaviour,
+        content: &mut Content,
+        interim: &Interim,
+    ) -> Result<(Response<()>, Body), (Response<()>, Body)> {
+        let Self { request, open, .. } = *self;
+        Err(match &behaviour.answer {
+            Answer::Redirect(redirect) => {
+                fixed::redirect(redirect, &behaviour.path, path, request.query)
+            }
+            Answer::Respond(respond) => fixed::respond(respond),
+            // On the heap by themselves: they are larger than all other answers together.
+            Answer::Proxy(proxy) => {
+                let (held, distribution, request_id) = (self.held, self.index, self.request_id);
+                let asked =
+                    proxied::Asked { held, distribution, behaviour, path, request, request_id };
+                return Box::pin(proxied::answer(&asked, proxy, content, interim)).await;
+            }
+            Answer::Files(files) => {
+                let root = &self.held.distributions().roots[&files.root];
+                Box::pin(files::answer(files, root, &behaviour.path, path, open, request)).await
+            }
+        })
+    }
 }
 
 /// What caches must be told whatever the rules say: they are written with good answers in mind.

@@ -141,6 +141,9 @@ fn restrict(config: &Config) -> Result<Landlock, RulesetError> {
     for address in controllers(config) {
         rules = rules.add_rule(NetPort::new(address.port(), AccessNet::ConnectTcp))?;
     }
+    for server in config.origins.iter().flat_map(|origin| &origin.servers) {
+        rules = rules.add_rule(NetPort::new(server.port, AccessNet::ConnectTcp))?;
+    }
     let status = rules
         .allow(readable(config), AccessFs::ReadFile | AccessFs::ReadDir)?
         .allow(writable(config), writing())?

@@ -7,6 +7,7 @@ mod files;
 mod floods;
 mod follow;
 mod https;
+mod origins;
 mod reload;
 mod serve_and_stop;
 mod service_manager;

@@ -37,6 +37,7 @@ pub mod kernel;
 pub mod load;
 pub mod loopback;
 pub mod net;
+pub mod origin;
 pub mod packet;
 pub mod pebble;
 #[cfg(test)]

@@ -48,6 +48,20 @@ pub struct Server {
     pub port: u16,
 }
 
+impl Server {
+    /// As in a URI of this scheme: without the port that the scheme has by itself (RFC 9110 sections
+    /// 4.2.1 and 4.2.2).
+    #[must_use]
+    pub fn authority(&self, scheme: &str) -> String {
+        let own = if scheme == "https" { 443 } else { 80 };
+        let whole = self.to_string();
+        match whole.strip_suffix(&format!(":{own}")) {
+            Some(host) if self.port == own => host.to_owned(),
+            _ => whole,
+        }
+    }
+}
+
 /// Whom to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ServerHost {

@@ -35,7 +35,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response, StatusCode};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -51,9 +51,10 @@ use body::{Download, OriginBody};
 use connect::{Connected, connect};
 use counts::{Counts, OriginReport, add_one};
 use failure::Failure;
-use http11::{Sender, Unanswered};
 use http2::Session;
+use http11::{Sender, Unanswered};
 use server::{Asked, Server};
+pub(super) use upload::OfTrailers;
 use upload::{Progress, Upload};
 use watched::{View, Watched};
 
@@ -75,7 +76,7 @@ pub(super) struct Question<'a> {
     /// What follows it.
     pub(super) content: Content,
     /// What is done to trailers, if there is content.
-    pub(super) trailers: Option<Box<dyn Fn(&mut HeaderMap)>>,
+    pub(super) trailers: Option<OfTrailers>,
     /// The client waits for 100 before it sends that.
     pub(super) expects: bool,
     /// Asking twice is as good as asking once (RFC 9110 section 9.2.1).
@@ -235,7 +236,7 @@ impl Attempt<'_> {
         upload: Upload,
         sink: Option<&Sink>,
     ) -> Result<Answered, Missed> {
-        let Origin { timeouts, servers, max_failures, eject, .. } = &self.upstream.watched.origin;
+        let Origin { timeouts, servers, .. } = &self.upstream.watched.origin;
         let server = &self.upstream.servers[self.index];
         let mut asked = server.ask();
         let line = match timeout(timeouts.connect, self.line(&mut asked)).await {
@@ -247,26 +248,40 @@ impl Attempt<'_> {
         let (line, reused) = match line {
             Ok(line) => line,
             Err(failure) => {
-                server.note(Some(failure), *max_failures, *eject);
+                self.note(Some(failure));
                 return Err(Missed { failure, reused: false, unsent: Some(upload) });
             }
         };
-        let version = if matches!(line, Line::Http11(_)) { Version::Http11 } else { Version::Http2 };
+        let version =
+            if matches!(line, Line::Http11(_)) { Version::Http11 } else { Version::Http2 };
         let progress = upload.progress();
         let request = head(&servers[self.index], version).map(|()| upload);
         let answered = self.answer(line, asked, request, sink, progress.as_deref()).await;
         let failure = match &answered {
             Ok(_) => None,
             // It was closed while nobody used it, which says nothing about the server.
-            Err(unanswered) if reused && unanswered.failure == Failure::Closed => return Err(Missed {
-                failure: Failure::Closed,
-                reused,
-                unsent: answered.err().and_then(|unanswered| unanswered.unsent),
-            }),
+            Err(unanswered) if reused && unanswered.failure == Failure::Closed => {
+                return Err(Missed {
+                    failure: Failure::Closed,
+                    reused,
+                    unsent: answered.err().and_then(|unanswered| unanswered.unsent),
+                });
+            }
             Err(unanswered) => Some(unanswered.failure),
         };
-        server.note(failure, *max_failures, *eject);
+        self.note(failure);
         answered.map_err(|Unanswered { failure, unsent }| Missed { failure, reused, unsent })
+    }
+
+    /// Notes how a request ended.
+    fn note(&self, failure: Option<Failure>) {
+        let Origin { name, servers, max_failures, eject, .. } = &self.upstream.watched.origin;
+        let ejected = self.upstream.servers[self.index].note(failure, *max_failures, *eject);
+        if let Some(why) = failure.filter(|_| ejected) {
+            let (origin, server) = (&**name, &servers[self.index]);
+            let seconds = eject.as_secs();
+            tracing::warn!(origin, %server, %why, seconds, "a server fails: it is left alone");
+        }
     }
 
     /// A connection, and whether it has carried another request.
@@ -306,7 +321,8 @@ impl Attempt<'_> {
         let mut view = watched.view();
         // The first look-up of its name may be under way.
         let known = view.wait_for(|view| !view.servers()[self.index].addresses.is_empty()).await;
-        let addresses = known.map_err(|_| Failure::Resolve)?.servers()[self.index].addresses.clone();
+        let addresses =
+            known.map_err(|_| Failure::Resolve)?.servers()[self.index].addresses.clone();
         let name = watched.server_name(&watched.origin.servers[self.index]);
         let tls = watched.connector.as_ref().map(|connector| (connector, &*name));
         let clear = server.version.get().unwrap_or(Version::Http11);
@@ -356,6 +372,10 @@ impl Attempt<'_> {
                 (head, Download::Http2(http2::Download::new(stream, carried, asked)))
             }
         };
+        if head.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // Nobody asked for that.
+            return Err(Unanswered { failure: Failure::Malformed, unsent: None });
+        }
         if let Some(progress) = progress {
             progress.answered();
         }

@@ -95,6 +95,7 @@ pub(super) fn start(mut inputs: Inputs, state: State) -> Result<Edge, ServeError
             return Err(error);
         }
     };
+    inputs.distributions.borrow().start();
     let control = Arc::new(Control::new(Parts {
         config,
         nodes: Arc::clone(&nodes),

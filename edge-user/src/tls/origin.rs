@@ -65,7 +65,8 @@ impl Connector {
                     (&*root.subject, &*root.subject_public_key_info).hash(&mut fingerprint);
                 }
                 let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
-                let verifier = verifier.map_err(|error| rustls::Error::General(error.to_string()))?;
+                let verifier =
+                    verifier.map_err(|error| rustls::Error::General(error.to_string()))?;
                 builder.with_webpki_verifier(verifier)
             }
             false => {
@@ -80,8 +81,7 @@ impl Connector {
             Protocol::Http11 => vec![b"http/1.1".to_vec()],
             Protocol::Http2 => vec![b"h2".to_vec()],
         };
-        config.resumption =
-            rustls::client::Resumption::in_memory_sessions(limits::ORIGIN_SESSIONS);
+        config.resumption = rustls::client::Resumption::in_memory_sessions(limits::ORIGIN_SESSIONS);
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), fingerprint })
     }
 

@@ -78,7 +78,7 @@ impl Edge {
     }
 
     /// What curl prints, of an answer or of why there is none.
-    fn curl(&self, arguments: &[&str], path: &str) -> String {
+    pub(super) fn curl(&self, arguments: &[&str], path: &str) -> String {
         let (name, port) = (SERVER_NAME, self.port);
         let output = Command::new("curl")
             .args(["--silent", "--show-error", "--max-time", "30", "--noproxy", "*"])

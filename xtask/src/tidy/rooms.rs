@@ -14,8 +14,14 @@ const ROOMS: &[Room] = &[
     Room { library: "aya", files: &["steering.rs", "steering/"] },
     Room { library: "aya_log", files: &["steering.rs", "steering/"] },
     Room { library: "quinn_proto", files: &["quic.rs", "quic/"] },
-    Room { library: "h2", files: &["http/h2.rs", "http/h2/", "http/tests.rs", "proxy/origins/http2.rs"] },
-    Room { library: "hyper", files: &["http/h1.rs", "tcp/clear.rs", "admin/http.rs", "proxy/origins/http11.rs"] },
+    Room {
+        library: "h2",
+        files: &["http/h2.rs", "http/h2/", "http/tests.rs", "proxy/origins/http2.rs"],
+    },
+    Room {
+        library: "hyper",
+        files: &["http/h1.rs", "tcp/clear.rs", "admin/http.rs", "proxy/origins/http11.rs"],
+    },
     Room { library: "h3", files: &["quic/streams.rs", "http/h3.rs"] },
     Room { library: "caps", files: &["sandbox.rs"] },
     Room { library: "landlock", files: &["sandbox.rs"] },
@@ -42,6 +48,7 @@ const WITHOUT_CLOCK: &[&str] = &[
     "controller/src/identity/lost.rs",
     "edge-user/src/proxy/path.rs",
     "edge-user/src/proxy/route.rs",
+    "edge-user/src/proxy/forward",
     "edge-user/src/proxy/files/coding.rs",
 ];
 

@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::counts::Counts;
 use super::{http2, http11};
+use crate::proxy::forward::response_trailers;
 
 /// The rest of a response. Each part is asked for when the client has taken the one before, and the
 /// server has no more room than that.
@@ -76,7 +77,7 @@ impl Body for OriginBody {
             Download::Http11(download) => download.poll_frame(cx),
             Download::Http2(download) => download.poll_frame(cx),
         };
-        let part = match part {
+        let mut part = match part {
             Poll::Ready(part) => part,
             Poll::Pending => {
                 ready!(this.poll_late(cx));
@@ -84,6 +85,11 @@ impl Body for OriginBody {
             }
         };
         this.is_armed = false;
+        if let Some(Ok(part)) = &mut part
+            && let Some(trailers) = part.trailers_mut()
+        {
+            response_trailers(trailers);
+        }
         if let Some(Err(error)) = &part {
             tracing::debug!(%error, "the rest of an origin's response cannot be had");
             this.counts.cut.set(this.counts.cut.get() + 1);

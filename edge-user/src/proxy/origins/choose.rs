@@ -54,7 +54,8 @@ mod tests {
 
     #[test]
     fn one_that_is_ill_is_never_asked_and_one_that_is_left_alone_only_for_want_of_another() {
-        let (ill, ejected) = (Candidate { well: false, ..WELL }, Candidate { ejected: true, ..WELL });
+        let (ill, ejected) =
+            (Candidate { well: false, ..WELL }, Candidate { ejected: true, ..WELL });
         assert_eq!(chosen(&[ill], 0), None);
         assert_eq!(chosen(&[], 0), None);
         assert_eq!(chosen(&[ill, ejected], 7), Some(1));

@@ -8,10 +8,9 @@ use std::sync::Weak;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::Empty;
-use hyper_util::rt::TokioIo;
 use tokio::select;
-use tokio::time::{MissedTickBehavior, interval_at, timeout};
 use tokio::time::Instant;
+use tokio::time::{MissedTickBehavior, interval_at, timeout};
 
 use super::connect::{Connected, connect};
 use super::failure::Failure;
@@ -104,10 +103,7 @@ async fn ask(watched: &Watched, index: usize, health: &Health) -> Result<StatusC
 }
 
 /// What `work` comes to, while `other` is moved on.
-pub(super) async fn beside<T>(
-    work: impl Future<Output = T>,
-    other: impl Future,
-) -> Option<T> {
+pub(super) async fn beside<T>(work: impl Future<Output = T>, other: impl Future) -> Option<T> {
     let (mut work, mut other) = (pin!(work), pin!(other));
     select! {
         biased;

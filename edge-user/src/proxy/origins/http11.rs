@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::Empty;
 use hyper::body::Incoming;
@@ -21,6 +21,7 @@ use super::server::Asked;
 use super::upload::Upload;
 use crate::http::interim::Sink;
 use crate::limits;
+use crate::proxy::forward::response_fields;
 
 /// A connection, ready for a request or with one. It ends when this is dropped.
 pub(super) struct Sender {
@@ -64,10 +65,7 @@ impl Sender {
     ) -> Result<Response<Incoming>, Unanswered> {
         if let Some(interim) = interim {
             hyper::ext::on_informational(&mut request, move |head| {
-                let mut copy = Response::new(());
-                *copy.status_mut() = head.status();
-                copy.headers_mut().clone_from(head.headers());
-                interim.push(copy);
+                interim.push(passed_on(head.status(), head.headers(), head.version()));
             });
         }
         self.requests.try_send_request(request).await.map_err(|mut error| {
@@ -75,6 +73,19 @@ impl Sender {
             Unanswered { failure: failure(error.error()), unsent }
         })
     }
+}
+
+/// An interim response as the client gets it.
+pub(super) fn passed_on(
+    status: StatusCode,
+    fields: &HeaderMap,
+    version: http::Version,
+) -> Response<()> {
+    let mut head = Response::new(());
+    *head.status_mut() = status;
+    head.headers_mut().clone_from(fields);
+    response_fields(head.headers_mut(), version);
+    head
 }
 
 impl Drop for Sender {

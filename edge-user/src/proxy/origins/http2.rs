@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future as _, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::connect::Transport;
 use super::failure::Failure;
 use super::health::beside;
-use super::http11::Unanswered;
+use super::http11::{Unanswered, passed_on};
 use super::server::Asked;
 use super::upload::Upload;
 use crate::http::interim::Sink;
@@ -116,7 +116,8 @@ impl Session {
         }
         let answered = poll_fn(|cx| {
             while let Poll::Ready(Some(Ok(head))) = response.poll_informational(cx) {
-                interim.iter().for_each(|interim| interim.push(copy(&head)));
+                let passed = passed_on(head.status(), head.headers(), http::Version::HTTP_2);
+                interim.iter().for_each(|interim| interim.push(passed.clone()));
             }
             pin!(&mut response).poll(cx)
         });
@@ -134,13 +135,6 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.connection.abort();
     }
-}
-
-fn copy(head: &Response<()>) -> Response<()> {
-    let mut copy = Response::new(());
-    *copy.status_mut() = head.status();
-    copy.headers_mut().clone_from(head.headers());
-    copy
 }
 
 fn failure(error: &h2::Error) -> Failure {

@@ -57,21 +57,24 @@ impl Server {
         Candidate { outstanding: self.outstanding.get(), well, ejected, tried }
     }
 
-    /// Notes how a request ended.
-    pub(super) fn note(&self, failure: Option<Failure>, most: u32, eject: Duration) {
+    /// Notes how a request ended. Whether the server is left alone because of it, and was not before.
+    pub(super) fn note(&self, failure: Option<Failure>, most: u32, eject: Duration) -> bool {
         match failure {
             None => {
                 self.failures.set(0);
                 self.ejected_until.set(None);
+                false
             }
             Some(failure) if failure.is_the_servers() => {
                 let failures = self.failures.get().saturating_add(1);
                 self.failures.set(failures);
-                if most > 0 && failures >= most {
+                let too_many = most > 0 && failures >= most;
+                if too_many {
                     self.ejected_until.set(Some(Instant::now() + eject));
                 }
+                too_many && failures == most
             }
-            Some(_) => {}
+            Some(_) => false,
         }
     }
 
@@ -104,9 +107,9 @@ impl Server {
 
     /// Closes connections that nobody needs any more.
     pub(super) fn sweep(&self, keep_alive: Duration) {
-        self.idle.borrow_mut().retain(|idle| {
-            idle.since.elapsed() < keep_alive && idle.sender.is_ready()
-        });
+        self.idle
+            .borrow_mut()
+            .retain(|idle| idle.since.elapsed() < keep_alive && idle.sender.is_ready());
         self.shared.sweep(keep_alive);
     }
 }

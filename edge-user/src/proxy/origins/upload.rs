@@ -16,6 +16,9 @@ use crate::http::content::{Content, Cut};
 use crate::http::interim::Sink;
 use crate::limits;
 
+/// What is done to trailers before a server is sent them.
+pub(in crate::proxy) type OfTrailers = Box<dyn Fn(&mut HeaderMap)>;
+
 /// What a client sends after the head. Each part is asked for when the server has taken the one
 /// before.
 pub(super) struct Upload {
@@ -26,7 +29,7 @@ pub(super) struct Upload {
     /// it is asked for when the server says so, or has not said anything for a while.
     gate: Option<Sink>,
     /// What is done to trailers.
-    trailers: Option<Box<dyn Fn(&mut HeaderMap)>>,
+    trailers: Option<OfTrailers>,
     idle: Duration,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -49,7 +52,7 @@ impl Upload {
     /// `idle`: how long it may take with each part.
     pub(super) fn new(
         content: Content,
-        trailers: Option<Box<dyn Fn(&mut HeaderMap)>>,
+        trailers: Option<OfTrailers>,
         gate: Option<Sink>,
         idle: Duration,
     ) -> Self {

@@ -148,7 +148,8 @@ async fn look_up(watched: Weak<Watched>, index: usize, name: Box<str>, port: u16
             }
             nothing => {
                 if !std::mem::replace(&mut failing, true) {
-                    let error = nothing.err().map_or("no address".into(), |error| error.to_string());
+                    let error =
+                        nothing.err().map_or("no address".into(), |error| error.to_string());
                     let origin = &*watched.origin.name;
                     tracing::warn!(origin, %name, %error, "the name of a server is not found");
                 }
