@@ -10,6 +10,7 @@
 //! | [`group`] | the listeners of the workers |
 //! | [`listener`] | one of them: connections from their handshake on |
 //! | [`connections`] | how many there are, what each waits for, and who makes way |
+//! | `counted` | what a socket gives, counted below TLS |
 //! | `stream` | what a connection reads and writes, watched |
 //! | `clear` | HTTP in clear: HTTP-01 (RFC 8555 section 8.3), all else is sent to https |
 //! | `room` | the connections of that port |
@@ -19,6 +20,7 @@
 
 mod clear;
 pub mod connections;
+mod counted;
 pub mod group;
 pub mod listener;
 mod room;

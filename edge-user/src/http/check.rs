@@ -1,12 +1,12 @@
 //! What is asked of a request before it is answered, whatever the version, where the library that
 //! read it has not asked.
 //!
-//! h2 and hyper see to the form of names, values and pseudo-header fields, to fields that belong to
-//! a connection, and to the length of what follows.
+//! h2 and hyper see to most of the form of names, values and pseudo-header fields, to fields that
+//! belong to a connection, and to the length of what follows.
 
 use http::request::Parts;
 use http::uri::Scheme;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use super::Version;
 use super::h3::head::request::{RequestHead, Target};
@@ -29,6 +29,12 @@ pub(super) enum Rejection {
     Target,
     /// It expects what we do not know.
     Expectation,
+    /// Its field names or values are none.
+    Field,
+    /// Its length is said more than once, or of a CONNECT.
+    Length,
+    /// Its content is coded for the transfer as we do not know.
+    Coding,
 }
 
 impl Rejection {
@@ -36,11 +42,13 @@ impl Rejection {
         match self {
             // RFC 6585 section 5.
             Self::Fields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Host | Self::Target => StatusCode::BAD_REQUEST,
+            Self::Host | Self::Target | Self::Field | Self::Length => StatusCode::BAD_REQUEST,
             // RFC 9110 section 15.5.20.
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             // RFC 9110 section 10.1.1.
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            // RFC 9112 section 6.1.
+            Self::Coding => StatusCode::NOT_IMPLEMENTED,
         }
     }
 
@@ -52,6 +60,9 @@ impl Rejection {
             Self::Misdirected => "this connection is not for that host",
             Self::Target => "a target begins with one slash",
             Self::Expectation => "100-continue is all that can be expected",
+            Self::Field => "a field is a token and a value without space around it",
+            Self::Length => "a length is said once, and not of a tunnel",
+            Self::Coding => "chunked is the one transfer coding",
         }
     }
 
@@ -63,6 +74,7 @@ impl Rejection {
             Self::Misdirected => Refusal::HttpsName,
             Self::Target => Refusal::HttpsTarget,
             Self::Expectation => Refusal::HttpsExpectation,
+            Self::Field | Self::Length | Self::Coding => Refusal::HttpsMalformed,
         }
     }
 
@@ -74,6 +86,7 @@ impl Rejection {
             Self::Misdirected => Refused::Name,
             Self::Target => Refused::Target,
             Self::Expectation => Refused::Expectation,
+            Self::Field | Self::Length | Self::Coding => Refused::Malformed,
         }
     }
 }
@@ -125,6 +138,10 @@ pub(super) fn check(
     if headers.len() > limits::MAX_FIELDS {
         return Err(Rejection::Fields);
     }
+    framing(method, headers)?;
+    if version == Version::Http2 && !headers.iter().all(is_field) {
+        return Err(Rejection::Field);
+    }
     let mut expected = headers.get_all(header::EXPECT).iter();
     if expected.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         return Err(Rejection::Expectation);
@@ -137,6 +154,56 @@ pub(super) fn check(
         return Err(Rejection::Misdirected);
     }
     if is_target(method, path) { Ok(()) } else { Err(Rejection::Target) }
+}
+
+/// Whoever is behind us shall have no choice where a request ends. hyper takes a length that is
+/// repeated once (RFC 9112 section 6.3) and throws one away that stands beside chunks.
+fn framing(method: &Method, headers: &HeaderMap) -> Result<(), Rejection> {
+    let (lengths, codings) =
+        (headers.get_all(header::CONTENT_LENGTH), headers.get_all(header::TRANSFER_ENCODING));
+    if lengths.iter().nth(1).is_some() {
+        return Err(Rejection::Length);
+    }
+    let mut codings = codings.iter();
+    let coded = match (codings.next(), codings.next()) {
+        (None, _) => false,
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => true,
+        _ => return Err(Rejection::Coding),
+    };
+    // What follows would be the tunnel's (RFC 9110 section 9.3.6).
+    match *method == Method::CONNECT && (coded || headers.contains_key(header::CONTENT_LENGTH)) {
+        true => Err(Rejection::Length),
+        false => Ok(()),
+    }
+}
+
+/// RFC 9113 section 8.2.1, where h2 looks away: at a quotation mark in a name, and at space around
+/// a value.
+fn is_field((name, value): (&HeaderName, &HeaderValue)) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let value = value.as_bytes();
+    !is_space(value.first()) && !is_space(value.last()) && !name.as_str().contains('"')
+}
+
+/// Fields that may not be trailers; those that are about a connection are among them.
+const NO_TRAILERS: [&str; 11] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "max-forwards",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Whether these may be trailers (RFC 9110 section 6.5.1): nothing that says where a message ends,
+/// where it goes, or what is to be done with it before its content is read.
+pub(super) fn may_be_trailers(fields: &HeaderMap) -> bool {
+    !NO_TRAILERS.iter().any(|name| fields.contains_key(*name))
 }
 
 /// An absolute path (RFC 9110 section 7.1) that nobody takes for a host (RFC 3986 section 4.2), or
@@ -170,11 +237,30 @@ mod tests {
         }
         let expects = Request::post("https://a.example/").header("expect", "100-Continue");
         assert_eq!(checked(expects), Ok(()));
+        for request in [of_length(1), coded(&["Chunked"]), connect()] {
+            assert_eq!(checked(request), Ok(()));
+        }
+        assert_eq!(checked(Request::get("https://a.example/").header("etag", "\"x\"")), Ok(()));
+    }
+
+    fn of_length(times: usize) -> http::request::Builder {
+        let post = Request::post("https://a.example/");
+        (0..times).fold(post, |request, _| request.header("content-length", "3"))
+    }
+
+    fn coded(codings: &[&str]) -> http::request::Builder {
+        let post = Request::post("https://a.example/");
+        codings.iter().fold(post, |request, coding| request.header("transfer-encoding", *coding))
+    }
+
+    fn connect() -> http::request::Builder {
+        Request::connect("a.example:443")
     }
 
     #[test]
     fn what_breaks_a_rule_is_rejected_by_it() {
         let get = |uri: &str| Request::get(uri);
+        let quoted = HeaderName::from_lowercase(b"x\"").expect("the library takes it");
         for (request, rejection) in [
             (get("/"), Rejection::Host),
             (get("https://a.example/").header("host", "b.example"), Rejection::Host),
@@ -183,6 +269,14 @@ mod tests {
             (get("http://a.example/"), Rejection::Misdirected),
             (get("https://a.example//b.example/"), Rejection::Target),
             (get("https://a.example/").header("expect", "200-ok"), Rejection::Expectation),
+            (get("https://a.example/").header("x", " y"), Rejection::Field),
+            (get("https://a.example/").header("x", "y\t"), Rejection::Field),
+            (get("https://a.example/").header(quoted, "y"), Rejection::Field),
+            (of_length(2), Rejection::Length),
+            (coded(&["gzip, chunked"]), Rejection::Coding),
+            (coded(&["chunked", "chunked"]), Rejection::Coding),
+            (connect().header("content-length", "0"), Rejection::Length),
+            (connect().header("transfer-encoding", "chunked"), Rejection::Length),
         ] {
             assert_eq!(checked(request), Err(rejection));
         }

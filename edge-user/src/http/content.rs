@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::check::may_be_trailers;
 use super::h1::Content as OfHttp11;
 use super::h2::Content as OfHttp2;
 use super::h3::Content as OfHttp3;
@@ -41,6 +42,15 @@ pub enum Cut {
     Late,
 }
 
+/// h2 and hyper take any field for a trailer.
+fn checked(part: Result<Frame<Bytes>, Cut>) -> Result<Frame<Bytes>, Cut> {
+    match part?.into_trailers() {
+        Ok(trailers) if may_be_trailers(&trailers) => Ok(Frame::trailers(trailers)),
+        Ok(_) => Err(Cut::Refused("trailer-field")),
+        Err(part) => Ok(part),
+    }
+}
+
 /// Where it is noted why a request is not whole, for whoever answers.
 pub type CutNote = Rc<Cell<Option<Cut>>>;
 
@@ -52,12 +62,14 @@ impl Body for Content {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        match self.get_mut() {
-            Self::Empty => Poll::Ready(None),
+        let part = match self.get_mut() {
+            Self::Empty => return Poll::Ready(None),
             Self::Http11(content) => content.poll_frame(cx),
             Self::Http2(content) => content.poll_frame(cx),
-            Self::Http3(content) => content.poll_frame(cx),
-        }
+            // Our codec has looked at its trailers.
+            Self::Http3(content) => return content.poll_frame(cx),
+        };
+        part.map(|part| part.map(checked))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -154,6 +154,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn serve(&mut self, cx: &mut Context<'_>) -> ControlFlow<End> {
         while let Poll::Ready(Some(_)) = self.requests.poll_join_next(cx) {}
         self.accept_all(cx)?;
+        for broken in self.meter.borrow_mut().take_broken() {
+            let rule = format_args!("stream {} ends by code {}", broken.stream, broken.code);
+            self.client.refuse(Refusal::HttpsMalformed, &rule);
+        }
         let exceeded = self.meter.borrow().exceeded();
         if let Some(refusal) = exceeded
             && !self.ending

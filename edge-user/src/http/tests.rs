@@ -62,7 +62,8 @@ impl Server {
         let seat = self.connections.admit().expect("room");
         let client =
             Client { hosting: self.hosting.clone(), address: CLIENT, name: Some(NAME.into()) };
-        let (stream, drain) = (Stream::new(ours, seat.pulse()), self.drain.subscribe());
+        let (stream, drain) =
+            (Stream::new(ours, seat.pulse(), Default::default()), self.drain.subscribe());
         match version {
             Version::Http2 => spawn_local(h2::serve(stream, client, seat, drain)),
             _ => spawn_local(h1::serve(stream, client, seat, drain)),

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_local;
 
 use super::connections::{Bounds, Connections, Seat};
+use super::counted::Counted;
 use super::stream::Stream;
 use super::tally::{Refusal, Tally};
 use crate::http::client::{Client, Hosting};
@@ -161,9 +162,10 @@ impl Reception {
         drain: watch::Receiver<Option<Instant>>,
     ) {
         // On the heap by itself: what comes after it is smaller, and lasts longer.
+        let (stream, uncharged) = Counted::new(stream);
         let Some(secured) = Box::pin(self.shake_hands(stream, &seat)).await else { return };
         let Secured { stream, version, name, .. } = *secured;
-        let stream = Stream::new(stream, seat.pulse());
+        let stream = Stream::new(stream, seat.pulse(), uncharged);
         let client = Client { hosting: Rc::clone(&self.hosting), address, name };
         drop(self);
         match version {
@@ -172,7 +174,11 @@ impl Reception {
         }
     }
 
-    async fn shake_hands(&self, stream: TcpStream, seat: &Seat) -> Option<Box<Secured<TcpStream>>> {
+    async fn shake_hands(
+        &self,
+        stream: Counted<TcpStream>,
+        seat: &Seat,
+    ) -> Option<Box<Secured<Counted<TcpStream>>>> {
         let met = tokio::select! {
             biased;
             met = self.acceptor.meet(stream) => met,

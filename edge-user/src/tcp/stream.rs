@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout};
 
 use super::connections::Pulse;
+use super::counted::Uncharged;
 use crate::http::h2::meter::{Meter, SharedMeter};
 use crate::limits;
 
@@ -22,14 +23,17 @@ pub(crate) struct Stream<S> {
     meter: Option<SharedMeter>,
     /// Bytes that may be read before others have their turn.
     budget: usize,
+    /// Bytes that TLS has read, which are more.
+    uncharged: Uncharged,
     /// Ends with the next turn.
     pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
 impl<S> Stream<S> {
-    pub(crate) fn new(inner: S, pulse: Rc<Pulse>) -> Self {
+    /// `uncharged` is of the socket below.
+    pub(crate) fn new(inner: S, pulse: Rc<Pulse>, uncharged: Uncharged) -> Self {
         let (inner, budget) = (Rc::new(RefCell::new(inner)), limits::READ_PER_TURN_BYTES);
-        Self { inner, pulse, meter: None, budget, pause: None }
+        Self { inner, pulse, meter: None, budget, uncharged, pause: None }
     }
 
     /// What is left of it when whoever speaks HTTP has ended.
@@ -57,7 +61,7 @@ impl<S> Stream<S> {
     }
 
     fn has_read(&mut self, bytes: &[u8]) {
-        self.budget = self.budget.saturating_sub(bytes.len());
+        self.budget = self.budget.saturating_sub(bytes.len().max(self.uncharged.take()));
         match &self.meter {
             None if bytes.is_empty() => {}
             None => self.pulse.has_read(),
@@ -69,13 +73,17 @@ impl<S> Stream<S> {
         }
     }
 
-    fn has_written(&self, written: &Poll<io::Result<usize>>) {
+    fn has_written(&self, parts: &[IoSlice<'_>], written: &Poll<io::Result<usize>>) {
         match written {
             Poll::Pending => self.pulse.wrote(true, false),
             Poll::Ready(Ok(count)) => {
                 self.pulse.wrote(false, true);
-                if let Some(meter) = &self.meter {
-                    meter.borrow_mut().wrote(*count);
+                let Some(meter) = &self.meter else { return };
+                let (mut meter, mut left) = (meter.borrow_mut(), *count);
+                for part in parts {
+                    let taken = left.min(part.len());
+                    meter.wrote(&part[..taken]);
+                    left -= taken;
                 }
             }
             Poll::Ready(Err(_)) => {}
@@ -108,7 +116,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut *self.inner.borrow_mut()).poll_write(cx, bytes);
-        self.has_written(&written);
+        self.has_written(&[IoSlice::new(bytes)], &written);
         written
     }
 
@@ -118,7 +126,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut *self.inner.borrow_mut()).poll_write_vectored(cx, parts);
-        self.has_written(&written);
+        self.has_written(parts, &written);
         written
     }
 
@@ -165,5 +173,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Rest<S> {
         };
         // Who does not take it, or goes before, loses nothing but the farewell.
         let _ = timeout(limits::LINGER, Box::pin(farewell)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+    use crate::tcp::connections::{Bounds, Connections};
+
+    /// A byte in a record of its own, among records with none, costs what they cost.
+    #[tokio::test]
+    async fn a_turn_ends_by_what_the_socket_gave() {
+        let connections =
+            Connections::new(Bounds { connections: 1, handshakes: 1 }, Default::default());
+        let seat = connections.admit().expect("room");
+        let uncharged = Uncharged::default();
+        let mut stream = Stream::new(&b"abc"[..], seat.pulse(), Rc::clone(&uncharged));
+        assert_eq!(stream.read_u8().now_or_never().expect("there").expect("read"), b'a');
+        uncharged.set(limits::READ_PER_TURN_BYTES);
+        assert_eq!(stream.read_u8().now_or_never().expect("there").expect("read"), b'b');
+        assert!(stream.read_u8().now_or_never().is_none(), "others have their turn");
+        assert_eq!(stream.read_u8().await.expect("read"), b'c');
     }
 }

@@ -37,7 +37,7 @@ pub enum Refusal {
     HttpsFields,
     /// It expects what we do not know: 417.
     HttpsExpectation,
-    /// It is no HTTP/1.1, or breaks a rule of HTTP/2 for connections.
+    /// It is no HTTP/1.1, or breaks a rule of HTTP/2, of a request or of the connection.
     HttpsMalformed,
     /// A head did not come in time.
     HttpsSlow,

@@ -25,6 +25,10 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const CONTINUATION: u8 = 9;
+/// The code of an RST_STREAM.
+const CODE_LEN: usize = 4;
+/// PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR (RFC 9113 section 7).
+const BROKEN: [u32; 4] = [1, 3, 5, 6];
 /// Of HEADERS and CONTINUATION (RFC 9113 section 6.2).
 const END_HEADERS: u8 = 4;
 
@@ -44,6 +48,27 @@ pub(crate) struct Meter {
     /// Bytes that the client got and that were not counted yet.
     written: usize,
     exceeded: Option<Refusal>,
+    /// What we send.
+    sent: Sent,
+}
+
+/// Frames on their way out. h2 resets a stream whose client broke a rule by itself, and tells nobody.
+#[derive(Debug, Default)]
+struct Sent {
+    /// Bytes before the next frame header.
+    skip: usize,
+    /// A header, and the code of an RST_STREAM.
+    head: [u8; HEADER_LEN + CODE_LEN],
+    filled: usize,
+    broken: Vec<Broken>,
+}
+
+/// A stream that was reset because its client broke a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Broken {
+    pub(crate) stream: u32,
+    /// The code (RFC 9113 section 7).
+    pub(crate) code: u32,
 }
 
 impl Meter {
@@ -60,6 +85,7 @@ impl Meter {
             resets: Bucket::new(resets, now),
             written: 0,
             exceeded: None,
+            sent: Sent::default(),
         }
     }
 
@@ -74,9 +100,16 @@ impl Meter {
         self.owes_since
     }
 
+    /// Streams that were reset since the last time because their clients broke a rule. h2 ends a
+    /// connection that has many of them.
+    pub(crate) fn take_broken(&mut self) -> Vec<Broken> {
+        std::mem::take(&mut self.sent.broken)
+    }
+
     /// These bytes went to the client.
-    pub(crate) fn wrote(&mut self, bytes: usize) {
-        self.written += bytes;
+    pub(crate) fn wrote(&mut self, bytes: &[u8]) {
+        self.sent.wrote(bytes);
+        self.written += bytes.len();
         let earned = self.written / limits::BYTES_PER_CONTROL_FRAME;
         self.written %= limits::BYTES_PER_CONTROL_FRAME;
         self.control.put(u32::try_from(earned).unwrap_or(u32::MAX));
@@ -127,6 +160,46 @@ impl Meter {
             _ => return,
         };
         self.exceeded.get_or_insert(refusal);
+    }
+}
+
+impl Sent {
+    fn wrote(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.skip > 0 {
+                let skipped = self.skip.min(bytes.len());
+                self.skip -= skipped;
+                bytes = &bytes[skipped..];
+                continue;
+            }
+            let taken = (self.wanted() - self.filled).min(bytes.len());
+            self.head[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
+            self.filled += taken;
+            bytes = &bytes[taken..];
+            if self.filled == self.wanted() {
+                self.frame();
+            }
+        }
+    }
+
+    fn wanted(&self) -> usize {
+        match self.filled >= HEADER_LEN && self.head[3] == RST_STREAM {
+            true => HEADER_LEN + CODE_LEN,
+            false => HEADER_LEN,
+        }
+    }
+
+    fn frame(&mut self) {
+        let [a, b, c, kind, _, s0, s1, s2, s3, code @ ..] = self.head;
+        self.filled = 0;
+        self.skip = u32::from_be_bytes([0, a, b, c]) as usize;
+        if kind == RST_STREAM {
+            self.skip = 0;
+            let code = u32::from_be_bytes(code);
+            if BROKEN.contains(&code) {
+                self.broken.push(Broken { stream: u32::from_be_bytes([s0, s1, s2, s3]), code });
+            }
+        }
     }
 }
 
@@ -234,13 +307,40 @@ mod tests {
         for _ in 0..limits::CONTROL_FRAMES_PER_REQUEST {
             client.frame(PING, 0, 8);
         }
+        let data = [&[0, 0x40, 0, DATA, 0, 0, 0, 0, 1], &[0; 16 << 10][..]].concat();
         // A gigabyte in DATA of 16 KiB, each with two updates of windows.
         for _ in 0..1 << 16 {
-            client.meter.wrote(16 << 10);
+            client.meter.wrote(&data);
             client.frame(WINDOW_UPDATE, 0, 4);
             client.frame(WINDOW_UPDATE, 0, 4);
         }
         assert_eq!(client.meter.exceeded(), None);
+    }
+
+    #[test]
+    fn streams_that_we_reset_because_of_a_broken_rule_are_told_of() {
+        let reset = |stream, code| [0, 0, 4, RST_STREAM, 0, 0, 0, 0, stream, 0, 0, 0, code];
+        let data = [0, 0, 13, DATA, 0, 0, 0, 0, 1];
+        let bytes = [
+            &reset(1, 1)[..],
+            // What is in this one is no frame.
+            &data,
+            &reset(3, 1),
+            // NO_ERROR, CANCEL.
+            &reset(5, 0),
+            &reset(7, 8),
+            &reset(9, 5),
+        ]
+        .concat();
+        for part in 1..40 {
+            let mut client = Client::new();
+            for part in bytes.chunks(part) {
+                client.meter.wrote(part);
+            }
+            let broken = |stream, code| Broken { stream, code };
+            assert_eq!(client.meter.take_broken(), [broken(1, 1), broken(9, 5)]);
+            assert_eq!(client.meter.take_broken(), []);
+        }
     }
 
     /// Whatever the parts in which they come.
