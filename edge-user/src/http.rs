@@ -12,6 +12,8 @@
 //! | [`content`] | what follows the head of a request |
 //! | [`interim`] | answers before the answer |
 //! | `body` | what follows the head of an answer, for libraries |
+//! | [`websocket`] | what is asked for a WebSocket, and answered |
+//! | `tunnel` | bytes that are not HTTP any more |
 //! | `within` | a bound on a wait |
 
 pub mod answer;
@@ -25,7 +27,9 @@ pub(crate) mod h2;
 pub mod h3;
 pub(crate) mod host;
 pub mod interim;
+pub(crate) mod tunnel;
 mod version;
+pub mod websocket;
 mod within;
 
 use std::cell::{Cell, RefCell};

@@ -33,6 +33,7 @@ use crate::config::origins::Origin;
 use crate::http::answer::{Body, Request, error};
 use crate::http::content::Content;
 use crate::http::interim::Interim;
+use crate::http::websocket::Upgrade;
 use crate::limits;
 use crate::tls::origin::OriginTlsError;
 use files::Root;
@@ -236,6 +237,10 @@ impl Asking<'_> {
         interim: &Interim,
     ) -> Result<(Response<()>, Body), (Response<()>, Body)> {
         let Self { request, open, .. } = *self;
+        if request.method == Method::CONNECT && !matches!(behaviour.answer, Answer::Proxy(_)) {
+            // A good answer would be taken for the beginning of a WebSocket.
+            return Err(error(StatusCode::NOT_IMPLEMENTED, "there is no WebSocket here"));
+        }
         Err(match &behaviour.answer {
             Answer::Redirect(redirect) => {
                 fixed::redirect(redirect, &behaviour.path, path, request.query)
@@ -278,8 +283,9 @@ fn find<'a>(
     distribution: &'a Distribution,
     request: &Request<'a>,
 ) -> Result<(Path<'a>, &'a Behaviour), (StatusCode, String)> {
-    if matches!(*request.method, Method::CONNECT | Method::TRACE) {
-        // RFC 9110 section 15.6.2.
+    let is_websocket = matches!(request.upgrade, Some(Upgrade::Connect));
+    if *request.method == Method::TRACE || *request.method == Method::CONNECT && !is_websocket {
+        // RFC 9110 section 15.6.2, and for protocols that are not spoken RFC 9220 section 3.
         return Err((StatusCode::NOT_IMPLEMENTED, "this method is not served here".into()));
     }
     if request.query.is_some_and(|query| query.len() > limits::MAX_QUERY_BYTES) {

@@ -134,6 +134,17 @@ impl Visit {
         Ok(self.ahead.drain(..length).collect())
     }
 
+    /// The next bytes, some of them.
+    ///
+    /// # Errors
+    /// As [`Self::head`].
+    pub fn some(&mut self) -> io::Result<Vec<u8>> {
+        if self.ahead.is_empty() {
+            self.read()?;
+        }
+        Ok(std::mem::take(&mut self.ahead))
+    }
+
     /// Reads some bytes.
     ///
     /// # Errors

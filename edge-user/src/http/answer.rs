@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::content::Content;
 use super::interim::Interim;
+use super::websocket::Upgrade;
 use super::{Place, Version};
 use crate::proxy::files::read::FileBody;
 use crate::{limits, proxy};
@@ -35,6 +36,8 @@ pub struct Request<'a> {
     pub version: Version,
     /// The client's address as seen.
     pub client: SocketAddr,
+    /// What it asks for instead of an answer: what follows the request then is no content.
+    pub upgrade: Option<Upgrade<'a>>,
 }
 
 /// Whom a request is for (RFC 9110 section 7.2): what its target says, or the one `Host` that there
@@ -264,6 +267,7 @@ mod tests {
             headers: &HeaderMap::new(),
             version: Version::Http3,
             client,
+            upgrade: None,
         };
         let (mut content, interim) = Default::default();
         let (head, body) = answer(&place, &request, &mut content, &interim)

@@ -210,7 +210,8 @@ pub(super) fn may_be_trailers(fields: &HeaderMap) -> bool {
 /// the asterisk of OPTIONS. CONNECT has a target of its own, and is refused for what it is.
 fn is_target(method: &Method, path: &str) -> bool {
     match *method {
-        Method::CONNECT => true,
+        // An authority, or the path of extended CONNECT (RFC 8441 section 4).
+        Method::CONNECT if path.is_empty() => true,
         Method::OPTIONS if path == "*" => true,
         _ => path.starts_with('/') && !path.starts_with("//"),
     }

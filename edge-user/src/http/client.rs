@@ -12,6 +12,7 @@ use super::answer::{self, Body};
 use super::check::{Asked, check};
 use super::content::Content;
 use super::interim::Interim;
+use super::websocket::Upgrade;
 use super::{Place, Version};
 use crate::limits;
 use crate::tcp::tally::{Refusal, Tally};
@@ -52,6 +53,7 @@ impl Client {
         &self,
         version: Version,
         request: &Parts,
+        upgrade: Option<Upgrade<'_>>,
         content: &mut Content,
         interim: &Interim,
     ) -> (Response<()>, Body) {
@@ -70,6 +72,7 @@ impl Client {
                     headers: &request.headers,
                     version,
                     client: self.address,
+                    upgrade,
                 };
                 answer::answer(place, &request, content, interim).await
             }

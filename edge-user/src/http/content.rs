@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::check::may_be_trailers;
 use super::h1::Content as OfHttp11;
+use super::h1::upgraded::Content as OfUpgraded;
 use super::h2::Content as OfHttp2;
 use super::h3::Content as OfHttp3;
 
@@ -22,6 +23,8 @@ pub enum Content {
     Empty,
     /// Of a request of HTTP/1.1.
     Http11(OfHttp11),
+    /// Of a connection that does not speak HTTP/1.1 any more.
+    Upgraded(Box<OfUpgraded>),
     /// Of one of HTTP/2.
     Http2(OfHttp2),
     /// Of one of HTTP/3. It is the largest, and most requests have none.
@@ -65,6 +68,7 @@ impl Body for Content {
         let part = match self.get_mut() {
             Self::Empty => return Poll::Ready(None),
             Self::Http11(content) => content.poll_frame(cx),
+            Self::Upgraded(content) => content.poll_frame(cx),
             Self::Http2(content) => content.poll_frame(cx),
             // Our codec has looked at its trailers.
             Self::Http3(content) => return content.poll_frame(cx),
@@ -76,6 +80,7 @@ impl Body for Content {
         match self {
             Self::Empty => true,
             Self::Http11(content) => content.is_end_stream(),
+            Self::Upgraded(_) => false,
             Self::Http2(content) => content.is_end_stream(),
             Self::Http3(content) => content.is_end_stream(),
         }

@@ -4,6 +4,8 @@
 //! within bounds. Where it does not end, or is not to be waited for, the connection ends after the answer: what
 //! follows would be taken for a request (RFC 9112 section 9.3).
 
+pub(super) mod upgraded;
+
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -14,7 +16,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -25,23 +27,25 @@ use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 
 use super::Version;
-use super::answer::Body;
+use super::answer::{self, Body};
 use super::client::Client;
 use super::content::{self, Cut};
 use super::interim::Interim;
+use super::websocket::{self, BadHandshake, Upgrade};
 use crate::limits;
 use crate::tcp::connections::{Seat, Told};
 use crate::tcp::stream::Stream;
 use crate::tcp::tally::Refusal;
+use upgraded::{Next, Tunnel};
 
 /// Serves a connection until the client is gone, or a drain has ended it.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     stream: Stream<S>,
     client: Client,
     seat: Seat,
     drain: watch::Receiver<Option<Instant>>,
 ) {
-    let shared = Rc::new(Shared { client, seat });
+    let shared = Rc::new(Shared { client, seat, next: Next::default() });
     shared.seat.idle();
     let rest = stream.rest();
     let connection = http1::Builder::new()
@@ -52,7 +56,16 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         .max_headers(limits::MAX_FIELDS)
         .serve_connection(TokioIo::new(stream), Service(shared.clone()));
     let mut session = Session { connection, shared };
-    if session.run(drain).await {
+    let mut ended = session.run(drain.clone()).await;
+    let Session { connection, shared } = session;
+    if let Some(tunnel) = shared.next.take() {
+        let parts = connection.into_parts();
+        ended = tunnel.run(parts.io.into_inner(), parts.read_buf, &shared.seat, drain).await;
+        if !ended {
+            shared.client.cut(1);
+        }
+    }
+    if ended {
         rest.close().await;
     }
 }
@@ -61,6 +74,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 struct Shared {
     client: Client,
     seat: Seat,
+    /// What the connection becomes after the answer that it is at.
+    next: Next,
 }
 
 struct Session<S: AsyncRead + AsyncWrite + Unpin> {
@@ -141,11 +156,17 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         let exchange = Exchange::begin(&self.0);
         let (request, content) = request.into_parts();
         Box::pin(async move {
-            let mut content = match content.is_end_stream() {
-                true => content::Content::Empty,
-                false => content::Content::Http11(Content(content)),
-            };
-            Ok(exchange.answer(&request, &mut content).await)
+            Ok(match websocket::of_http11(&request.method, &request.headers) {
+                Ok(Some(upgrade)) => exchange.upgrade(&request, upgrade).await,
+                Ok(None) => {
+                    let mut content = match content.is_end_stream() {
+                        true => content::Content::Empty,
+                        false => content::Content::Http11(Content(content)),
+                    };
+                    exchange.answer(&request, None, &mut content).await
+                }
+                Err(error) => exchange.refuse(error),
+            })
         })
     }
 }
@@ -203,11 +224,17 @@ impl Exchange {
         Self(shared.clone())
     }
 
-    async fn answer(self, request: &Parts, content: &mut content::Content) -> Response<Answered> {
+    async fn answer(
+        self,
+        request: &Parts,
+        upgrade: Option<Upgrade<'_>>,
+        content: &mut content::Content,
+    ) -> Response<Answered> {
         // Nobody takes interim responses out: hyper sends none but 100.
         let interim = Interim::default();
         let client = &self.0.client;
-        let (mut head, body) = client.answer(Version::Http11, request, content, &interim).await;
+        let (mut head, body) =
+            client.answer(Version::Http11, request, upgrade, content, &interim).await;
         // What nobody wanted is in the way of the next request.
         let whole = match std::mem::take(content) {
             content if content.is_end_stream() => true,
@@ -219,6 +246,31 @@ impl Exchange {
         if !whole || request.method == Method::CONNECT {
             head.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        head.map(|()| Answered { body, _exchange: self })
+    }
+
+    /// Answers a request for a WebSocket. Where there is one the connection goes on with it.
+    async fn upgrade(self, request: &Parts, upgrade: Upgrade<'_>) -> Response<Answered> {
+        let (follows, reader) = upgraded::content();
+        let mut content = content::Content::Upgraded(Box::new(follows));
+        let interim = Interim::default();
+        let client = &self.0.client;
+        let answered =
+            client.answer(Version::Http11, request, Some(upgrade), &mut content, &interim).await;
+        let (head, mut body) = answered;
+        if head.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let body = std::mem::replace(&mut body, Body::Empty);
+            self.0.next.set(Some(Tunnel::new(reader, body)));
+        }
+        head.map(|()| Answered { body, _exchange: self })
+    }
+
+    /// Of a request for a WebSocket that is none.
+    fn refuse(self, error: BadHandshake) -> Response<Answered> {
+        self.0.client.refuse(Refusal::HttpsMalformed, &error);
+        let (mut head, body) = answer::error(StatusCode::BAD_REQUEST, &error.to_string());
+        // What follows may be what it has meant for another protocol.
+        head.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         head.map(|()| Answered { body, _exchange: self })
     }
 }

@@ -66,6 +66,8 @@ async fn begin<S: AsyncRead + AsyncWrite + Unpin>(
         .initial_window_size(limits::STREAM_RECEIVE_WINDOW_BYTES)
         .initial_connection_window_size(limits::CONNECTION_RECEIVE_WINDOW_BYTES)
         .max_concurrent_streams(limits::MAX_REQUEST_STREAMS)
+        // RFC 8441 section 3.
+        .enable_connect_protocol()
         .max_header_list_size(limits::MAX_FIELD_SECTION_BYTES as u32)
         .max_send_buffer_size(limits::STREAM_SEND_BUFFER_BYTES)
         .max_pending_accept_reset_streams(limits::PENDING_RESET_STREAMS)

@@ -77,6 +77,8 @@ impl Session {
     async fn begin(connection: Connection, place: Rc<Place>) -> Option<Box<Self>> {
         let mut builder = h3::server::builder();
         builder.max_field_section_size(limits::MAX_FIELD_SECTION_BYTES).send_grease(false);
+        // RFC 9220 section 3.
+        builder.enable_extended_connect(true);
         let control = timeout(limits::REQUEST_HEAD_WITHIN, builder.build(connection.clone())).await;
         let Ok(Ok(control)) = control else {
             // RFC 9114 section 6.2: the client must allow at least three of them.

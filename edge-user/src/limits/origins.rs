@@ -83,3 +83,6 @@ pub const ORIGIN_RESOLVE_WITHIN: Duration = Duration::from_secs(10);
 pub const ORIGIN_RESOLVE_EVERY: Duration = Duration::from_secs(30);
 /// How soon again, where nothing was found.
 pub const ORIGIN_RESOLVE_AGAIN: Duration = Duration::from_secs(5);
+/// How long either side of a WebSocket may be silent. Both sides' libraries send PING by the minute;
+/// an hour ends those that were forgotten.
+pub const TUNNEL_IDLE_WITHIN: Duration = Duration::from_secs(3600);

@@ -98,3 +98,6 @@ pub const BYTES_PER_CONTROL_FRAME: usize = 2 << 10;
 pub const CONTROL_FRAMES_PER_REQUEST: u32 = 8;
 /// How long clients may remember that we speak HTTP/3 (RFC 7838 section 3.1): a day, the default.
 pub const ALT_SVC_SECONDS: u64 = 86_400;
+/// Bytes that are read at once of a connection that does not speak HTTP any more, on the stack: what
+/// is idle holds none.
+pub const TUNNEL_CHUNK_BYTES: usize = 8 << 10;

@@ -52,7 +52,7 @@ use connect::{Connected, connect};
 use counts::{Counts, OriginReport, add_one};
 use failure::Failure;
 use http2::Session;
-use http11::{Sender, Unanswered};
+use http11::{Sender, Tunnel, Unanswered};
 use server::{Asked, Server};
 pub(super) use upload::OfTrailers;
 use upload::{Progress, Upload};
@@ -79,6 +79,8 @@ pub(super) struct Question<'a> {
     pub(super) trailers: Option<OfTrailers>,
     /// The client waits for 100 before it sends that.
     pub(super) expects: bool,
+    /// It asks for a WebSocket: what follows is no content.
+    pub(super) is_websocket: bool,
     /// Asking twice is as good as asking once (RFC 9110 section 9.2.1).
     pub(super) is_safe: bool,
     /// Where interim responses go, where the client can be sent some.
@@ -89,6 +91,8 @@ pub(super) struct Question<'a> {
 pub(super) struct Answered {
     pub(super) head: Response<()>,
     pub(super) body: Body,
+    /// The connection is a WebSocket from now on.
+    pub(super) is_websocket: bool,
 }
 
 /// A connection for a request.
@@ -136,18 +140,22 @@ impl Upstream {
     }
 
     async fn ask_twice(self: &Rc<Self>, question: Question<'_>) -> Result<Answered, Failure> {
-        let Question { head, content, trailers, expects, is_safe, interim } = question;
+        let Question { head, content, trailers, expects, is_websocket, is_safe, interim } =
+            question;
         let timeouts = self.watched.origin.timeouts;
+        let idle = if is_websocket { limits::TUNNEL_IDLE_WITHIN } else { timeouts.idle };
         let sink = match interim {
             Some(interim) => Some(interim.sink()),
             None => expects.then(Sink::default),
         };
         let gate = sink.clone().filter(|_| expects);
-        let deadline = timeouts.total.map(|total| Instant::now() + total);
-        let (mut upload, mut tried) = (Upload::new(content, trailers, gate, timeouts.idle), None);
+        let total = timeouts.total.filter(|_| !is_websocket);
+        let deadline = total.map(|total| Instant::now() + total);
+        let (mut upload, mut tried) = (Upload::new(content, trailers, gate, idle), None);
         loop {
             let index = self.choose(tried).ok_or(Failure::NoServer)?;
-            let attempt = Attempt { upstream: self, index, is_second: tried.is_some(), deadline };
+            let is_second = tried.is_some();
+            let attempt = Attempt { upstream: self, index, is_second, is_websocket, deadline };
             let is_empty = upload.progress().is_none();
             let missed = match attempt.ask(head, upload, sink.as_ref()).await {
                 Ok(answered) => return Ok(answered),
@@ -159,7 +167,7 @@ impl Upstream {
                 // Where nothing came on a connection that had been good before, it was closed while
                 // the request was under way. Whoever refused it did not look at it.
                 None if is_empty && (is_safe && reused || failure == Failure::Refused) => {
-                    Some(Upload::new(Content::Empty, None, None, timeouts.idle))
+                    Some(Upload::empty())
                 }
                 _ => None,
             };
@@ -217,7 +225,17 @@ struct Attempt<'a> {
     index: usize,
     /// Connections that wait are not to be trusted.
     is_second: bool,
+    is_websocket: bool,
     deadline: Option<Instant>,
+}
+
+/// A request on a connection.
+struct Asking<'a> {
+    line: Line,
+    asked: Asked,
+    request: Request<Upload>,
+    /// What comes when there is a WebSocket over HTTP/1.1.
+    follows: &'a mut Option<Upload>,
 }
 
 /// Why it has no response.
@@ -239,13 +257,13 @@ impl Attempt<'_> {
         let Origin { timeouts, servers, .. } = &self.upstream.watched.origin;
         let server = &self.upstream.servers[self.index];
         let mut asked = server.ask();
-        let line = match timeout(timeouts.connect, self.line(&mut asked)).await {
+        let line = match timeout(timeouts.connect, self.line_for_it(&mut asked)).await {
             Ok(Ok(line)) => Ok(line),
             Ok(Err(failure)) => Err(failure),
             Err(_) if asked.waits_for_room() => Err(Failure::Full),
             Err(_) => Err(Failure::ConnectTimeout),
         };
-        let (line, reused) = match line {
+        let (line, reused): (Line, bool) = match line {
             Ok(line) => line,
             Err(failure) => {
                 self.note(Some(failure));
@@ -254,9 +272,16 @@ impl Attempt<'_> {
         };
         let version =
             if matches!(line, Line::Http11(_)) { Version::Http11 } else { Version::Http2 };
+        // What a client of a WebSocket sends waits until the server speaks that.
+        let (upload, mut follows) = match self.is_websocket && version == Version::Http11 {
+            true => (Upload::empty(), Some(upload)),
+            false => (upload, None),
+        };
         let progress = upload.progress();
         let request = head(&servers[self.index], version).map(|()| upload);
-        let answered = self.answer(line, asked, request, sink, progress.as_deref()).await;
+        let asking = Asking { line, asked, request, follows: &mut follows };
+        let answered = self.answer(asking, sink, progress.as_deref()).await;
+        let mut unsent = |unanswered: Unanswered| follows.take().or(unanswered.unsent);
         let failure = match &answered {
             Ok(_) => None,
             // It was closed while nobody used it, which says nothing about the server.
@@ -264,13 +289,17 @@ impl Attempt<'_> {
                 return Err(Missed {
                     failure: Failure::Closed,
                     reused,
-                    unsent: answered.err().and_then(|unanswered| unanswered.unsent),
+                    unsent: answered.err().and_then(unsent),
                 });
             }
             Err(unanswered) => Some(unanswered.failure),
         };
         self.note(failure);
-        answered.map_err(|Unanswered { failure, unsent }| Missed { failure, reused, unsent })
+        answered.map_err(|unanswered| Missed {
+            failure: unanswered.failure,
+            reused,
+            unsent: unsent(unanswered),
+        })
     }
 
     /// Notes how a request ended.
@@ -284,6 +313,24 @@ impl Attempt<'_> {
         }
     }
 
+    /// A connection that takes the request, and whether it has carried another one.
+    async fn line_for_it(&self, asked: &mut Asked) -> Result<(Line, bool), Failure> {
+        let (line, reused) = self.line(asked).await?;
+        match &line {
+            Line::Http2(session) if self.is_websocket && !session.takes_websockets().await => {
+                // Such a server is asked in HTTP/1.1.
+                if self.upstream.watched.origin.protocol == Protocol::Http2 {
+                    return Err(Failure::NoWebSocket);
+                }
+                asked.take_room().await;
+                let connected = self.connect(asked.server(), Some(Version::Http11)).await?;
+                let sender = Sender::begin(connected.transport).await?;
+                Ok((Line::Http11(sender), false))
+            }
+            _ => Ok((line, reused)),
+        }
+    }
+
     /// A connection, and whether it has carried another request.
     async fn line(&self, asked: &mut Asked) -> Result<(Line, bool), Failure> {
         let origin = &self.upstream.watched.origin;
@@ -294,7 +341,7 @@ impl Attempt<'_> {
             if let Some(sender) = idle {
                 return Ok((Line::Http11(sender), true));
             }
-            let connected = self.connect(&server).await?;
+            let connected = self.connect(&server, None).await?;
             return Ok((self.begin(&server, connected).await?, false));
         }
         if let Some(session) = server.shared.take() {
@@ -308,7 +355,7 @@ impl Attempt<'_> {
         if server.shared.count() >= self.upstream.connections {
             return Err(Failure::Full);
         }
-        let connected = self.connect(&server).await?;
+        let connected = self.connect(&server, None).await?;
         let line = self.begin(&server, connected).await?;
         if let Line::Http11(_) = line {
             asked.take_room().await;
@@ -316,7 +363,8 @@ impl Attempt<'_> {
         Ok((line, false))
     }
 
-    async fn connect(&self, server: &Server) -> Result<Connected, Failure> {
+    /// `only`: no other version is offered.
+    async fn connect(&self, server: &Server, only: Option<Version>) -> Result<Connected, Failure> {
         let watched = &self.upstream.watched;
         let mut view = watched.view();
         // The first look-up of its name may be under way.
@@ -324,7 +372,11 @@ impl Attempt<'_> {
         let addresses =
             known.map_err(|_| Failure::Resolve)?.servers()[self.index].addresses.clone();
         let name = watched.server_name(&watched.origin.servers[self.index]);
-        let tls = watched.connector.as_ref().map(|connector| (connector, &*name));
+        let connector = match only {
+            Some(Version::Http11) => watched.connector_http11.as_ref(),
+            _ => watched.connector.as_ref(),
+        };
+        let tls = connector.map(|connector| (connector, &*name));
         let clear = server.version.get().unwrap_or(Version::Http11);
         add_one(&self.upstream.counts.connected);
         connect(&addresses, tls, clear).await
@@ -348,18 +400,27 @@ impl Attempt<'_> {
 
     async fn answer(
         &self,
-        line: Line,
-        asked: Asked,
-        request: Request<Upload>,
+        Asking { line, asked, request, follows }: Asking<'_>,
         sink: Option<&Sink>,
         progress: Option<&Progress>,
     ) -> Result<Answered, Unanswered> {
+        let missed = |failure| Unanswered { failure, unsent: None };
+        let mut is_websocket = false;
         let (head, download) = match line {
             Line::Http11(mut sender) => {
                 let response = sender.ask(request, sink.cloned());
-                let (head, incoming) = self.within(response, sink, progress).await?.into_parts();
-                let download = http11::Download::new(incoming, sender, asked);
-                (Response::from_parts(head, ()), Download::Http11(download))
+                let response = self.within(response, sink, progress).await?;
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    // Nobody else has asked for that.
+                    let upload = follows.take().ok_or(missed(Failure::Malformed))?;
+                    is_websocket = true;
+                    let (head, tunnel) = Tunnel::begin(response, upload, asked).await?;
+                    (head, Download::Tunnel(tunnel))
+                } else {
+                    let (head, incoming) = response.into_parts();
+                    let download = http11::Download::new(incoming, sender, asked);
+                    (Response::from_parts(head, ()), Download::Http11(download))
+                }
             }
             Line::Http2(session) => {
                 let response = self.within(session.ask(request, sink), sink, progress).await;
@@ -369,21 +430,21 @@ impl Attempt<'_> {
                     asked.server().shared.remove(&session);
                 }
                 let (head, carried, stream) = response?;
+                is_websocket = self.is_websocket && head.status().is_success();
                 (head, Download::Http2(http2::Download::new(stream, carried, asked)))
             }
         };
-        if head.status() == StatusCode::SWITCHING_PROTOCOLS {
-            // Nobody asked for that.
-            return Err(Unanswered { failure: Failure::Malformed, unsent: None });
-        }
         if let Some(progress) = progress {
             progress.answered();
         }
         let counts = Rc::clone(&self.upstream.counts);
-        let idle = self.upstream.watched.origin.timeouts.idle;
+        let idle = match is_websocket {
+            true => limits::TUNNEL_IDLE_WITHIN,
+            false => self.upstream.watched.origin.timeouts.idle,
+        };
         let body = OriginBody::new(download, counts, idle, self.deadline);
         let body = if body.is_over() { Body::Empty } else { Body::Stream(Box::pin(body)) };
-        Ok(Answered { head, body })
+        Ok(Answered { head, body, is_websocket })
     }
 
     /// Waits for the head of a response. While the server is sent something it is not late, nor is it

@@ -4,12 +4,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 
 use super::forward::{self, From, Looping};
 use super::in_force::Held;
 use super::origins::failure::Failure;
-use super::origins::{OfTrailers, Question};
+use super::origins::{Answered, OfTrailers, Question};
 use super::path::Path;
 use crate::config::distributions::{Behaviour, Distribution, HeaderRules, Proxy};
 use crate::config::origins::{HostSent, Server};
@@ -17,6 +17,7 @@ use crate::http::Version;
 use crate::http::answer::{self, Body, error};
 use crate::http::content::Content;
 use crate::http::interim::Interim;
+use crate::http::websocket::{self, Upgrade};
 
 /// A request, and who answers it.
 pub(super) struct Asked<'a> {
@@ -44,14 +45,20 @@ pub(super) async fn answer(
     let origin = upstream.watched().origin();
     let (scheme, host) = (origin.scheme(), origin.host);
     let target = forward::target(proxy, &asked.behaviour.path, asked.path, asked.request.query);
+    // Our own: a client of HTTP/2 or HTTP/3 has none.
+    let key = asked.request.upgrade.map(|_| websocket::key());
     let head = |server: &Server, version: Version| {
         // It was not looping before.
-        let fields = fields.take().unwrap_or_else(|| asked.fields(proxy).unwrap_or_default());
+        let mut fields = fields.take().unwrap_or_else(|| asked.fields(proxy).unwrap_or_default());
         let authority = match host {
             HostSent::Kept => asked.request.authority.unwrap_or_default().to_owned(),
             HostSent::Server => server.authority(scheme),
         };
-        head(asked.request, fields, (scheme, &authority), target.clone(), version)
+        let method = match &key {
+            Some(key) => ask_for_websocket(&mut fields, key, version),
+            None => asked.request.method.clone(),
+        };
+        head(method, fields, (scheme, &authority), target.clone(), version)
     };
     let headers = asked.request.headers;
     let content = std::mem::take(content);
@@ -59,19 +66,70 @@ pub(super) async fn answer(
     let question = Question {
         head: &head,
         trailers: has_content.then(|| asked.of_trailers()),
-        expects: has_content && headers.contains_key(header::EXPECT),
+        expects: has_content && key.is_none() && headers.contains_key(header::EXPECT),
         content,
+        is_websocket: key.is_some(),
         is_safe: asked.request.method.is_safe(),
         interim: (asked.request.version != Version::Http11).then_some(interim),
     };
-    match upstream.ask(question).await {
-        Ok(mut answered) => {
-            let version = answered.head.version();
-            forward::response_fields(answered.head.headers_mut(), version);
-            Ok((answered.head, answered.body))
+    let answered = upstream.ask(question).await;
+    let answered = answered.and_then(|Answered { mut head, body, is_websocket }| {
+        let fields = head.headers_mut();
+        let accepted = fields.remove(header::SEC_WEBSOCKET_ACCEPT);
+        let version = head.version();
+        forward::response_fields(head.headers_mut(), version);
+        if let (Some(upgrade), Some(key)) = (asked.request.upgrade, &key) {
+            begin_websocket(&mut head, upgrade, is_websocket, (key, accepted))?;
         }
-        Err(failure) => Err(missed(asked, proxy, failure)),
+        Ok((head, body))
+    });
+    answered.map_err(|failure| missed(asked, proxy, failure))
+}
+
+/// What a server is asked for a WebSocket, and by which method (RFC 6455 section 4.1, RFC 8441
+/// section 5).
+fn ask_for_websocket(fields: &mut HeaderMap, key: &HeaderValue, version: Version) -> Method {
+    if version == Version::Http2 {
+        fields.remove(header::SEC_WEBSOCKET_KEY);
+        return Method::CONNECT;
     }
+    // There are no trailers, and Connection has another word to say.
+    fields.remove(header::TE);
+    fields.insert(header::SEC_WEBSOCKET_KEY, key.clone());
+    fields.insert(header::UPGRADE, HeaderValue::from_static(websocket::NAME));
+    fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    Method::GET
+}
+
+/// Makes the head of a response what the client's version begins a WebSocket by, if it does: 101 and
+/// 200 stand for one another.
+fn begin_websocket(
+    head: &mut Response<()>,
+    upgrade: Upgrade<'_>,
+    begins: bool,
+    (key, accepted): (&HeaderValue, Option<HeaderValue>),
+) -> Result<(), Failure> {
+    let is_switch = head.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if is_switch && accepted.as_ref() != Some(&websocket::accept(key)) {
+        // RFC 6455 section 4.1: whoever answers so does not speak the protocol.
+        return Err(Failure::Malformed);
+    }
+    match upgrade {
+        // It would be taken for the beginning of one.
+        Upgrade::Connect | Upgrade::Unknown if !begins && head.status().is_success() => {
+            return Err(Failure::NoWebSocket);
+        }
+        Upgrade::Keyed(key) if begins => {
+            *head.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let fields = head.headers_mut();
+            fields.insert(header::UPGRADE, HeaderValue::from_static(websocket::NAME));
+            fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            fields.insert(header::SEC_WEBSOCKET_ACCEPT, websocket::accept(key));
+        }
+        Upgrade::Connect if begins => *head.status_mut() = StatusCode::OK,
+        _ => {}
+    }
+    Ok(())
 }
 
 fn missed(asked: &Asked<'_>, proxy: &Proxy, failure: Failure) -> (Response<()>, Body) {
@@ -82,14 +140,14 @@ fn missed(asked: &Asked<'_>, proxy: &Proxy, failure: Failure) -> (Response<()>, 
 
 /// `Host` goes first, and with HTTP/2 in the target (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
 fn head(
-    request: &answer::Request<'_>,
+    method: Method,
     mut fields: HeaderMap,
     (scheme, authority): (&str, &str),
     target: PathAndQuery,
     version: Version,
 ) -> Request<()> {
     let mut head = Request::new(());
-    *head.method_mut() = request.method.clone();
+    *head.method_mut() = method;
     if version == Version::Http2 {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Scheme::try_from(scheme).ok();

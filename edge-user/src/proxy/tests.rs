@@ -81,6 +81,7 @@ fn ask(in_force: &InForce, method: &Method, url: &str) -> (Response<()>, String)
         headers: &HeaderMap::new(),
         version: Version::Http3,
         client: "203.0.113.9:4711".parse().expect("an address"),
+        upgrade: None,
     };
     let (held, open) = (in_force.load(), OpenFiles::at_most(9));
     let (mut content, interim) = Default::default();

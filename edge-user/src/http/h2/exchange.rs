@@ -19,6 +19,7 @@ use crate::http::answer::Body;
 use crate::http::client::Client;
 use crate::http::content::Content;
 use crate::http::interim::{Interim, Step};
+use crate::http::websocket::Upgrade;
 use crate::http::within::within;
 use crate::limits;
 use crate::tcp::tally::Refusal;
@@ -53,8 +54,11 @@ async fn reply(
     client: &Client,
 ) -> Option<(Response<()>, Body)> {
     let interim = Interim::default();
+    // RFC 8441 section 4.
+    let protocol = head.extensions.get::<h2::ext::Protocol>();
+    let upgrade = protocol.map(|protocol| Upgrade::connect(protocol.as_str()));
     let answered = {
-        let mut answer = pin!(client.answer(Version::Http2, head, content, &interim));
+        let mut answer = pin!(client.answer(Version::Http2, head, upgrade, content, &interim));
         loop {
             let mut next = pin!(interim.next(answer.as_mut()));
             let next = poll_fn(|cx| match next.as_mut().poll(cx) {

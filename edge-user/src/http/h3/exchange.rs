@@ -20,6 +20,7 @@ use crate::http::answer::{self, Body, answer};
 use crate::http::check::{Asked, check};
 use crate::http::content::Content;
 use crate::http::interim::{Interim, Step};
+use crate::http::websocket::Upgrade;
 use crate::http::{Place, Version};
 use crate::limits;
 use crate::quic::engine::StreamFailure;
@@ -166,6 +167,7 @@ async fn reply(
         headers: &head.fields,
         version: Version::Http3,
         client,
+        upgrade: line.protocol.map(Upgrade::connect),
     };
     let interim = Interim::default();
     let answered = {

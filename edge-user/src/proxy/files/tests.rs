@@ -64,6 +64,7 @@ impl Site {
             headers: &headers,
             version: Version::Http3,
             client: "203.0.113.9:4711".parse().expect("an address"),
+            upgrade: None,
         };
         let path = Path::parse(path).expect("good");
         let pattern = PathPattern::Prefix("/files".into());
@@ -219,6 +220,7 @@ async fn an_answer_counts_until_the_client_has_it() {
         headers: &headers,
         version: Version::Http3,
         client: "203.0.113.9:4711".parse().expect("an address"),
+        upgrade: None,
     };
     let (path, pattern) = (Path::parse("/a.txt").expect("good"), PathPattern::Prefix("/".into()));
     let answered = answer(&site.files, &site.root, &pattern, &path, &site.open, &request).await;

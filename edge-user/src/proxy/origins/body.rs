@@ -33,6 +33,7 @@ pub(super) struct OriginBody {
 pub(super) enum Download {
     Http11(http11::Download),
     Http2(http2::Download),
+    Tunnel(http11::Tunnel),
 }
 
 impl OriginBody {
@@ -76,6 +77,7 @@ impl Body for OriginBody {
         let part = match &mut this.download {
             Download::Http11(download) => download.poll_frame(cx),
             Download::Http2(download) => download.poll_frame(cx),
+            Download::Tunnel(tunnel) => tunnel.poll_frame(cx),
         };
         let mut part = match part {
             Poll::Ready(part) => part,
@@ -101,6 +103,7 @@ impl Body for OriginBody {
         match &self.download {
             Download::Http11(download) => download.is_end_stream(),
             Download::Http2(download) => download.is_end_stream(),
+            Download::Tunnel(_) => false,
         }
     }
 
@@ -109,7 +112,7 @@ impl Body for OriginBody {
             Download::Http11(download) => {
                 download.left().map_or_else(SizeHint::default, SizeHint::with_exact)
             }
-            Download::Http2(_) => SizeHint::default(),
+            Download::Http2(_) | Download::Tunnel(_) => SizeHint::default(),
         }
     }
 }

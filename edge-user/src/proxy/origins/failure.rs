@@ -5,7 +5,7 @@ use http::StatusCode;
 use crate::http::content::Cut;
 
 /// How many kinds of [`Failure`] there are.
-pub const FAILURES: usize = 15;
+pub const FAILURES: usize = 16;
 
 /// Why an origin's answer could not be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +34,9 @@ pub enum Failure {
     /// It says that it has not looked at the request (RFC 9113 section 8.7).
     #[error("the server refuses the request without a look at it")]
     Refused,
+    /// It takes no WebSocket in the version of HTTP that it is asked in.
+    #[error("the server takes no WebSocket")]
+    NoWebSocket,
     /// What it sent is no response.
     #[error("the server's response is malformed")]
     Malformed,
@@ -68,6 +71,7 @@ impl Failure {
         Self::ConnectTimeout,
         Self::Closed,
         Self::Refused,
+        Self::NoWebSocket,
         Self::Malformed,
         Self::Interim,
         Self::ResponseTimeout,
@@ -89,6 +93,7 @@ impl Failure {
             Self::ConnectTimeout => "connect_timeout",
             Self::Closed => "closed",
             Self::Refused => "refused",
+            Self::NoWebSocket => "no_websocket",
             Self::Malformed => "malformed",
             Self::Interim => "interim",
             Self::ResponseTimeout => "response_timeout",
@@ -109,6 +114,7 @@ impl Failure {
             | Self::Tls
             | Self::Closed
             | Self::Refused
+            | Self::NoWebSocket
             | Self::Malformed
             | Self::Interim => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::ResponseTimeout | Self::TotalTimeout => {
@@ -133,6 +139,7 @@ impl Failure {
             | Self::ResponseTimeout => true,
             Self::NoServer
             | Self::Full
+            | Self::NoWebSocket
             | Self::TotalTimeout
             | Self::ClientLate
             | Self::ClientMalformed

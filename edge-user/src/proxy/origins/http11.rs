@@ -7,10 +7,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
-use http_body_util::Empty;
+use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use tokio::io::{ReadHalf, split};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
 
@@ -20,6 +22,7 @@ use super::health::beside;
 use super::server::Asked;
 use super::upload::Upload;
 use crate::http::interim::Sink;
+use crate::http::tunnel;
 use crate::limits;
 use crate::proxy::forward::response_fields;
 
@@ -143,6 +146,46 @@ impl Download {
                 asked.server().put_idle(sender);
             }
         });
+    }
+}
+
+/// A connection that does not speak HTTP any more.
+pub(super) struct Tunnel {
+    reader: ReadHalf<TokioIo<Upgraded>>,
+    upload: AbortHandle,
+    _asked: Asked,
+}
+
+impl Tunnel {
+    /// What comes after `response`, which has switched protocols. The server is sent what the client
+    /// sends from now on.
+    pub(super) async fn begin(
+        mut response: Response<Incoming>,
+        mut upload: Upload,
+        asked: Asked,
+    ) -> Result<(Response<()>, Self), Unanswered> {
+        let upgraded = hyper::upgrade::on(&mut response)
+            .await
+            .map_err(|error| Unanswered { failure: failure(&error), unsent: None })?;
+        let (reader, writer) = split(TokioIo::new(upgraded));
+        let upload = spawn_local(async move {
+            tunnel::write_all(writer, async || upload.frame().await).await;
+        });
+        let head = response.map(drop);
+        Ok((head, Self { reader, upload: upload.abort_handle(), _asked: asked }))
+    }
+
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        tunnel::poll_chunk(Pin::new(&mut self.reader), cx).map_ok(Frame::data)
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.upload.abort();
     }
 }
 

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
-use h2::{Reason, RecvStream, SendStream};
-use http::{Request, Response, StatusCode};
+use h2::ext::Protocol;
+use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
+use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 use tokio::task::{AbortHandle, JoinHandle, spawn_local};
@@ -24,6 +25,7 @@ use super::http11::{Unanswered, passed_on};
 use super::server::Asked;
 use super::upload::Upload;
 use crate::http::interim::Sink;
+use crate::http::websocket;
 use crate::limits;
 
 /// The connections to a server.
@@ -37,6 +39,8 @@ pub(super) struct Session {
     /// Requests that it carries.
     carried: Rc<Cell<usize>>,
     used: Cell<Instant>,
+    /// Until it is known whether the server takes WebSockets.
+    ping: RefCell<Option<PingPong>>,
 }
 
 impl Shared {
@@ -80,18 +84,32 @@ impl Session {
             .max_header_list_size(limits::MAX_FIELD_SECTION_BYTES as u32)
             .max_send_buffer_size(limits::STREAM_SEND_BUFFER_BYTES)
             .handshake(transport);
-        let (requests, connection) = made.await.map_err(|_| Failure::Connect)?;
+        let (requests, mut connection) = made.await.map_err(|_| Failure::Connect)?;
+        let ping = RefCell::new(connection.ping_pong());
         let task = spawn_local(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to an origin ended");
             }
         });
         let (connection, carried) = (task.abort_handle(), Rc::default());
-        Ok(Rc::new(Self { requests, connection, carried, used: Cell::new(Instant::now()) }))
+        let used = Cell::new(Instant::now());
+        Ok(Rc::new(Self { requests, connection, carried, used, ping }))
     }
 
     fn has_room(&self) -> bool {
         self.carried.get() < self.requests.current_max_send_streams().min(limits::ORIGIN_STREAMS)
+    }
+
+    /// Whether the server takes extended CONNECT (RFC 8441 section 3). Its first SETTINGS say so, and
+    /// are there when it has answered a PING.
+    pub(super) async fn takes_websockets(&self) -> bool {
+        let ping = self.ping.borrow_mut().take();
+        if !self.requests.is_extended_connect_protocol_enabled()
+            && let Some(mut ping) = ping
+        {
+            let _ = ping.ping(Ping::opaque()).await;
+        }
+        self.requests.is_extended_connect_protocol_enabled()
     }
 
     /// Sends a request and waits for the head of its response. Interim ones go to `interim`.
@@ -105,7 +123,11 @@ impl Session {
         if poll_fn(|cx| requests.poll_ready(cx)).await.is_err() {
             return Err(Unanswered { failure: Failure::Closed, unsent: Some(request.into_body()) });
         }
-        let (head, upload) = request.into_parts();
+        let (mut head, upload) = request.into_parts();
+        if head.method == Method::CONNECT {
+            // No other is sent to an origin.
+            head.extensions.insert(Protocol::from_static(websocket::NAME));
+        }
         let whole = upload.is_end_stream();
         let sent = requests.send_request(Request::from_parts(head, ()), whole);
         let (mut response, stream) =

@@ -68,6 +68,11 @@ impl Upload {
         Self { content, progress, gate, trailers, idle, timer: None }
     }
 
+    /// Of a request without content.
+    pub(super) fn empty() -> Self {
+        Self::new(Content::Empty, None, None, Duration::ZERO)
+    }
+
     /// Nothing where there is no content.
     pub(super) fn progress(&self) -> Option<Rc<Progress>> {
         self.progress.clone()

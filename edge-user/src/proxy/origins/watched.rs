@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::health;
-use crate::config::origins::{Origin, Server, ServerHost};
+use crate::config::origins::{Origin, Protocol, Server, ServerHost};
 use crate::limits;
 use crate::tls::origin::{Connector, OriginTlsError};
 
@@ -21,6 +21,8 @@ use crate::tls::origin::{Connector, OriginTlsError};
 pub struct Watched {
     pub(super) origin: Origin,
     pub(super) connector: Option<Connector>,
+    /// For HTTP/1.1 alone, where the other one may come to something else.
+    pub(super) connector_http11: Option<Connector>,
     view: watch::Sender<View>,
     started: AtomicBool,
 }
@@ -61,7 +63,9 @@ impl Watched {
     /// Where that cannot be used.
     pub fn new(origin: Origin) -> Result<Self, OriginTlsError> {
         let connector =
-            origin.tls.as_ref().map(|tls| Connector::new(tls, origin.protocol)).transpose()?;
+            |protocol| origin.tls.as_ref().map(|tls| Connector::new(tls, protocol)).transpose();
+        let (connector, connector_http11) =
+            (connector(origin.protocol)?, connector(Protocol::Http11)?);
         let known = |server: &Server| Known {
             addresses: match server.host {
                 ServerHost::Address(address) => [SocketAddr::new(address, server.port)].into(),
@@ -71,7 +75,7 @@ impl Watched {
         };
         let view = View(origin.servers.iter().map(known).collect());
         let view = watch::Sender::new(view);
-        Ok(Self { origin, connector, view, started: AtomicBool::new(false) })
+        Ok(Self { origin, connector, connector_http11, view, started: AtomicBool::new(false) })
     }
 
     /// As it is configured.
