@@ -8,6 +8,7 @@ mod floods;
 mod follow;
 mod https;
 mod origins;
+mod reach;
 mod reload;
 mod serve_and_stop;
 mod service_manager;

@@ -18,6 +18,7 @@ use crate::proxy::{Distributions, OpenError};
 use crate::quic::cid::MintError;
 use crate::quic::driver::ToWorker;
 use crate::relay::RelayOrder;
+use crate::sandbox::{self, OutOfReach};
 use crate::steering::SteeringError;
 use crate::tls::TlsError;
 use crate::tls::files::{self, FilesInForce};
@@ -32,6 +33,9 @@ pub enum ReloadError {
     /// A directory of files or an origin's authorities cannot be read; nothing is changed.
     #[error("{0}; nothing is changed")]
     Open(#[from] OpenError),
+    /// An origin that the process could not ask from its start; nothing is changed.
+    #[error("{0}; nothing is changed")]
+    Reach(#[from] OutOfReach),
     /// The fleet file is not one; nothing is changed.
     #[error(transparent)]
     Fleet(#[from] FleetError),
@@ -154,6 +158,7 @@ impl Control {
             state_directory: started.state_directory.clone(),
         };
         let read = config::load(&started.file, &host).map_err(ReloadError::Config)?;
+        sandbox::check_reach(&read.origins)?;
         let distributions = Distributions::open(&read.distributions, &read.origins)?;
         let mut warnings: Vec<_> = origins::warnings(&read).collect();
         let (kept, asked) = (started.distributions.clone(), started.origins.clone());
