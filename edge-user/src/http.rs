@@ -5,6 +5,7 @@
 //! | [`answer`] | one request, one answer, whatever the version |
 //! | [`h3`] | a connection of HTTP/3: requests in, answers out, GOAWAY at the end |
 //! | `h2`, `h1` | one of HTTP/2 and of HTTP/1.1, over TLS over TCP |
+//! | `bucket` | a bound on what may come at once, and then each second |
 //! | `client` | what these two share: who asks, and what is answered |
 //! | `check` | what a request must keep, whatever the version |
 //! | [`date`] | when an answer was made |
@@ -18,6 +19,7 @@
 
 pub mod answer;
 mod body;
+mod bucket;
 mod check;
 pub(crate) mod client;
 pub mod content;

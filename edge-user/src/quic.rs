@@ -7,14 +7,12 @@
 //! | [`cid`] | mints connection IDs that name their owner, and reads the owner from one |
 //! | [`keys`] | token and stateless-reset keys, shared by the fleet |
 //! | [`streams`] | handles to the engine's streams; implements `h3::quic` |
-//! | [`guard`] | refuses HTTP/3 frames that declare too much, before anything is buffered |
 //! | [`driver`] | the loop of one worker: socket, clock, engine |
 //! | [`socket`] | the group of sockets, batches in and out |
 
 pub mod cid;
 pub mod driver;
 pub mod engine;
-pub mod guard;
 pub mod keys;
 pub mod socket;
 pub mod streams;

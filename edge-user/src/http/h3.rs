@@ -2,6 +2,7 @@
 //!
 //! | module | job |
 //! |---|---|
+//! | [`control`] | the client's unidirectional streams, checked |
 //! | `exchange` | a request stream: a request in, an answer out |
 //! | `content` | what follows the head of a request |
 //! | [`frame`] | frames of a request stream |
@@ -12,6 +13,7 @@
 //! | [`tally`] | what was refused, counted |
 
 mod content;
+pub mod control;
 mod exchange;
 pub mod frame;
 pub mod head;
@@ -27,7 +29,6 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h3::error::{Code, ConnectionError};
 use h3::quic::StreamId;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -35,10 +36,14 @@ use tokio::time::error::Elapsed;
 use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::Place;
+use super::bucket::Bucket;
 use crate::limits;
-use crate::quic::streams::{Connection, RequestStream};
+use crate::quic::engine::StreamFailure;
+use crate::quic::streams::{Connection, RequestReader, RequestStream};
 pub(super) use content::Content;
-use refusal::code;
+use control::{Incoming, Peer, Verdict};
+use exchange::Outcome;
+use refusal::{ControlRefusal, code};
 
 /// Stream IDs of requests are multiples of this.
 const STREAM_ID_STEP: u64 = 4;
@@ -64,7 +69,16 @@ struct Session {
     connection: Connection,
     control: h3::server::Connection<Connection, Bytes>,
     place: Rc<Place>,
-    requests: JoinSet<()>,
+    requests: JoinSet<Outcome>,
+    /// What the client has said on its unidirectional streams, and those that are open.
+    peer: Peer,
+    incoming: Vec<(Incoming, RequestReader)>,
+    /// Frames that are neither request nor content.
+    frames: Bucket,
+    /// Requests that came to nothing.
+    resets: Bucket,
+    /// It broke a rule, and is being closed.
+    refused: bool,
     /// The lowest stream ID that was not accepted yet.
     next: u64,
     /// Requests from this stream ID on are refused: what the last GOAWAY said.
@@ -82,28 +96,34 @@ impl Session {
         let control = timeout(limits::REQUEST_HEAD_WITHIN, builder.build(connection.clone())).await;
         let Ok(Ok(control)) = control else {
             // RFC 9114 section 6.2: the client must allow at least three of them.
-            connection
-                .close(Code::H3_GENERAL_PROTOCOL_ERROR.value(), b"no room for control streams");
+            connection.close(code::GENERAL_PROTOCOL_ERROR, b"no room for control streams");
             return None;
         };
+        let (frames, resets, now) = (
+            (limits::CONTROL_FRAMES_AT_ONCE, limits::CONTROL_FRAMES_PER_SECOND),
+            (limits::CLIENT_RESETS_AT_ONCE, limits::CLIENT_RESETS_PER_SECOND),
+            tokio::time::Instant::now(),
+        );
         Some(Box::new(Self {
             connection,
             control,
             place,
             requests: JoinSet::new(),
+            peer: Peer::default(),
+            incoming: Vec::new(),
+            frames: Bucket::new(frames, now),
+            resets: Bucket::new(resets, now),
+            refused: false,
             next: 0,
             refuse_from: LAST_STREAM,
         }))
     }
 
-    async fn run(
-        &mut self,
-        mut drain: watch::Receiver<Option<Instant>>,
-    ) -> Result<(), ConnectionError> {
+    async fn run(&mut self, mut drain: watch::Receiver<Option<Instant>>) -> Result<(), Lost> {
         let mut drained = pin!(drain.wait_for(Option::is_some));
         let deadline = poll_fn(|cx| {
-            if let Poll::Ready(error) = self.poll_serve(cx) {
-                return Poll::Ready(Err(error));
+            if let Poll::Ready(lost) = self.poll_serve(cx) {
+                return Poll::Ready(Err(lost));
             }
             let deadline = ready!(drained.as_mut().poll(cx));
             Poll::Ready(Ok(deadline.ok().and_then(|deadline| *deadline)))
@@ -114,7 +134,7 @@ impl Session {
 
     /// RFC 9114 section 5.2: a first GOAWAY asks for no more requests, the second, when those
     /// under way must have arrived, says which ones are answered. All of them are.
-    async fn say_goodbye(&mut self, deadline: Instant) -> Result<(), ConnectionError> {
+    async fn say_goodbye(&mut self, deadline: Instant) -> Result<(), Lost> {
         self.go_away(LAST_STREAM).await?;
         let grace = (3 * self.connection.round_trip())
             .clamp(limits::GOAWAY_GRACE_MIN, limits::GOAWAY_GRACE_MAX);
@@ -137,36 +157,96 @@ impl Session {
         .await
     }
 
-    async fn go_away(&mut self, from: u64) -> Result<(), ConnectionError> {
+    async fn go_away(&mut self, from: u64) -> Result<(), Lost> {
         self.refuse_from = from;
         let id = StreamId::try_from(from).expect("at most 62 bits");
-        self.control.inner.shutdown(&mut None, id).await
+        self.control.inner.shutdown(&mut None, id).await.map_err(|_| Lost)
     }
 
     async fn serve_until(
         &mut self,
         mut done: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<()>,
-    ) -> Result<(), ConnectionError> {
+    ) -> Result<(), Lost> {
         poll_fn(|cx| match self.poll_serve(cx) {
-            Poll::Ready(error) => Poll::Ready(Err(error)),
+            Poll::Ready(lost) => Poll::Ready(Err(lost)),
             Poll::Pending => done(self, cx).map(Ok),
         })
         .await
     }
 
     /// Moves everything on; ready only when the connection is lost.
-    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionError> {
-        // Control streams. `None` says that the client has sent GOAWAY: it pushes nothing, and
-        // may go on to ask.
-        if let Poll::Ready(Err(error)) = self.control.poll_accept_request_stream(cx) {
-            return Poll::Ready(error);
+    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
+        if let Err(refusal) = self.read_unidirectional(cx) {
+            self.refuse(refusal);
         }
-        while let Poll::Ready(Some(_)) = self.requests.poll_join_next(cx) {}
-        // When this fails the connection is lost, and h3 says how.
-        while let Poll::Ready(Ok(stream)) = self.connection.poll_accept_request(cx) {
-            self.accept(stream, cx);
+        while let Poll::Ready(Some(ended)) = self.requests.poll_join_next(cx) {
+            self.ended(ended.unwrap_or(Outcome::Over));
         }
-        Poll::Pending
+        loop {
+            match ready!(self.connection.poll_accept_request(cx)) {
+                Ok(stream) => self.accept(stream, cx),
+                Err(_) => return Poll::Ready(Lost),
+            }
+        }
+    }
+
+    /// Reads what the client says on its unidirectional streams. GOAWAY is that it takes no pushes
+    /// any more: it may go on to ask.
+    fn read_unidirectional(&mut self, cx: &mut Context<'_>) -> Result<(), ControlRefusal> {
+        if self.connection.is_unidirectional_stopped() {
+            return Err(ControlRefusal::ClosedStream);
+        }
+        while let Poll::Ready(Ok(stream)) = self.connection.poll_accept_unidirectional(cx) {
+            self.incoming.push((Incoming::default(), stream));
+        }
+        let mut at = 0;
+        while let Some((incoming, stream)) = self.incoming.get_mut(at) {
+            let verdict = match stream.poll_read(cx) {
+                Poll::Ready(Ok(Some(bytes))) => incoming.handle_bytes(&mut self.peer, &bytes)?,
+                Poll::Ready(Ok(None) | Err(StreamFailure::Terminated(_))) => {
+                    incoming.handle_end()?;
+                    self.incoming.swap_remove(at);
+                    continue;
+                }
+                // That of the connection is seen where requests are awaited.
+                Poll::Ready(Err(StreamFailure::Connection(_) | StreamFailure::Closed))
+                | Poll::Pending => {
+                    at += 1;
+                    continue;
+                }
+            };
+            if verdict == Verdict::Unwanted {
+                stream.stop(code::STREAM_CREATION_ERROR);
+                self.incoming.swap_remove(at);
+            }
+        }
+        for _ in 0..self.peer.take_count() {
+            if !self.frames.take(tokio::time::Instant::now()) {
+                return Err(ControlRefusal::TooMany);
+            }
+        }
+        Ok(())
+    }
+
+    /// A request that came to nothing costs us as much as one that is answered, and the client
+    /// nothing at all (CVE-2023-44487, CVE-2025-8671).
+    fn ended(&mut self, outcome: Outcome) {
+        if outcome == Outcome::Nothing && !self.resets.take(tokio::time::Instant::now()) {
+            self.refuse(ControlRefusal::Resets);
+        }
+    }
+
+    /// Closes the connection, once.
+    fn refuse(&mut self, refusal: ControlRefusal) {
+        if std::mem::replace(&mut self.refused, true) {
+            return;
+        }
+        let rule = refusal.rule();
+        exchange::count(&self.connection, &self.place, refusal.into(), rule);
+        if refusal == ControlRefusal::FrameTooLong {
+            self.connection.count_refused_frame();
+        }
+        self.connection.close(refusal.code(), rule.as_bytes());
     }
 
     fn accept(&mut self, stream: RequestStream, cx: &mut Context<'_>) {
@@ -179,13 +259,19 @@ impl Session {
         let (connection, place) = (self.connection.clone(), self.place.clone());
         let mut request =
             Box::pin(async move { exchange::serve(stream, &connection, &place).await });
+        self.frames.put(limits::CONTROL_FRAMES_PER_REQUEST);
         // Most are whole when they are seen, and their answers fit the client's window: these end
         // here. A task, which costs as much as such an answer, is for those that have to wait.
-        if request.as_mut().poll(cx).is_pending() {
-            self.requests.spawn_local(request);
+        match request.as_mut().poll(cx) {
+            Poll::Ready(outcome) => self.ended(outcome),
+            Poll::Pending => drop(self.requests.spawn_local(request)),
         }
     }
 }
+
+/// The connection is no more, or is being closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lost;
 
 /// A timeout that reads no clock and takes no timer where the future is ready at once, as most are.
 async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {

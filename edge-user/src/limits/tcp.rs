@@ -74,7 +74,8 @@ pub const UNSENT_BYTES: u32 = 128 << 10;
 /// (CVE-2023-44487).
 pub const PENDING_RESET_STREAMS: usize = 20;
 /// Streams that a client may reset at once, and then so many a second, before the connection ends:
-/// all that a page has open when somebody leaves it, twice. Each costs us a request.
+/// all that a page has open when somebody leaves it, twice. Each costs us a request. By HTTP/3 those
+/// that we reset because of what the client did wrong are among them.
 pub const CLIENT_RESETS_AT_ONCE: u32 = 2 * MAX_REQUEST_STREAMS;
 /// See [`CLIENT_RESETS_AT_ONCE`].
 pub const CLIENT_RESETS_PER_SECOND: u32 = 50;
@@ -87,7 +88,8 @@ pub const REMEMBERED_RESET_STREAMS: usize = MAX_REQUEST_STREAMS as usize;
 /// How long we remember them: what was under way has arrived by then.
 pub const RESET_STREAM_REMEMBERED: Duration = Duration::from_secs(5);
 /// Frames that carry no request and no content (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, unknown
-/// ones) that a client may send at once, and then so many a second. Browsers send a dozen.
+/// ones) that a client may send at once, and then so many a second. Browsers send a dozen. By HTTP/3
+/// these are frames of the control stream, instructions of QPACK, and unidirectional streams.
 pub const CONTROL_FRAMES_AT_ONCE: u32 = 1_000;
 /// See [`CONTROL_FRAMES_AT_ONCE`].
 pub const CONTROL_FRAMES_PER_SECOND: u32 = 100;

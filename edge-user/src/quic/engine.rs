@@ -19,7 +19,7 @@ use std::time::Instant;
 use edge_wire::Reason;
 use edge_wire::cid::ServerId;
 use quinn_proto::{
-    AcceptError, ConnectionError, ConnectionHandle, DatagramEvent, Endpoint, Event, Incoming,
+    AcceptError, ConnectionError, ConnectionHandle, DatagramEvent, Dir, Endpoint, Event, Incoming,
     StreamEvent, Transmit,
 };
 
@@ -421,6 +421,10 @@ impl Live {
             }
             StreamEvent::Available { dir } => self.openers[dir as usize].take(),
             StreamEvent::Readable { id } => self.readers.remove(&id),
+            StreamEvent::Stopped { id, .. } if id.dir() == Dir::Uni => {
+                self.unidirectional_stopped = true;
+                self.acceptors[Dir::Uni as usize].take()
+            }
             StreamEvent::Writable { id } | StreamEvent::Stopped { id, .. } => {
                 self.writers.remove(&id)
             }

@@ -1,8 +1,8 @@
 //! Handles to an engine's connections and streams.
 //!
-//! They share the engine with the driver of the same thread, so none of them is `Send`. Unidirectional
-//! streams implement `h3::quic`, for control streams are h3's; request streams are read and written
-//! by our own codec, and h3 sees none of them.
+//! They share the engine with the driver of the same thread, so none of them is `Send`. The
+//! unidirectional streams that we open implement `h3::quic`, for h3 opens them and says goodbye; all
+//! that a client sends is read by our own codecs, and h3 sees none of it.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -17,7 +17,6 @@ use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, WriteBuf};
 use quinn_proto::{ConnectionError, Dir, StreamId, VarInt};
 
 use crate::quic::engine::{Engine, Key, StreamFailure};
-use crate::quic::guard::FrameGuard;
 
 /// The engine of this thread.
 pub type SharedEngine = Rc<RefCell<Engine>>;
@@ -67,6 +66,21 @@ impl Connection {
         Poll::Ready(Ok(RequestStream { reader, writer: RequestWriter { stream, ended: false } }))
     }
 
+    /// The next unidirectional stream.
+    pub fn poll_accept_unidirectional(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<RequestReader, ConnectionError>> {
+        let id = ready!(self.engine.borrow_mut().poll_accept(self.key, Dir::Uni, cx))?;
+        Poll::Ready(Ok(RequestReader { stream: self.stream(id), ended: false }))
+    }
+
+    /// Whether the client wants no more of a unidirectional stream of ours.
+    #[must_use]
+    pub fn is_unidirectional_stopped(&self) -> bool {
+        self.engine.borrow_mut().is_unidirectional_stopped(self.key)
+    }
+
     /// Closes the connection with a code of HTTP/3. Who waits for it is told at once.
     pub fn close(&self, code: u64, reason: &[u8]) {
         let reason = Bytes::copy_from_slice(reason);
@@ -89,16 +103,15 @@ impl Connection {
 }
 
 impl quic::Connection<Bytes> for Connection {
-    type RecvStream = RecvStream;
+    type RecvStream = NoStream;
     type OpenStreams = Self;
 
+    /// Never: see [`Connection::poll_accept_unidirectional`].
     fn poll_accept_recv(
         &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<RecvStream, ConnectionErrorIncoming>> {
-        let id = ready!(self.engine.borrow_mut().poll_accept(self.key, Dir::Uni, cx))
-            .map_err(connection_error)?;
-        Poll::Ready(Ok(RecvStream::new(self.stream(id), FrameGuard::unidirectional())))
+        _: &mut Context<'_>,
+    ) -> Poll<Result<NoStream, ConnectionErrorIncoming>> {
+        Poll::Pending
     }
 
     /// Never: see [`Connection::poll_accept_request`].
@@ -226,81 +239,6 @@ impl Drop for SendStream {
     }
 }
 
-/// What we receive, guarded.
-pub struct RecvStream {
-    stream: Stream,
-    guard: FrameGuard,
-    ended: bool,
-}
-
-impl RecvStream {
-    fn new(stream: Stream, guard: FrameGuard) -> Self {
-        Self { stream, guard, ended: false }
-    }
-
-    fn stop(&mut self, code: Code) {
-        quic::RecvStream::stop_sending(self, code.value());
-    }
-
-    /// A control stream that declares too much ends the connection (RFC 9114 section 10.5).
-    fn refuse(&mut self) -> StreamErrorIncoming {
-        let code = Code::H3_EXCESSIVE_LOAD.value();
-        let Stream { engine, key, .. } = &self.stream;
-        let mut engine = engine.borrow_mut();
-        engine.count_refused_frame();
-        self.ended = true;
-        engine.close(*key, varint(code), Bytes::from_static(b"frame too large"));
-        let connection_error = ConnectionErrorIncoming::ApplicationClose { error_code: code };
-        StreamErrorIncoming::ConnectionErrorIncoming { connection_error }
-    }
-}
-
-impl quic::RecvStream for RecvStream {
-    type Buf = Bytes;
-
-    fn poll_data(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
-        if self.ended {
-            return Poll::Ready(Ok(None));
-        }
-        let Stream { engine, key, id } = &self.stream;
-        let data = ready!(engine.borrow_mut().poll_read(*key, *id, cx));
-        match data {
-            Ok(Some(bytes)) if self.guard.check(&bytes).is_err() => Poll::Ready(Err(self.refuse())),
-            Ok(Some(bytes)) => Poll::Ready(Ok(Some(bytes))),
-            Ok(None) => {
-                self.ended = true;
-                Poll::Ready(Ok(None))
-            }
-            Err(failure) => {
-                self.ended = true;
-                Poll::Ready(Err(stream_error(failure)))
-            }
-        }
-    }
-
-    fn stop_sending(&mut self, code: u64) {
-        self.ended = true;
-        let Stream { engine, key, id } = &self.stream;
-        engine.borrow_mut().stop(*key, *id, varint(code));
-    }
-
-    fn recv_id(&self) -> quic::StreamId {
-        self.stream.h3_id()
-    }
-}
-
-/// What is left is not wanted.
-impl Drop for RecvStream {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.stop(Code::H3_NO_ERROR);
-        }
-    }
-}
-
 /// A request stream that is not read yet.
 pub struct RequestStream {
     reader: RequestReader,
@@ -327,14 +265,14 @@ impl RequestStream {
     }
 }
 
-/// What a client sends on a request stream.
+/// What a client sends on a request stream, or on a unidirectional one.
 pub struct RequestReader {
     stream: Stream,
     ended: bool,
 }
 
 impl RequestReader {
-    /// The next bytes of the request; `None` at its end.
+    /// The next bytes of it; `None` at its end.
     ///
     /// # Errors
     /// Where the client has reset it, or the connection is lost.
@@ -427,7 +365,7 @@ impl Drop for RequestWriter {
     }
 }
 
-/// A request stream for h3: there is none.
+/// A client's stream for h3: there is none.
 pub enum NoStream {}
 
 impl quic::SendStream<Bytes> for NoStream {

@@ -212,7 +212,7 @@ async fn a_client_without_room_for_control_streams_is_closed() {
 async fn requests_that_come_to_nothing_are_forgotten() {
     let node = Node::start(1);
     let (_endpoint, connection) = connect(&node).await;
-    for round in 0..400 {
+    for round in 0..2 * limits::MAX_REQUEST_STREAMS {
         let (mut send, mut receive) = connection.open_bi().await.expect("allowed again");
         match round % 3 {
             0 => send.finish().expect("open"),

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use tokio::time::Instant;
 
+use crate::http::bucket::Bucket;
 use crate::limits;
 use crate::tcp::tally::Refusal;
 
@@ -200,40 +201,6 @@ impl Sent {
                 self.broken.push(Broken { stream: u32::from_be_bytes([s0, s1, s2, s3]), code });
             }
         }
-    }
-}
-
-/// So many at once, and then so many a second.
-#[derive(Debug)]
-struct Bucket {
-    left: u32,
-    most: u32,
-    per_second: u32,
-    /// Until when it was filled.
-    filled: Instant,
-}
-
-impl Bucket {
-    fn new((most, per_second): (u32, u32), now: Instant) -> Self {
-        Self { left: most, most, per_second, filled: now }
-    }
-
-    fn put(&mut self, count: u32) {
-        self.left = self.left.saturating_add(count).min(self.most);
-    }
-
-    /// Whether there was one.
-    fn take(&mut self, now: Instant) -> bool {
-        // The clock matters to those alone who are at the end.
-        if self.left == 0 {
-            let since = now.saturating_duration_since(self.filled);
-            let earned = since.as_millis() * u128::from(self.per_second) / 1000;
-            self.filled = now;
-            self.put(u32::try_from(earned).unwrap_or(u32::MAX));
-        }
-        let there = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        there
     }
 }
 

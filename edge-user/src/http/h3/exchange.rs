@@ -42,8 +42,30 @@ enum Failure {
     Broken(#[from] io::Error),
 }
 
+/// What came of a request, for whoever counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It was answered, or the connection is no more.
+    Over,
+    /// The client gave it up, or it was no request.
+    Nothing,
+}
+
+impl From<&Failure> for Outcome {
+    fn from(failure: &Failure) -> Self {
+        match failure {
+            Failure::Refused(_) | Failure::Gone(StreamFailure::Terminated(_)) => Self::Nothing,
+            Failure::Gone(_) | Failure::Late | Failure::Broken(_) => Self::Over,
+        }
+    }
+}
+
 /// Serves it.
-pub(super) async fn serve(stream: RequestStream, connection: &Connection, place: &Place) {
+pub(super) async fn serve(
+    stream: RequestStream,
+    connection: &Connection,
+    place: &Place,
+) -> Outcome {
     let (mut reader, mut writer) = stream.split();
     let mut message = Request::request();
     // Kept to the end: until the client has its answer it is not told that the rest is not wanted.
@@ -62,15 +84,18 @@ pub(super) async fn serve(stream: RequestStream, connection: &Connection, place:
                 Err(Failure::Refused(refusal)) => {
                     return refuse(writer, connection, place, refusal);
                 }
-                Err(_) => return,
+                Err(failure) => return Outcome::from(&failure),
             }
             let answered = reply(&head, &mut content, &mut writer, connection, place).await;
             // It turned out to be none while it was answered.
             if let Some(refusal) = refused.get() {
                 return refuse(writer, connection, place, refusal);
             }
-            let Ok(Some(answer)) = answered else { return };
-            answer
+            match answered {
+                Ok(Some(answer)) => answer,
+                Ok(None) => return Outcome::Over,
+                Err(failure) => return Outcome::from(&failure),
+            }
         }
         Err(Failure::Refused(
             refusal @ Refusal::Excess(Excess::FieldSection | Excess::FieldCount),
@@ -82,18 +107,24 @@ pub(super) async fn serve(stream: RequestStream, connection: &Connection, place:
             reader.stop(refusal.code());
             return refuse(writer, connection, place, refusal);
         }
-        Err(Failure::Late) => return count(connection, place, Refused::Slow, "head-late"),
-        Err(Failure::Gone(_) | Failure::Broken(_)) => return,
+        Err(failure) => {
+            if let Failure::Late = failure {
+                count(connection, place, Refused::Slow, "head-late");
+            }
+            return Outcome::from(&failure);
+        }
     };
     place.date.set(head.headers_mut());
     // A client that takes no more has its reasons.
-    if let Err(Failure::Late) = write(&mut writer, place, &head, body).await {
+    let Err(failure) = write(&mut writer, place, &head, body).await else { return Outcome::Over };
+    if let Failure::Late = failure {
         count(connection, place, Refused::Stalled, "answer-not-taken");
     }
+    Outcome::from(&failure)
 }
 
 /// Counts what was refused, and says why to whoever looks for it.
-fn count(connection: &Connection, place: &Place, refused: Refused, rule: &str) {
+pub(super) fn count(connection: &Connection, place: &Place, refused: Refused, rule: &str) {
     let client = connection.client().map(tracing::field::display);
     tracing::debug!(client, reason = refused.name(), rule, "refused");
     place.refused.count(refused);
@@ -128,7 +159,12 @@ fn whole(reader: &mut RequestReader, message: &mut Request) -> Result<bool, Fail
     Ok(false)
 }
 
-fn refuse(writer: RequestWriter, connection: &Connection, place: &Place, refusal: Refusal) {
+fn refuse(
+    writer: RequestWriter,
+    connection: &Connection,
+    place: &Place,
+    refusal: Refusal,
+) -> Outcome {
     count(connection, place, Refused::of(refusal), refusal.rule());
     if let Refusal::Excess(Excess::HeadersFrame | Excess::UnknownFrame) = refusal {
         connection.count_refused_frame();
@@ -137,6 +173,7 @@ fn refuse(writer: RequestWriter, connection: &Connection, place: &Place, refusal
         connection.close(refusal.code(), refusal.rule().as_bytes());
     }
     writer.reset(refusal.code());
+    Outcome::Nothing
 }
 
 /// What is answered. Interim responses are written meanwhile; where the client gives the request up,

@@ -208,7 +208,7 @@ fn read_head(bytes: &[u8]) -> Option<(u64, u64, usize)> {
 }
 
 /// A variable-length integer (RFC 9000 section 16), and what follows it.
-fn read_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+pub(super) fn read_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (&first, _) = bytes.split_first()?;
     if first < 0x40 {
         return Some((u64::from(first), &bytes[1..]));

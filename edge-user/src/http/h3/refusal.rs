@@ -1,13 +1,18 @@
-//! Every way in which a message on a request stream is refused: what it is called in logs, its
-//! error code, and whether it ends the stream or the connection.
+//! Every way in which a client's streams are refused: what it is called in logs, its error code, and
+//! whether it ends the stream or the connection.
 
-/// Error codes of HTTP/3 (RFC 9114 section 8.1) and QPACK (RFC 9204 section 6) that a request
-/// stream brings about.
+/// Error codes of HTTP/3 (RFC 9114 section 8.1) and QPACK (RFC 9204 section 6).
 pub mod code {
     /// H3_NO_ERROR.
     pub const NO_ERROR: u64 = 0x100;
     /// H3_INTERNAL_ERROR.
     pub const INTERNAL_ERROR: u64 = 0x102;
+    /// H3_GENERAL_PROTOCOL_ERROR.
+    pub const GENERAL_PROTOCOL_ERROR: u64 = 0x101;
+    /// H3_STREAM_CREATION_ERROR.
+    pub const STREAM_CREATION_ERROR: u64 = 0x103;
+    /// H3_CLOSED_CRITICAL_STREAM.
+    pub const CLOSED_CRITICAL_STREAM: u64 = 0x104;
     /// H3_FRAME_UNEXPECTED.
     pub const FRAME_UNEXPECTED: u64 = 0x105;
     /// H3_FRAME_ERROR.
@@ -16,6 +21,10 @@ pub mod code {
     pub const EXCESSIVE_LOAD: u64 = 0x107;
     /// H3_ID_ERROR.
     pub const ID_ERROR: u64 = 0x108;
+    /// H3_SETTINGS_ERROR.
+    pub const SETTINGS_ERROR: u64 = 0x109;
+    /// H3_MISSING_SETTINGS.
+    pub const MISSING_SETTINGS: u64 = 0x10a;
     /// H3_REQUEST_REJECTED.
     pub const REQUEST_REJECTED: u64 = 0x10b;
     /// H3_REQUEST_INCOMPLETE.
@@ -24,6 +33,10 @@ pub mod code {
     pub const MESSAGE_ERROR: u64 = 0x10e;
     /// QPACK_DECOMPRESSION_FAILED.
     pub const QPACK_DECOMPRESSION_FAILED: u64 = 0x200;
+    /// QPACK_ENCODER_STREAM_ERROR.
+    pub const QPACK_ENCODER_STREAM_ERROR: u64 = 0x201;
+    /// QPACK_DECODER_STREAM_ERROR.
+    pub const QPACK_DECODER_STREAM_ERROR: u64 = 0x202;
 }
 
 /// What a refusal ends.
@@ -233,6 +246,75 @@ refusals! {
     }
 }
 
+refusals! {
+    /// What ends a connection that is said on a unidirectional stream, or by closing one.
+    ControlRefusal {
+        /// Another frame comes first (RFC 9114 section 6.2.1).
+        MissingSettings: "settings-missing", "the control stream does not begin with SETTINGS";
+        /// SETTINGS twice (RFC 9114 section 7.2.4).
+        RepeatedSettings: "settings-repeated", "SETTINGS are repeated";
+        /// A setting twice (RFC 9114 section 7.2.4).
+        RepeatedSetting: "setting-repeated", "a setting is repeated";
+        /// A setting of HTTP/2 that HTTP/3 has reserved (RFC 9114 section 7.2.4.1).
+        Http2Setting: "http2-setting", "a setting of HTTP/2";
+        /// Neither 0 nor 1 (RFC 9220 section 3, RFC 9297 section 2.1.1).
+        SettingValue: "setting-value", "a setting that has no such value";
+        /// DATA, HEADERS or PUSH_PROMISE (RFC 9114 section 7.2).
+        RequestFrame: "request-frame", "a frame of request streams";
+        /// A type of HTTP/2 that HTTP/3 has reserved (RFC 9114 section 7.2.8).
+        Http2Frame: "http2-control-frame", "a frame of HTTP/2 on the control stream";
+        /// Its fields end elsewhere than itself (RFC 9114 section 7.1).
+        FrameForm: "control-frame-form", "a control frame that is too short or too long for its type";
+        /// It declares more than `limits::MAX_CONTROL_FRAME_BYTES`.
+        FrameTooLong: "control-frame-too-long", "a control frame is too long";
+        /// CANCEL_PUSH or PRIORITY_UPDATE of what was never pushed (RFC 9114 section 7.2.3).
+        Push: "push-unknown", "nothing was pushed";
+        /// MAX_PUSH_ID goes down (RFC 9114 section 7.2.7).
+        MaxPushIdShrinks: "max-push-id", "MAX_PUSH_ID goes down";
+        /// GOAWAY goes up (RFC 9114 section 5.2).
+        GoawayGrows: "goaway", "the ID of GOAWAY goes up";
+        /// PRIORITY_UPDATE of what is no request stream (RFC 9218 section 7.2).
+        Priority: "priority-update", "a priority of what is no request";
+        /// A client pushes (RFC 9114 section 6.2.2).
+        PushStream: "push-stream", "a push stream of a client";
+        /// A second control, encoder or decoder stream (RFC 9114 section 6.2.1, RFC 9204 section 4.2).
+        SecondStream: "critical-stream-repeated", "a second stream of a kind there is one of";
+        /// One of these, theirs or ours, was closed or not wanted.
+        ClosedStream: "critical-stream-closed", "a stream that must stay open was closed";
+        /// An instruction to a table without capacity (RFC 9204 section 4.3).
+        EncoderStream: "qpack-encoder-stream", "an instruction to a table without capacity";
+        /// An acknowledgement of what was not said (RFC 9204 section 4.4).
+        DecoderStream: "qpack-decoder-stream", "an acknowledgement of what was not inserted";
+        /// More frames than they are worth (RFC 9114 section 10.5).
+        TooMany: "too-many-control-frames", "more control frames than they are worth";
+        /// More requests that came to nothing than anybody has (CVE-2023-44487).
+        Resets: "too-many-resets", "more requests are given up than asked";
+    }
+}
+
+impl ControlRefusal {
+    /// The code that the connection is closed with.
+    #[must_use]
+    pub fn code(self) -> u64 {
+        match self {
+            Self::MissingSettings => code::MISSING_SETTINGS,
+            Self::RepeatedSettings | Self::RequestFrame | Self::Http2Frame => {
+                code::FRAME_UNEXPECTED
+            }
+            Self::RepeatedSetting | Self::Http2Setting | Self::SettingValue => code::SETTINGS_ERROR,
+            Self::FrameForm => code::FRAME_ERROR,
+            Self::FrameTooLong | Self::TooMany | Self::Resets => code::EXCESSIVE_LOAD,
+            Self::Push | Self::MaxPushIdShrinks | Self::GoawayGrows | Self::Priority => {
+                code::ID_ERROR
+            }
+            Self::PushStream | Self::SecondStream => code::STREAM_CREATION_ERROR,
+            Self::ClosedStream => code::CLOSED_CRITICAL_STREAM,
+            Self::EncoderStream => code::QPACK_ENCODER_STREAM_ERROR,
+            Self::DecoderStream => code::QPACK_DECODER_STREAM_ERROR,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,6 +325,7 @@ mod tests {
         rules.extend(QpackRefusal::ALL.iter().map(|it| it.rule()));
         rules.extend(Excess::ALL.iter().map(|it| it.rule()));
         rules.extend(Malformed::ALL.iter().map(|it| it.rule()));
+        rules.extend(ControlRefusal::ALL.iter().map(|it| it.rule()));
         rules.push(Refusal::Incomplete.rule());
         let count = rules.len();
         rules.sort_unstable();

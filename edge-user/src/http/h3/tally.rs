@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::refusal::{Excess, Refusal, Scope};
+use super::refusal::{ControlRefusal, Excess, Refusal, Scope};
 
 /// Why a request of HTTP/3, or its connection, did not get what it came for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,10 @@ pub enum Refused {
     Slow,
     /// An answer was not taken in time.
     Stalled,
+    /// The client has given up, or made us give up, too many requests.
+    Resets,
+    /// It sent too much that is neither request nor content.
+    Control,
 }
 
 /// How many of them there are.
@@ -34,7 +38,7 @@ pub const COUNT: usize = Refused::ALL.len();
 
 impl Refused {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Host,
         Self::Name,
         Self::Target,
@@ -45,6 +49,8 @@ impl Refused {
         Self::Flood,
         Self::Slow,
         Self::Stalled,
+        Self::Resets,
+        Self::Control,
     ];
 
     /// As metrics and logs name it.
@@ -61,6 +67,8 @@ impl Refused {
             Self::Flood => "flood",
             Self::Slow => "slow",
             Self::Stalled => "stalled",
+            Self::Resets => "resets",
+            Self::Control => "control",
         }
     }
 
@@ -72,6 +80,17 @@ impl Refused {
             (Refusal::Excess(Excess::FieldSection | Excess::FieldCount), _) => Self::Fields,
             (Refusal::Excess(_), _) => Self::Flood,
             (_, Scope::Stream) => Self::Malformed,
+        }
+    }
+}
+
+impl From<ControlRefusal> for Refused {
+    fn from(refusal: ControlRefusal) -> Self {
+        match refusal {
+            ControlRefusal::TooMany => Self::Control,
+            ControlRefusal::Resets => Self::Resets,
+            ControlRefusal::FrameTooLong => Self::Flood,
+            _ => Self::Protocol,
         }
     }
 }

@@ -49,6 +49,8 @@ pub(super) struct Live {
     /// By direction.
     pub(super) openers: [Option<Waker>; 2],
     pub(super) delivered: Option<Waker>,
+    /// The client wants no more of a unidirectional stream that we opened.
+    pub(super) unidirectional_stopped: bool,
 }
 
 /// Why a stream gives or takes no more.
@@ -91,6 +93,7 @@ impl Live {
             acceptors: [None, None],
             openers: [None, None],
             delivered: None,
+            unidirectional_stopped: false,
         }
     }
 
@@ -409,6 +412,13 @@ impl Engine {
         }
         live.delivered = Some(cx.waker().clone());
         Poll::Pending
+    }
+
+    /// Whether the client wants no more of a unidirectional stream that we opened. Who waits for one
+    /// of the client's is told.
+    #[must_use]
+    pub fn is_unidirectional_stopped(&mut self, key: Key) -> bool {
+        self.live(key).is_ok_and(|live| live.unidirectional_stopped)
     }
 
     /// Counts an HTTP/3 frame that declared too much.
