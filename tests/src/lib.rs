@@ -11,6 +11,7 @@
 //! | [`heard`] | what is logged |
 //! | [`http2`] | HTTP/2 by hand |
 //! | [`http3`] | an HTTP/3 client of quinn and h3, finely controlled |
+//! | [`idle_h2`] | many connections of HTTP/2 that rest |
 //! | [`initials`] | first packets of clients that never go on |
 //! | [`kernel`] | the kernel's programs, loaded by themselves, one packet at a time |
 //! | [`load`] | a generator of requests that costs little itself |
@@ -32,6 +33,7 @@ pub mod h3_reader;
 pub mod heard;
 pub mod http2;
 pub mod http3;
+pub mod idle_h2;
 pub mod initials;
 pub mod kernel;
 pub mod load;

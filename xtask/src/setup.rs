@@ -70,6 +70,9 @@ pub(crate) const PEBBLE: Package = Package {
 /// Reads rules of alerts as Prometheus does.
 pub(crate) const PROMTOOL: Unpacked =
     Unpacked { name: "prometheus", program: "promtool", why: "the check of alerts by promtool" };
+/// A server of HTTP/2, and a proxy, that is well known.
+pub(crate) const NGINX: Unpacked =
+    Unpacked { name: "nginx", program: "nginx", why: "the server and proxy that many have" };
 /// A server of HTTP/3 that is well known.
 pub(crate) const CADDY: Package = Package {
     name: "caddy",
@@ -154,8 +157,8 @@ pub(crate) fn satisfy(mut needs: Needs) -> Result<()> {
 impl Unpacked {
     /// The program: one that is installed, or that of the unpacked package.
     pub(crate) fn find(&self) -> Option<PathBuf> {
-        let unpacked = self.tree().join("usr/bin").join(self.program);
-        process::find(self.program).or_else(|| unpacked.is_file().then_some(unpacked))
+        let unpacked = ["usr/bin", "usr/sbin"].map(|bin| self.tree().join(bin).join(self.program));
+        process::find(self.program).or_else(|| unpacked.into_iter().find(|file| file.is_file()))
     }
 
     fn tree(&self) -> PathBuf {

@@ -1,16 +1,26 @@
-//! The load: the program `h3_load` of the package `tests`, told by its standard input.
+//! A load: a program of the package `tests` with connections, told by its standard input.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Load;
 use super::cost::{self, Core};
 use crate::process;
+
+/// Connections of HTTP/3 that ask, and for what.
+#[derive(Clone, Copy)]
+pub(super) struct Load {
+    pub(super) connections: usize,
+    /// Requests in progress on each.
+    pub(super) streams: usize,
+    pub(super) body_bytes: u64,
+    /// A new connection for each request.
+    pub(super) renew: bool,
+}
 
 /// Connections that are made.
 pub(super) struct Client {
@@ -20,7 +30,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Makes the connections of a load.
+    /// Makes the connections of a load by `program`, which is `h3_load`.
     ///
     /// # Errors
     /// Where one is not made; the program has said why.
@@ -28,13 +38,21 @@ impl Client {
         program: &Path,
         server: SocketAddr,
         certificate: &Path,
-        load: &Load,
+        load: Load,
     ) -> Result<Self> {
         let mut command = process::command(program);
         command.arg(server.to_string()).arg(certificate);
         command.args([load.connections, load.streams].map(|number| number.to_string()));
         command.arg(load.body_bytes.to_string());
         command.args(load.renew.then_some("renew"));
+        Self::start(command)
+    }
+
+    /// Starts a program that makes connections, and waits for its word that they are made.
+    ///
+    /// # Errors
+    /// Where one is not made; the program has said why.
+    pub(super) fn start(mut command: Command) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = cost::on(Core::Client, || Ok(command.spawn()?))?;
         let told = child.stdin.take();
