@@ -1,4 +1,5 @@
-//! Static files: one look-up on a thread of its own decides the answer, and has the first bytes.
+//! Static files: one look-up decides the answer, and has the first bytes. What is in memory is looked
+//! up on the worker's thread, everything else on one beside it that may wait for a disk.
 //!
 //! | module | job |
 //! |---|---|
@@ -26,8 +27,8 @@ use crate::config::distributions::{Append, Coding, Files, PathPattern};
 use crate::http::answer::{Body, Request, error};
 use crate::limits;
 use condition::{Outcome, Validators, decide, whole_seconds};
-use read::{FileBody, OpenFiles, Opened};
-use root::{Found, Missing};
+use read::{FileBody, OpenFiles, Opened, Permit, read_at_once};
+use root::{Found, Missing, Pace};
 pub(crate) use root::{Root, RootError};
 
 /// The fields of a request that a file's answer depends on.
@@ -101,12 +102,12 @@ pub(super) async fn answer(
         has_slash: path.plain().ends_with('/'),
         is_head: *request.method == Method::HEAD,
     };
-    // The permit is given back when the look-up has ended, whoever still waits for it.
-    let found = spawn_blocking(move || (look_up(&question), permit));
-    let (Reply { mut head, rest }, permit) = match timeout(limits::LOOK_UP_WITHIN, found).await {
-        Ok(Ok(found)) => found,
-        Ok(Err(_)) => return error(StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read"),
-        Err(_) => return error(StatusCode::SERVICE_UNAVAILABLE, "the disk does not answer"),
+    let (Reply { mut head, rest }, permit) = match look_up(&question, Pace::AtOnce) {
+        Some(reply) => (reply, permit),
+        None => match on_a_thread(question, permit).await {
+            Ok(found) => found,
+            Err((status, reason)) => return error(status, reason),
+        },
     };
     if !files.precompressed.is_empty() {
         // RFC 9110 section 12.5.5: whatever this client got, another one may get another coding.
@@ -120,6 +121,21 @@ pub(super) async fn answer(
         Rest::Error(status, reason) => return error(status, reason),
     };
     (head, body)
+}
+
+/// The same where it may wait for a disk.
+async fn on_a_thread(
+    question: Question,
+    permit: Permit,
+) -> Result<(Reply, Permit), (StatusCode, &'static str)> {
+    // The permit is given back when the look-up has ended, whoever still waits for it.
+    let found = spawn_blocking(move || (look_up(&question, Pace::Waiting), permit));
+    let failed = (StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read");
+    match timeout(limits::LOOK_UP_WITHIN, found).await {
+        Ok(Ok((Some(reply), permit))) => Ok((reply, permit)),
+        Ok(Ok((None, _)) | Err(_)) => Err(failed),
+        Err(_) => Err((StatusCode::SERVICE_UNAVAILABLE, "the disk does not answer")),
+    }
 }
 
 /// Where a request's file is below the root. Nothing, where a segment is hidden: it begins with a
@@ -158,10 +174,10 @@ fn with_slash(path: &Path<'_>, query: Option<&str>) -> String {
     to
 }
 
-/// Opens, compares and reads: all that may wait for a disk.
-fn look_up(question: &Question) -> Reply {
-    match choose(question) {
-        Ok(Some(chosen)) => of_file(question, chosen),
+/// Opens, compares and reads: all that may wait for a disk. Nothing, where it would have to.
+fn look_up(question: &Question, pace: Pace) -> Option<Reply> {
+    Some(match choose(question, pace) {
+        Ok(Some(chosen)) => return of_file(question, chosen, pace),
         Ok(None) => {
             let mut head = Response::new(());
             *head.status_mut() = StatusCode::PERMANENT_REDIRECT;
@@ -176,10 +192,11 @@ fn look_up(question: &Question) -> Reply {
                 Missing::Forbidden => (StatusCode::FORBIDDEN, "this file may not be read"),
                 Missing::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too many files are open"),
                 Missing::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read"),
+                Missing::Later => return None,
             };
             Reply { head: Response::new(()), rest: Rest::Error(status, reason) }
         }
-    }
+    })
 }
 
 /// The file that is answered.
@@ -194,28 +211,32 @@ struct Chosen {
 /// The file that is answered: that of the name, or of the index of a directory, or what stands
 /// beside it in a coding that the client takes. Nothing stands beside what is not there itself.
 /// Nothing, where a directory was asked for without the `/` at its end.
-fn choose(question: &Question) -> Result<Option<Chosen>, Missing> {
+fn choose(question: &Question, pace: Pace) -> Result<Option<Chosen>, Missing> {
     let Question { root, name, index, codings, .. } = question;
-    let (found, name) = match root.find(name)? {
+    let (found, name) = match root.find(name, pace)? {
         Found::Directory if !question.has_slash => return Ok(None),
         Found::Directory => {
             let index = index.as_deref().ok_or(Missing::NotThere)?;
             let name = format!("{name}{index}");
-            (root.find(&name)?, name)
+            (root.find(&name, pace)?, name)
         }
         found => (found, name.clone()),
     };
     let Found::File(file, metadata) = found else { return Err(Missing::NotThere) };
     for coding in codings {
         let beside = format!("{name}{}", coding.suffix());
-        if let Ok(Found::File(file, metadata)) = root.find(&beside) {
-            return Ok(Some(Chosen { file, metadata, coding: Some(*coding), name }));
+        match root.find(&beside, pace) {
+            Ok(Found::File(file, metadata)) => {
+                return Ok(Some(Chosen { file, metadata, coding: Some(*coding), name }));
+            }
+            Err(Missing::Later) => return Err(Missing::Later),
+            _ => {}
         }
     }
     Ok(Some(Chosen { file, metadata, coding: None, name }))
 }
 
-fn of_file(question: &Question, chosen: Chosen) -> Reply {
+fn of_file(question: &Question, chosen: Chosen, pace: Pace) -> Option<Reply> {
     let Chosen { file, metadata, coding, name } = chosen;
     let there = validators(&metadata, coding);
     let mut head = Response::new(());
@@ -231,18 +252,18 @@ fn of_file(question: &Question, chosen: Chosen) -> Reply {
             *head.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
             insert(&mut head, header::CONTENT_RANGE, &format!("bytes */{}", there.length));
             insert(&mut head, header::CONTENT_LENGTH, "0");
-            return Reply { head, rest: Rest::Nothing };
+            return Some(Reply { head, rest: Rest::Nothing });
         }
         Outcome::Failed => {
             *head.status_mut() = StatusCode::PRECONDITION_FAILED;
             insert(&mut head, header::CONTENT_LENGTH, "0");
-            return Reply { head, rest: Rest::Nothing };
+            return Some(Reply { head, rest: Rest::Nothing });
         }
         Outcome::NotModified => {
             // RFC 9110 section 15.4.5: what a cache needs, and nothing of the content.
             *head.status_mut() = StatusCode::NOT_MODIFIED;
             validate(&mut head, &there);
-            return Reply { head, rest: Rest::Nothing };
+            return Some(Reply { head, rest: Rest::Nothing });
         }
     };
     validate(&mut head, &there);
@@ -254,18 +275,23 @@ fn of_file(question: &Question, chosen: Chosen) -> Reply {
         fields.insert(header::CONTENT_ENCODING, coding.value());
     }
     if question.is_head || length == 0 {
-        return Reply { head, rest: Rest::Nothing };
+        return Some(Reply { head, rest: Rest::Nothing });
     }
     // Most files end here: one look at the disk is all that they cost.
     let mut first = vec![0; length.min(limits::BODY_CHUNK_BYTES as u64) as usize];
-    let rest = match file.read_exact_at(&mut first, from) {
+    let read = match pace {
+        Pace::AtOnce if read_at_once(&file, &mut first, from) => Ok(()),
+        Pace::AtOnce => return None,
+        Pace::Waiting => file.read_exact_at(&mut first, from),
+    };
+    let rest = match read {
         Ok(()) => {
             let read = first.len() as u64;
             Rest::Of(file, first, from + read, length - read)
         }
         Err(_) => Rest::Error(StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read"),
     };
-    Reply { head, rest }
+    Some(Reply { head, rest })
 }
 
 /// By size and time of change, to the nanosecond: the same on every node that has the same file, and

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::future::Future as _;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -67,8 +68,16 @@ impl OpenFiles {
     }
 }
 
+/// Fills `bytes` from `from` on, unless that would wait for a disk (`RWF_NOWAIT`, preadv2(2)), or
+/// cannot be done. Whether it was.
+pub(super) fn read_at_once(file: &File, bytes: &mut [u8], from: u64) -> bool {
+    let length = bytes.len();
+    let read = preadv2(file, &mut [IoSliceMut::new(bytes)], from, ReadWriteFlags::NOWAIT);
+    read == Ok(length)
+}
+
 /// Bytes of a file that are still to be sent. The first chunk is there; each other one is read when
-/// it is asked for, on a thread that may wait for a disk. The permit is kept until the client has all
+/// it is asked for, where it is not in memory on a thread that may wait for a disk. The permit is kept until the client has all
 /// of it, because what it has not taken is memory.
 #[derive(Debug)]
 pub struct FileBody {
@@ -107,6 +116,14 @@ impl FileBody {
             return Poll::Ready(None);
         }
         let (from, length) = (self.from, self.left.min(limits::BODY_CHUNK_BYTES as u64));
+        if self.reading.is_none() {
+            let mut bytes = vec![0; length as usize];
+            if read_at_once(&self.opened.file, &mut bytes, from) {
+                self.from += length;
+                self.left -= length;
+                return Poll::Ready(Some(Ok(Chunk::bytes(bytes, &self.opened))));
+            }
+        }
         let opened = &self.opened;
         let reading = self.reading.get_or_insert_with(|| {
             let opened = Arc::clone(opened);

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{Mode, fstat};
+use nix::sys::statfs::{
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, FsType, TMPFS_MAGIC, XFS_SUPER_MAGIC, fstatfs,
+};
 
 use crate::limits;
 
@@ -17,6 +20,21 @@ pub(crate) struct Root {
     directory: OwnedFd,
     /// Device and number: which directory it is.
     identity: (u64, u64),
+    /// Whether its file system says what is in memory without asking anybody else for it.
+    is_quick: bool,
+}
+
+/// File systems of this host that open a file whose name they know without waiting for a disk. One
+/// over a network asks its server; what lies over others is as slow as they are.
+const QUICK: [FsType; 4] = [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, TMPFS_MAGIC];
+
+/// Whether a look-up may wait for a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// It takes what is in memory. To be tried on a worker's own thread.
+    AtOnce,
+    /// It takes as long as it takes.
+    Waiting,
 }
 
 /// A directory of files cannot be used.
@@ -54,6 +72,8 @@ pub(super) enum Missing {
     Busy,
     /// The file system.
     Failed,
+    /// With [`Pace::AtOnce`]: whether it is there takes longer to say.
+    Later,
 }
 
 impl Root {
@@ -68,7 +88,15 @@ impl Root {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
         let status = fstat(&directory).map_err(|error| failed(error.into()))?;
-        Ok(Self { directory, identity: (status.st_dev, status.st_ino) })
+        let system = fstatfs(&directory).map_err(|error| failed(error.into()))?;
+        let is_quick = QUICK.contains(&system.filesystem_type());
+        Ok(Self { directory, identity: (status.st_dev, status.st_ino), is_quick })
+    }
+
+    /// As on a file system that always waits.
+    #[cfg(test)]
+    pub(super) fn slow(self) -> Self {
+        Self { is_quick: false, ..self }
     }
 
     /// Whether it is the same directory.
@@ -79,17 +107,26 @@ impl Root {
     /// What stands under `name`, a path without `/` in front. Links are followed as long as they
     /// stay below (`RESOLVE_BENEATH`), whoever changes what meanwhile. What is no file is not read:
     /// opening a pipe does not wait (`O_NONBLOCK`), and it is closed again.
-    pub(super) fn find(&self, name: &str) -> Result<Found, Missing> {
+    pub(super) fn find(&self, name: &str, pace: Pace) -> Result<Found, Missing> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let how = OpenHow::new()
-            .flags(flags)
-            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        let how = OpenHow::new().flags(flags);
+        let below = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
         let name = if name.is_empty() { "." } else { name };
-        let mut tries = limits::LOOKUP_TRIES;
-        let opened = loop {
-            match openat2(&self.directory, name, how) {
-                Err(Errno::EAGAIN) if tries > 1 => tries -= 1,
-                other => break other.map_err(missing)?,
+        let opened = match pace {
+            Pace::AtOnce if !self.is_quick => return Err(Missing::Later),
+            // Another file system may be mounted below.
+            Pace::AtOnce => {
+                let cached = below | RESOLVE_CACHED | ResolveFlag::RESOLVE_NO_XDEV;
+                openat2(&self.directory, name, how.resolve(cached)).map_err(missing_at_once)?
+            }
+            Pace::Waiting => {
+                let mut tries = limits::LOOKUP_TRIES;
+                loop {
+                    match openat2(&self.directory, name, how.resolve(below)) {
+                        Err(Errno::EAGAIN) if tries > 1 => tries -= 1,
+                        other => break other.map_err(missing)?,
+                    }
+                }
             }
         };
         let file = File::from(opened);
@@ -99,6 +136,19 @@ impl Root {
             kind if kind.is_dir() => Ok(Found::Directory),
             _ => Err(Missing::NotThere),
         }
+    }
+}
+
+/// Of Linux 5.12: only by what the kernel has in memory of the directories (openat2(2)). nix has no
+/// name for it.
+const RESOLVE_CACHED: ResolveFlag = ResolveFlag::from_bits_retain(nix::libc::RESOLVE_CACHED);
+
+/// What is known for sure without waiting. An older kernel says EINVAL to `RESOLVE_CACHED`, and the
+/// edge of a file system looks like a way out.
+fn missing_at_once(error: Errno) -> Missing {
+    match error {
+        Errno::EAGAIN | Errno::EINVAL | Errno::EXDEV => Missing::Later,
+        error => missing(error),
     }
 }
 
@@ -126,10 +176,33 @@ mod tests {
     use super::*;
 
     fn found(root: &Root, name: &str) -> Result<&'static str, Missing> {
-        root.find(name).map(|found| match found {
-            Found::File(..) => "file",
-            Found::Directory => "directory",
-        })
+        let find = |pace| {
+            root.find(name, pace).map(|found| match found {
+                Found::File(..) => "file",
+                Found::Directory => "directory",
+            })
+        };
+        let found = find(Pace::Waiting);
+        // Whoever does not wait says the same, or that he would have to.
+        let at_once = find(Pace::AtOnce);
+        assert!(at_once == found || at_once == Err(Missing::Later), "{name}: {at_once:?}");
+        found
+    }
+
+    /// On file systems of this host: elsewhere everything is later.
+    #[test]
+    fn what_is_in_memory_is_found_without_waiting() {
+        let directory = tempfile::tempdir().expect("writable");
+        fs::create_dir(directory.path().join("a")).expect("writable");
+        fs::write(directory.path().join("a/b"), "b").expect("written");
+        let root = Root::open(directory.path()).expect("there");
+        let _ = root.find("a/b", Pace::Waiting).expect("there");
+        let _ = root.find("a/c", Pace::Waiting).expect_err("not there");
+        let at_once = |name| root.find(name, Pace::AtOnce).map(|_| ());
+        let later = Err(Missing::Later);
+        let expected = |known| if root.is_quick { known } else { later };
+        assert_eq!(at_once("a/b"), expected(Ok(())));
+        assert_eq!(at_once("a/c"), expected(Err(Missing::NotThere)));
     }
 
     /// Whatever is asked for: nothing outside is opened, and nothing that is no file.

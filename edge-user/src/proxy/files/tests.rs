@@ -206,6 +206,30 @@ async fn a_long_file_comes_in_chunks_and_one_that_shrinks_is_cut() {
     assert!(poll_fn(|cx| body.poll_chunk(cx)).await.is_none());
 }
 
+/// Wherever the file system is, and whoever reads.
+#[tokio::test]
+async fn whether_the_disk_is_waited_for_changes_no_answer() {
+    let mut site = Site::new();
+    site.write("a.txt.br", "as brotli");
+    let long: Vec<u8> = (0..3 * limits::BODY_CHUNK_BYTES + 7).map(|i| i as u8).collect();
+    site.write("long", &long);
+    let fields = [(header::ACCEPT_ENCODING, "br")];
+    let targets = ["/", "/a.txt", "/sub", "/sub/", "/none", "/a.txt/", "/long"];
+    let mut answers = Vec::new();
+    for pace in [Pace::Waiting, Pace::AtOnce] {
+        let root = Root::open(site.directory.path()).expect("there");
+        site.root = Arc::new(if pace == Pace::Waiting { root.slow() } else { root });
+        for target in targets {
+            let (head, body) = site.ask(Method::GET, target, &fields).await;
+            answers.push((target, head.status(), head.headers().clone(), body));
+        }
+    }
+    let (waited, at_once) = answers.split_at(targets.len());
+    assert_eq!(waited, at_once);
+    let last = at_once.last().expect("there are some");
+    assert_eq!((last.1, &last.3), (StatusCode::OK, &long));
+}
+
 /// What a client does not take is memory, however short the file is.
 #[tokio::test]
 async fn an_answer_counts_until_the_client_has_it() {
@@ -242,6 +266,7 @@ fn who_goes_away_gives_nothing_back_before_the_disk_has_answered() {
     let runtime = runtime.max_blocking_threads(1).enable_time().build();
     let runtime = runtime.expect("threads");
     let mut site = Site::new();
+    site.root = Arc::new(Root::open(site.directory.path()).expect("there").slow());
     site.open = OpenFiles::at_most(2);
     runtime.block_on(async {
         let (disk, waits) = std::sync::mpsc::channel::<()>();
