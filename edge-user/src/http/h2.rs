@@ -29,7 +29,7 @@ use tokio::time::{sleep, sleep_until};
 use super::client::Client;
 use crate::limits;
 use crate::tcp::connections::{Seat, Told};
-use crate::tcp::stream::Stream;
+use crate::tcp::stream::{Rest, Stream};
 use crate::tcp::tally::Refusal;
 pub(super) use content::Content;
 use meter::SharedMeter;
@@ -43,21 +43,23 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 ) {
     seat.idle();
     let (meter, rest) = (stream.meter(), stream.rest());
+    stream.gather();
     // Each stage on the heap by itself: a future is as large as its largest stage, and a connection
     // that has been set up mostly does nothing.
-    let Some(connection) = Box::pin(begin(stream, &seat)).await else { return };
+    let Some(connection) = Box::pin(begin(stream, &rest, &seat)).await else { return };
     let (requests, leaving, ending) = (JoinSet::new(), false, false);
     let client = Rc::new(client);
     let mut session =
-        Box::new(Session { connection, requests, client, seat, meter, leaving, ending });
+        Box::new(Session { connection, requests, client, seat, meter, rest, leaving, ending });
     if session.run(drain).await == End::Said {
-        rest.close().await;
+        session.rest.close().await;
     }
 }
 
 /// Our SETTINGS, and the client's preface (RFC 9113 section 3.4).
 async fn begin<S: AsyncRead + AsyncWrite + Unpin>(
     stream: Stream<S>,
+    rest: &Rest<S>,
     seat: &Seat,
 ) -> Option<Connection<Stream<S>, Bytes>> {
     seat.expects_head();
@@ -80,6 +82,9 @@ async fn begin<S: AsyncRead + AsyncWrite + Unpin>(
             // Another preface is another protocol: nothing is said to it.
             return Poll::Ready(connection.ok());
         }
+        if let Poll::Ready(Err(_)) = rest.poll_flush(cx) {
+            return Poll::Ready(None);
+        }
         seat.poll_told(cx).map(|_| None)
     })
     .await
@@ -101,6 +106,7 @@ struct Session<S> {
     client: Rc<Client>,
     seat: Seat,
     meter: SharedMeter,
+    rest: Rest<S>,
     /// It is not needed once there is no request.
     leaving: bool,
     /// A GOAWAY is on its way that ends the connection.
@@ -152,8 +158,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         .await
     }
 
-    /// Moves everything on. A break where the connection has ended, or is to be dropped.
+    /// Moves everything on, and sends what came of it. A break where the connection has ended, or is
+    /// to be dropped.
     fn serve(&mut self, cx: &mut Context<'_>) -> ControlFlow<End> {
+        let turn = self.turn(cx);
+        let flushed = self.rest.poll_flush(cx);
+        turn?;
+        match flushed {
+            Poll::Ready(Err(_)) => ControlFlow::Break(End::Cut),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> ControlFlow<End> {
         while let Poll::Ready(Some(_)) = self.requests.poll_join_next(cx) {}
         self.accept_all(cx)?;
         for broken in self.meter.borrow_mut().take_broken() {

@@ -46,6 +46,9 @@ pub const HANDSHAKES_PER_TURN: usize = 4;
 /// Bytes read of one connection in one turn of a worker. Frames of 9 bytes, at 0.1 us each, keep the
 /// others waiting for a millisecond.
 pub const READ_PER_TURN_BYTES: usize = 64 << 10;
+/// Bytes that are gathered for a client before they are written: what a TLS record holds (RFC 8446
+/// section 5.1).
+pub const GATHERED_BYTES: usize = 16 << 10;
 /// How often connections are looked at for those that take too long. Their times are counted in
 /// seconds.
 pub const TCP_LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -171,7 +171,7 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
-    fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             phase: Cell::new(Phase::Handshake),
             since: Cell::new(now),

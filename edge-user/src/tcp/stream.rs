@@ -1,5 +1,11 @@
 //! What a connection reads and writes, watched: by its pulse for waits, by a meter for frames, and
 //! for how much it takes of a worker's turn.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`wire`] | what is written: at once, or gathered until it is flushed |
+
+mod wire;
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -15,10 +21,11 @@ use super::connections::Pulse;
 use super::counted::Uncharged;
 use crate::http::h2::meter::{Meter, SharedMeter};
 use crate::limits;
+use wire::Wire;
 
 /// A stream of a connection whose handshake has ended.
 pub(crate) struct Stream<S> {
-    inner: Rc<RefCell<S>>,
+    wire: Rc<RefCell<Wire<S>>>,
     pulse: Rc<Pulse>,
     meter: Option<SharedMeter>,
     /// Bytes that may be read before others have their turn.
@@ -32,20 +39,28 @@ pub(crate) struct Stream<S> {
 impl<S> Stream<S> {
     /// `uncharged` is of the socket below.
     pub(crate) fn new(inner: S, pulse: Rc<Pulse>, uncharged: Uncharged) -> Self {
-        let (inner, budget) = (Rc::new(RefCell::new(inner)), limits::READ_PER_TURN_BYTES);
-        Self { inner, pulse, meter: None, budget, uncharged, pause: None }
+        let wire = Rc::new(RefCell::new(Wire::new(inner, Rc::clone(&pulse))));
+        let budget = limits::READ_PER_TURN_BYTES;
+        Self { wire, pulse, meter: None, budget, uncharged, pause: None }
     }
 
     /// What is left of it when whoever speaks HTTP has ended.
     pub(crate) fn rest(&self) -> Rest<S> {
-        Rest { inner: Rc::clone(&self.inner) }
+        Rest { wire: Rc::clone(&self.wire) }
     }
 
     /// Counts frames of HTTP/2 from now on.
     pub(crate) fn meter(&mut self) -> SharedMeter {
         let meter = Rc::new(RefCell::new(Meter::new(Instant::now())));
         self.meter = Some(Rc::clone(&meter));
+        self.wire.borrow_mut().counts_for(Rc::clone(&meter));
         meter
+    }
+
+    /// Gathers what is written from now on, until [`Rest::poll_flush`]. What else asks for a flush
+    /// is not heeded: h2 asks after each frame.
+    pub(crate) fn gather(&self) {
+        self.wire.borrow_mut().gather();
     }
 
     /// Waits for the next turn where this one's budget is spent. What is read in one call is not
@@ -72,23 +87,6 @@ impl<S> Stream<S> {
             }
         }
     }
-
-    fn has_written(&self, parts: &[IoSlice<'_>], written: &Poll<io::Result<usize>>) {
-        match written {
-            Poll::Pending => self.pulse.wrote(true, false),
-            Poll::Ready(Ok(count)) => {
-                self.pulse.wrote(false, true);
-                let Some(meter) = &self.meter else { return };
-                let (mut meter, mut left) = (meter.borrow_mut(), *count);
-                for part in parts {
-                    let taken = left.min(part.len());
-                    meter.wrote(&part[..taken]);
-                    left -= taken;
-                }
-            }
-            Poll::Ready(Err(_)) => {}
-        }
-    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
@@ -103,7 +101,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         }
         ready!(self.poll_turn(cx));
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut *self.inner.borrow_mut()).poll_read(cx, buffer))?;
+        ready!(self.wire.borrow_mut().poll_read(cx, buffer))?;
         self.has_read(&buffer.filled()[before..]);
         Poll::Ready(Ok(()))
     }
@@ -115,9 +113,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut *self.inner.borrow_mut()).poll_write(cx, bytes);
-        self.has_written(&[IoSlice::new(bytes)], &written);
-        written
+        self.wire.borrow_mut().poll_write(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -125,45 +121,47 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut *self.inner.borrow_mut()).poll_write_vectored(cx, parts);
-        self.has_written(parts, &written);
-        written
+        self.wire.borrow_mut().poll_write(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.borrow().is_write_vectored()
+        self.wire.borrow().is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut *self.inner.borrow_mut()).poll_flush(cx);
-        // TLS holds what the socket has no room for.
-        self.pulse.wrote(flushed.is_pending(), flushed.is_ready());
-        flushed
+        let mut wire = self.wire.borrow_mut();
+        if wire.is_gathering() { Poll::Ready(Ok(())) } else { wire.poll_flush(cx) }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.inner.borrow_mut()).poll_shutdown(cx)
+        self.wire.borrow_mut().poll_shutdown(cx)
     }
 }
 
-/// A stream on which nothing more is said.
+/// A stream of which somebody else reads and writes; in the end, one on which nothing more is said.
 pub(crate) struct Rest<S> {
-    inner: Rc<RefCell<S>>,
+    wire: Rc<RefCell<Wire<S>>>,
+}
+
+impl<S: AsyncWrite + Unpin> Rest<S> {
+    /// Sends what was gathered. Where the socket has no room the task is woken when it has.
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wire.borrow_mut().poll_flush(cx)
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Rest<S> {
     /// Says so, and reads for a while what the client still sends: where there is anything unread at
     /// the end, the kernel resets the connection, and the client may lose what it has not read of our
     /// last answer (RFC 9112 section 9.6).
-    pub(crate) async fn close(self) {
+    pub(crate) async fn close(&self) {
         let farewell = async {
-            poll_fn(|cx| Pin::new(&mut *self.inner.borrow_mut()).poll_shutdown(cx)).await?;
+            poll_fn(|cx| self.wire.borrow_mut().poll_shutdown(cx)).await?;
             let mut bytes = [0; 4096];
             let mut left = limits::LINGER_BYTES;
             while left > 0 {
                 let mut buffer = ReadBuf::new(&mut bytes);
-                poll_fn(|cx| Pin::new(&mut *self.inner.borrow_mut()).poll_read(cx, &mut buffer))
-                    .await?;
+                poll_fn(|cx| self.wire.borrow_mut().poll_read(cx, &mut buffer)).await?;
                 match buffer.filled().len() {
                     0 => break,
                     count => left = left.saturating_sub(count),
@@ -173,29 +171,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Rest<S> {
         };
         // Who does not take it, or goes before, loses nothing but the farewell.
         let _ = timeout(limits::LINGER, Box::pin(farewell)).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::FutureExt as _;
-    use tokio::io::AsyncReadExt as _;
-
-    use super::*;
-    use crate::tcp::connections::{Bounds, Connections};
-
-    /// A byte in a record of its own, among records with none, costs what they cost.
-    #[tokio::test]
-    async fn a_turn_ends_by_what_the_socket_gave() {
-        let connections =
-            Connections::new(Bounds { connections: 1, handshakes: 1 }, Default::default());
-        let seat = connections.admit().expect("room");
-        let uncharged = Uncharged::default();
-        let mut stream = Stream::new(&b"abc"[..], seat.pulse(), Rc::clone(&uncharged));
-        assert_eq!(stream.read_u8().now_or_never().expect("there").expect("read"), b'a');
-        uncharged.set(limits::READ_PER_TURN_BYTES);
-        assert_eq!(stream.read_u8().now_or_never().expect("there").expect("read"), b'b');
-        assert!(stream.read_u8().now_or_never().is_none(), "others have their turn");
-        assert_eq!(stream.read_u8().await.expect("read"), b'c');
     }
 }
