@@ -13,6 +13,7 @@
 //! | [`content`] | what follows the head of a request |
 //! | [`interim`] | answers before the answer |
 //! | `body` | what follows the head of an answer, for libraries |
+//! | [`priority`] | which answers go first |
 //! | [`websocket`] | what is asked for a WebSocket, and answered |
 //! | `tunnel` | bytes that are not HTTP any more |
 //! | `within` | a bound on a wait |
@@ -29,6 +30,7 @@ pub(crate) mod h2;
 pub mod h3;
 pub(crate) mod host;
 pub mod interim;
+pub mod priority;
 pub(crate) mod tunnel;
 mod version;
 pub mod websocket;

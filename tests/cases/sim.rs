@@ -7,6 +7,7 @@ mod drain;
 mod hostile;
 mod ownership;
 mod panic;
+mod priorities;
 mod rotation;
 mod send_budget;
 mod serving;

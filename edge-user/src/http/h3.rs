@@ -22,6 +22,8 @@ pub mod qpack;
 pub mod refusal;
 pub mod tally;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -37,6 +39,7 @@ use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::Place;
 use super::bucket::Bucket;
+use super::priority::Priority;
 use crate::limits;
 use crate::quic::engine::StreamFailure;
 use crate::quic::streams::{Connection, RequestReader, RequestStream};
@@ -79,6 +82,8 @@ struct Session {
     resets: Bucket,
     /// It broke a rule, and is being closed.
     refused: bool,
+    /// What the client has said of requests by PRIORITY_UPDATE, of those that came last.
+    priorities: Rc<RefCell<BTreeMap<u64, Priority>>>,
     /// The lowest stream ID that was not accepted yet.
     next: u64,
     /// Requests from this stream ID on are refused: what the last GOAWAY said.
@@ -114,6 +119,7 @@ impl Session {
             frames: Bucket::new(frames, now),
             resets: Bucket::new(resets, now),
             refused: false,
+            priorities: Rc::default(),
             next: 0,
             refuse_from: LAST_STREAM,
         }))
@@ -179,6 +185,7 @@ impl Session {
         if let Err(refusal) = self.read_unidirectional(cx) {
             self.refuse(refusal);
         }
+        self.prioritize();
         while let Poll::Ready(Some(ended)) = self.requests.poll_join_next(cx) {
             self.ended(ended.unwrap_or(Outcome::Over));
         }
@@ -228,6 +235,18 @@ impl Session {
         Ok(())
     }
 
+    /// RFC 9218 section 7: it may come before the request, and is what holds (section 10).
+    fn prioritize(&mut self) {
+        for (stream, priority) in self.peer.take_priorities() {
+            self.connection.set_priority(stream, priority.of_stream(stream));
+            let mut known = self.priorities.borrow_mut();
+            known.insert(stream, priority);
+            if known.len() > limits::MAX_REQUEST_STREAMS as usize {
+                known.pop_first();
+            }
+        }
+    }
+
     /// A request that came to nothing costs us as much as one that is answered, and the client
     /// nothing at all (CVE-2023-44487, CVE-2025-8671).
     fn ended(&mut self, outcome: Outcome) {
@@ -257,8 +276,9 @@ impl Session {
         }
         self.next = id + STREAM_ID_STEP;
         let (connection, place) = (self.connection.clone(), self.place.clone());
+        let updates = Rc::clone(&self.priorities);
         let mut request =
-            Box::pin(async move { exchange::serve(stream, &connection, &place).await });
+            Box::pin(async move { exchange::serve(stream, &connection, &place, &updates).await });
         self.frames.put(limits::CONTROL_FRAMES_PER_REQUEST);
         // Most are whole when they are seen, and their answers fit the client's window: these end
         // here. A task, which costs as much as such an answer, is for those that have to wait.

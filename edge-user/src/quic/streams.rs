@@ -81,6 +81,11 @@ impl Connection {
         self.engine.borrow_mut().is_unidirectional_stopped(self.key)
     }
 
+    /// Writes on request streams with a higher number first. Nothing happens where it is not open.
+    pub fn set_priority(&self, stream: u64, priority: i32) {
+        self.engine.borrow_mut().set_priority(self.key, stream, priority);
+    }
+
     /// Closes the connection with a code of HTTP/3. Who waits for it is told at once.
     pub fn close(&self, code: u64, reason: &[u8]) {
         let reason = Bytes::copy_from_slice(reason);
@@ -325,6 +330,12 @@ impl RequestWriter {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), StreamFailure>> {
         self.stream.poll_write(bytes, cx)
+    }
+
+    /// Streams with a higher number are written first.
+    pub fn set_priority(&mut self, priority: i32) {
+        let Stream { engine, key, id } = &self.stream;
+        engine.borrow_mut().set_priority(*key, u64::from(*id), priority);
     }
 
     /// Ready when the client wants no answer any more, or the connection is lost.

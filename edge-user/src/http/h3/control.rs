@@ -6,6 +6,7 @@
 
 use super::frame::{DATA, HEADERS, MAX_HEAD_BYTES, PUSH_PROMISE, read_varint};
 use super::refusal::ControlRefusal;
+use crate::http::priority::Priority;
 use crate::limits;
 
 // Types of streams (RFC 9114 section 6.2, RFC 9204 section 4.2).
@@ -35,6 +36,8 @@ pub struct Peer {
     critical: [bool; 3],
     max_push_id: Option<u64>,
     goaway: Option<u64>,
+    /// What PRIORITY_UPDATE has said since the last time somebody looked, by request stream.
+    priorities: Vec<(u64, Priority)>,
     /// Frames, instructions and streams since the last time somebody looked.
     count: u32,
 }
@@ -43,6 +46,11 @@ impl Peer {
     /// How many frames, instructions and streams there were since the last time.
     pub fn take_count(&mut self) -> u32 {
         std::mem::take(&mut self.count)
+    }
+
+    /// What the client has said about request streams since the last time.
+    pub fn take_priorities(&mut self) -> Vec<(u64, Priority)> {
+        std::mem::take(&mut self.priorities)
     }
 
     fn open(&mut self, critical: usize) -> Result<(), ControlRefusal> {
@@ -235,9 +243,13 @@ impl Peer {
         match kind {
             SETTINGS => settings(payload),
             PRIORITY_UPDATE => {
-                let (element, _) = read_varint(payload).ok_or(ControlRefusal::FrameForm)?;
+                let (element, value) = read_varint(payload).ok_or(ControlRefusal::FrameForm)?;
                 // RFC 9218 section 7.2: a request stream's.
-                if element % 4 == 0 { Ok(()) } else { Err(ControlRefusal::Priority) }
+                if element % 4 != 0 {
+                    return Err(ControlRefusal::Priority);
+                }
+                self.priorities.extend(Priority::parse(value).map(|priority| (element, priority)));
+                Ok(())
             }
             // Nothing is pushed: there is nothing to cancel (RFC 9114 section 7.2.3), and nothing to
             // prefer (RFC 9218 section 7.2).

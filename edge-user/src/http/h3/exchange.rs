@@ -1,6 +1,8 @@
 //! A request stream: a request in, an answer out. It ends early where the request is refused, does
 //! not come, or its answer is not taken; dropping the stream stops and resets what is left of it.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -20,6 +22,7 @@ use crate::http::answer::{self, Body, answer};
 use crate::http::check::{Asked, check};
 use crate::http::content::Content;
 use crate::http::interim::{Interim, Step};
+use crate::http::priority::Priority;
 use crate::http::websocket::Upgrade;
 use crate::http::{Place, Version};
 use crate::limits;
@@ -65,7 +68,10 @@ pub(super) async fn serve(
     stream: RequestStream,
     connection: &Connection,
     place: &Place,
+    updates: &RefCell<BTreeMap<u64, Priority>>,
 ) -> Outcome {
+    let id = stream.id();
+    let mut priority = Priority::default();
     let (mut reader, mut writer) = stream.split();
     let mut message = Request::request();
     // Kept to the end: until the client has its answer it is not told that the rest is not wanted.
@@ -74,6 +80,10 @@ pub(super) async fn serve(
     let (mut head, body) = match head.map_err(|_| Failure::Late).flatten() {
         Ok(head) => {
             place.requests.set(place.requests.get() + 1);
+            if let Some(asked) = Priority::of_request(&head.fields) {
+                priority = asked;
+                writer.set_priority(current(updates, id, priority).of_stream(id));
+            }
             let refused = RefusalNote::default();
             match whole(&mut reader, &mut message) {
                 Ok(true) => {}
@@ -115,12 +125,22 @@ pub(super) async fn serve(
         }
     };
     place.date.set(head.headers_mut());
+    let asked = current(updates, id, priority);
+    let said = asked.of_response(head.headers());
+    if said != Priority::default() {
+        writer.set_priority(said.of_stream(id));
+    }
     // A client that takes no more has its reasons.
     let Err(failure) = write(&mut writer, place, &head, body).await else { return Outcome::Over };
     if let Failure::Late = failure {
         count(connection, place, Refused::Stalled, "answer-not-taken");
     }
     Outcome::from(&failure)
+}
+
+/// What the client wants: what it said last (RFC 9218 section 10).
+fn current(updates: &RefCell<BTreeMap<u64, Priority>>, id: u64, asked: Priority) -> Priority {
+    updates.borrow().get(&id).copied().unwrap_or(asked)
 }
 
 /// Counts what was refused, and says why to whoever looks for it.

@@ -356,6 +356,14 @@ impl Engine {
         }
     }
 
+    /// Streams with a higher number are written first. Nothing happens where it is not open.
+    pub fn set_priority(&mut self, key: Key, stream: u64, priority: i32) {
+        if let (Ok(live), Ok(id)) = (self.live(key), VarInt::from_u64(stream)) {
+            // Closed by now, or not open yet.
+            let _ = live.quic.send_stream(StreamId::from(id)).set_priority(priority);
+        }
+    }
+
     /// Ends a stream after what was written.
     ///
     /// # Errors
