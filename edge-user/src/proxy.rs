@@ -208,6 +208,11 @@ impl Asking<'_> {
     async fn answer(&self, content: &mut Content, interim: &Interim) -> (Response<()>, Body) {
         let distributions = self.held.distributions();
         let distribution = &distributions.served[self.index];
+        if *self.request.method == Method::OPTIONS && self.request.path == "*" {
+            let (mut head, body) = fixed::nothing();
+            apply(&distribution.response_headers, head.headers_mut());
+            return (head, body);
+        }
         let found = find(&distributions.routes, self.index, distribution, self.request);
         let behaviour = found.as_ref().ok().map(|(_, behaviour)| *behaviour);
         let (answered, is_ours) = match &found {

@@ -50,6 +50,12 @@ pub(super) fn respond(respond: &Respond) -> (Response<()>, Body) {
     (head, Body::Full(respond.body.clone()))
 }
 
+/// All is well, and there is no more to say: of the server as a whole (OPTIONS for `*`, RFC 9110
+/// section 9.3.7).
+pub(super) fn nothing() -> (Response<()>, Body) {
+    (head(StatusCode::NO_CONTENT, 0), Body::Empty)
+}
+
 fn head(status: StatusCode, length: usize) -> Response<()> {
     let mut head = Response::new(());
     *head.status_mut() = status;

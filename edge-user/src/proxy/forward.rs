@@ -100,6 +100,20 @@ pub fn request_fields(
     Ok(fields)
 }
 
+/// Counts a hop of OPTIONS off (RFC 9110 section 7.6.2): whether it may go on. A number that is none
+/// is nobody's word.
+#[must_use]
+pub fn count_hop(fields: &mut HeaderMap) -> bool {
+    let value = fields.get(header::MAX_FORWARDS);
+    let Some(left) = value.and_then(|value| value.to_str().ok()?.parse::<u32>().ok()) else {
+        return true;
+    };
+    match left.checked_sub(1) {
+        Some(left) => fields.insert(header::MAX_FORWARDS, left.into()).is_some(),
+        None => false,
+    }
+}
+
 /// Takes out of the trailer section of a request what an origin that makes one of both sections
 /// would take for what [`request_fields`] left out or said itself.
 pub fn request_trailers(

@@ -144,11 +144,9 @@ impl Upstream {
             question;
         let timeouts = self.watched.origin.timeouts;
         let idle = if is_websocket { limits::TUNNEL_IDLE_WITHIN } else { timeouts.idle };
-        let sink = match interim {
-            Some(interim) => Some(interim.sink()),
-            None => expects.then(Sink::default),
-        };
-        let gate = sink.clone().filter(|_| expects);
+        // Where the client can be sent none they are counted all the same.
+        let sink = interim.map_or_else(Sink::default, Interim::sink);
+        let gate = expects.then(|| sink.clone());
         let total = timeouts.total.filter(|_| !is_websocket);
         let deadline = total.map(|total| Instant::now() + total);
         let (mut upload, mut tried) = (Upload::new(content, trailers, gate, idle), None);
@@ -157,7 +155,7 @@ impl Upstream {
             let is_second = tried.is_some();
             let attempt = Attempt { upstream: self, index, is_second, is_websocket, deadline };
             let is_empty = upload.progress().is_none();
-            let missed = match attempt.ask(head, upload, sink.as_ref()).await {
+            let missed = match attempt.ask(head, upload, &sink).await {
                 Ok(answered) => return Ok(answered),
                 Err(missed) => missed,
             };
@@ -252,7 +250,7 @@ impl Attempt<'_> {
         &self,
         head: &dyn Fn(&config::origins::Server, Version) -> Request<()>,
         upload: Upload,
-        sink: Option<&Sink>,
+        sink: &Sink,
     ) -> Result<Answered, Missed> {
         let Origin { timeouts, servers, .. } = &self.upstream.watched.origin;
         let server = &self.upstream.servers[self.index];
@@ -401,14 +399,14 @@ impl Attempt<'_> {
     async fn answer(
         &self,
         Asking { line, asked, request, follows }: Asking<'_>,
-        sink: Option<&Sink>,
+        sink: &Sink,
         progress: Option<&Progress>,
     ) -> Result<Answered, Unanswered> {
         let missed = |failure| Unanswered { failure, unsent: None };
         let mut is_websocket = false;
         let (head, download) = match line {
             Line::Http11(mut sender) => {
-                let response = sender.ask(request, sink.cloned());
+                let response = sender.ask(request, sink.clone());
                 let response = self.within(response, sink, progress).await?;
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                     // Nobody else has asked for that.
@@ -452,7 +450,7 @@ impl Attempt<'_> {
     async fn within<T>(
         &self,
         response: impl Future<Output = Result<T, Unanswered>>,
-        sink: Option<&Sink>,
+        sink: &Sink,
         progress: Option<&Progress>,
     ) -> Result<T, Unanswered> {
         let within = self.upstream.watched.origin.timeouts.response;
@@ -470,7 +468,7 @@ impl Attempt<'_> {
                     Unanswered { failure, ..unanswered }
                 }));
             }
-            if sink.is_some_and(Sink::is_flooded) {
+            if sink.is_flooded() {
                 return Poll::Ready(Err(missed(Failure::Interim)));
             }
             loop {

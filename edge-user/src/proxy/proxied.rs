@@ -6,6 +6,7 @@ use std::rc::Rc;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 
+use super::fixed;
 use super::forward::{self, From, Looping};
 use super::in_force::Held;
 use super::origins::failure::Failure;
@@ -40,7 +41,10 @@ pub(super) async fn answer(
     let upstream = asked.held.upstream(&proxy.origin);
     let Some(upstream) = upstream else { return Err(missed(asked, proxy, Failure::NoServer)) };
     let fields = asked.fields(proxy);
-    let fields = fields.map_err(|looping| error(Looping::STATUS, &looping.to_string()))?;
+    let mut fields = fields.map_err(|looping| error(Looping::STATUS, &looping.to_string()))?;
+    if asked.request.method == Method::OPTIONS && !forward::count_hop(&mut fields) {
+        return Err(fixed::nothing());
+    }
     let fields = Cell::new(Some(fields));
     let origin = upstream.watched().origin();
     let (scheme, host) = (origin.scheme(), origin.host);

@@ -271,3 +271,24 @@ fn answers_are_counted_and_go_on_under_what_follows() {
     changes.send_replace(Arc::default());
     assert!(in_force.load().is_empty() && counted(&in_force).is_empty());
 }
+
+/// RFC 9110 section 9.3.7.
+#[test]
+fn options_for_the_server_as_a_whole_are_answered_without_a_word() {
+    let (_changes, in_force) = in_force();
+    let held = in_force.load();
+    let request = Request {
+        method: &Method::OPTIONS,
+        authority: Some("a.example"),
+        path: "*",
+        query: None,
+        headers: &HeaderMap::new(),
+        version: Version::Http2,
+        client: "203.0.113.9:4711".parse().expect("an address"),
+        upgrade: None,
+    };
+    let (mut content, interim) = Default::default();
+    let open = OpenFiles::at_most(9);
+    let answered = answer(&held, &open, &request, &mut content, &interim).now_or_never();
+    assert_eq!(answered.expect("at once").0.status(), StatusCode::NO_CONTENT);
+}

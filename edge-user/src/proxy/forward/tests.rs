@@ -324,6 +324,23 @@ fn an_origin_is_asked_for_the_path_in_normal_form_and_the_query_as_it_was() {
     }
 }
 
+/// RFC 9110 section 7.6.2.
+#[test]
+fn a_hop_is_counted_off_what_may_not_go_far() {
+    let counted = |value: &str| {
+        let mut fields = map(&[("max-forwards", value)]);
+        let goes_on = count_hop(&mut fields);
+        (goes_on, fields["max-forwards"].to_str().expect("text").to_owned())
+    };
+    assert_eq!(counted("10"), (true, "9".into()));
+    assert_eq!(counted("1"), (true, "0".into()));
+    assert_eq!(counted("0"), (false, "0".into()));
+    for odd in ["", "-1", "x", "99999999999"] {
+        assert_eq!(counted(odd), (true, odd.into()));
+    }
+    assert!(count_hop(&mut HeaderMap::new()));
+}
+
 proptest! {
     #[test]
     fn any_path_and_query_that_are_taken_can_be_asked_for(

@@ -64,13 +64,11 @@ impl Sender {
     pub(super) async fn ask(
         &mut self,
         mut request: Request<Upload>,
-        interim: Option<Sink>,
+        interim: Sink,
     ) -> Result<Response<Incoming>, Unanswered> {
-        if let Some(interim) = interim {
-            hyper::ext::on_informational(&mut request, move |head| {
-                interim.push(passed_on(head.status(), head.headers(), head.version()));
-            });
-        }
+        hyper::ext::on_informational(&mut request, move |head| {
+            interim.push(passed_on(head.status(), head.headers(), head.version()));
+        });
         self.requests.try_send_request(request).await.map_err(|mut error| {
             let unsent = error.take_message().map(Request::into_body);
             Unanswered { failure: failure(error.error()), unsent }

@@ -116,7 +116,7 @@ impl Session {
     pub(super) async fn ask(
         self: &Rc<Self>,
         request: Request<Upload>,
-        interim: Option<&Sink>,
+        interim: &Sink,
     ) -> Result<(Response<()>, Carried, RecvStream), Unanswered> {
         let carried = Carried::new(self);
         let mut requests = self.requests.clone();
@@ -139,7 +139,7 @@ impl Session {
         let answered = poll_fn(|cx| {
             while let Poll::Ready(Some(Ok(head))) = response.poll_informational(cx) {
                 let passed = passed_on(head.status(), head.headers(), http::Version::HTTP_2);
-                interim.iter().for_each(|interim| interim.push(passed.clone()));
+                interim.push(passed);
             }
             pin!(&mut response).poll(cx)
         });
