@@ -12,10 +12,12 @@
 //! | [`http`] | the listener of `/metrics`, `/healthz`, `/readyz` |
 //! | [`protocol`] | the lines of the admin socket |
 //! | [`socket`] | the admin socket |
+//! | `answers` | the part of it that is of requests: distributions and origins |
 //! | `following` | what `status` and metrics say of the controller |
 //! | `blocklist` | the list of networks whose packets are dropped, live |
 //! | [`client`] | the other end of it, for the command line |
 
+mod answers;
 mod blocklist;
 pub mod client;
 pub mod control;

@@ -48,7 +48,7 @@ use self::h3::tally::Tally;
 use crate::proxy::files::read::OpenFiles;
 use crate::proxy::in_force::InForce;
 use crate::tls::Live;
-pub use version::Version;
+pub use version::{VERSIONS, Version};
 
 /// Where a request was answered.
 pub struct Place {

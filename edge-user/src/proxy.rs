@@ -5,12 +5,14 @@
 //! | [`path`] | the one form of a path in which paths are compared, or why there is none |
 //! | [`route`] | host and path -> who answers: pure |
 //! | [`in_force`] | what a worker answers by at this moment, and what it has counted |
+//! | [`durations`] | how long answers took |
 //! | `fixed` | redirects, and answers that are the same for everybody |
 //! | [`files`] | static files |
 //! | [`forward`] | what an origin is sent, and a client of its response: fields to fields, pure |
 //! | `proxied` | a request through an origin |
 //! | [`origins`] | servers behind us: who is asked, over which connection |
 
+pub mod durations;
 pub mod files;
 mod fixed;
 pub mod forward;
@@ -25,6 +27,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
@@ -170,6 +173,7 @@ pub async fn answer(
     content: &mut Content,
     interim: &Interim,
 ) -> (Response<()>, Body) {
+    let begun = Instant::now();
     let distributions = held.distributions();
     let index = match distributions.routes.distribution(request.authority) {
         Ok(index) => index,
@@ -178,7 +182,7 @@ pub async fn answer(
                 HostRefused::Missing | HostRefused::Malformed => StatusCode::BAD_REQUEST,
                 HostRefused::Unknown => StatusCode::MISDIRECTED_REQUEST,
             };
-            held.count(None, status);
+            held.count(None, request.version, status, begun.elapsed());
             return error(status, &refused.to_string());
         }
     };
@@ -189,7 +193,7 @@ pub async fn answer(
     if let Some((name, id)) = id {
         head.headers_mut().insert(name.clone(), id);
     }
-    held.count(Some(index), head.status());
+    held.count(Some(index), request.version, head.status(), begun.elapsed());
     // HEAD has the fields of GET, and none of its body (RFC 9110 section 9.3.2).
     if request.method == Method::HEAD { (head, Body::Empty) } else { (head, body) }
 }

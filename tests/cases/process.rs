@@ -2,6 +2,7 @@
 
 mod certificates;
 mod commands;
+mod counts;
 mod distributions;
 mod files;
 mod floods;

@@ -17,7 +17,6 @@ use crate::follow::view::View;
 use crate::http::Version;
 use crate::http::h3::tally::Refused;
 use crate::nodes::Liveness;
-use crate::proxy::in_force::CLASS_NAMES;
 use crate::quic::driver::WorkerReport;
 use crate::relay::RelayReport;
 use crate::sandbox::Landlock;
@@ -69,7 +68,9 @@ pub fn render(snapshot: &Snapshot) -> Result<String> {
     let registry = Registry::new();
     packets(&registry, snapshot)?;
     workers(&registry, snapshot)?;
-    distributions(&registry, snapshot)?;
+    // As with packets: without one of the workers the sums would fall.
+    let workers: Option<Vec<_>> = snapshot.workers.iter().map(Option::as_ref).collect();
+    super::answers::metrics(&registry, &workers.unwrap_or_default())?;
     fleet(&registry, snapshot)?;
     admission(&registry, snapshot)?;
     certificates(&registry, &snapshot.certificates)?;
@@ -213,24 +214,6 @@ impl OverTcp {
             self.requests.with_label_values(&[worker, version.name()]).inc_by(count);
         }
     }
-}
-
-/// Of all workers together: a thousand distributions have four series each.
-fn distributions(registry: &Registry, snapshot: &Snapshot) -> Result<()> {
-    let answered = counter(
-        registry,
-        "landfast_distribution_requests_total",
-        "Requests that were answered, by distribution (its first name) and class of the status",
-        &["distribution", "status"],
-    )?;
-    // As with packets: without one of the workers the sum would fall.
-    let workers: Option<Vec<_>> = snapshot.workers.iter().map(Option::as_ref).collect();
-    for report in workers.into_iter().flatten().flat_map(|worker| &worker.answered) {
-        for (class, count) in CLASS_NAMES.iter().zip(report.by_class) {
-            answered.with_label_values(&[&*report.distribution, class]).inc_by(count);
-        }
-    }
-    Ok(())
 }
 
 fn fleet(registry: &Registry, snapshot: &Snapshot) -> Result<()> {
@@ -388,7 +371,10 @@ pub(super) fn gauge(
     register(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
 }
 
-fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C> {
+pub(super) fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C> {
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
 }

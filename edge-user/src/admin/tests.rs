@@ -18,7 +18,9 @@ use super::socket::AdminSocket;
 use crate::config::{self, Config, Host};
 use crate::follow::view::View;
 use crate::nodes::Liveness;
+use crate::proxy::durations::DurationsReport;
 use crate::proxy::in_force::AnsweredReport;
+use crate::proxy::origins::counts::{OriginReport, ServerReport};
 use crate::quic::driver::{ToWorker, WorkerReport};
 use fleet_wire::message::{Position, Refused, Standing};
 use fleet_wire::secrets::{IdMode, Secrets};
@@ -65,13 +67,38 @@ fn answering(worker: u8) -> mpsc::Sender<ToWorker> {
                     tcp: Default::default(),
                     answered: vec![AnsweredReport {
                         distribution: "www.example.com".into(),
-                        by_class: [1, 2, 3, 4],
+                        by_version: [[1, 0, 0, 0], [0; 4], [2, 3, 4, 5]],
+                        durations: DurationsReport {
+                            buckets: [1, 2, 0, 0, 0, 0, 0, 0, 0, 4],
+                            sum_microseconds: 40_250_000,
+                        },
                     }],
+                    origins: vec![asked()],
                 });
             }
         }
     });
     inbox
+}
+
+/// What a worker knows of an origin with one server.
+fn asked() -> OriginReport {
+    OriginReport {
+        origin: "app".into(),
+        by_class: [4, 3, 2, 1],
+        by_failure: std::array::from_fn(|failure| failure as u64),
+        retried: 5,
+        cut: 6,
+        connected: 7,
+        durations: DurationsReport { buckets: [10; 10], sum_microseconds: 500_000 },
+        servers: vec![ServerReport {
+            server: "192.0.2.7:8080".into(),
+            well: true,
+            ejected: true,
+            requests: 8,
+            idle_connections: 9,
+        }],
+    }
 }
 
 /// A worker that never looks into its inbox.
@@ -140,6 +167,38 @@ async fn every_reason_of_every_program_is_in_the_metrics() {
     }
 }
 
+/// Two workers: counts and what they hold are sums, whether a server is well is known once.
+#[tokio::test]
+async fn answers_and_origins_are_in_the_metrics_for_all_workers_together() {
+    let answer = request(&control(vec![answering(0), answering(1)]), "GET /metrics").await;
+    let requests = "landfast_distribution_requests_total{distribution=\"www.example.com\"";
+    let seconds = "landfast_distribution_answer_seconds";
+    let of_server = "{origin=\"app\",server=\"192.0.2.7:8080\"}";
+    for line in [
+        format!("{requests},status=\"2xx\",version=\"http/1.1\"}} 2\n"),
+        format!("{requests},status=\"3xx\",version=\"h3\"}} 6\n"),
+        format!("{requests},status=\"5xx\",version=\"h2\"}} 0\n"),
+        format!("# TYPE {seconds} histogram\n"),
+        format!("{seconds}_bucket{{distribution=\"www.example.com\",le=\"0.001\"}} 2\n"),
+        format!("{seconds}_bucket{{distribution=\"www.example.com\",le=\"10\"}} 6\n"),
+        format!("{seconds}_bucket{{distribution=\"www.example.com\",le=\"+Inf\"}} 14\n"),
+        format!("{seconds}_sum{{distribution=\"www.example.com\"}} 80.5\n"),
+        format!("{seconds}_count{{distribution=\"www.example.com\"}} 14\n"),
+        "landfast_origin_responses_total{origin=\"app\",status=\"5xx\"} 2\n".into(),
+        "landfast_origin_failures_total{origin=\"app\",reason=\"client_gone\"} 30\n".into(),
+        "landfast_origin_retries_total{origin=\"app\"} 10\n".into(),
+        "landfast_origin_responses_cut_total{origin=\"app\"} 12\n".into(),
+        "landfast_origin_connections_total{origin=\"app\"} 14\n".into(),
+        "landfast_origin_response_seconds_sum{origin=\"app\"} 1\n".into(),
+        format!("landfast_origin_server_up{of_server} 1\n"),
+        format!("landfast_origin_server_ejected{of_server} 2\n"),
+        format!("landfast_origin_requests{of_server} 16\n"),
+        format!("landfast_origin_idle_connections{of_server} 18\n"),
+    ] {
+        assert!(answer.contains(&line), "no {line} in {answer}");
+    }
+}
+
 #[tokio::test]
 async fn a_stuck_worker_makes_the_process_unhealthy_and_leaves_a_gap_in_the_sum() {
     let control = control(vec![answering(0), stuck()]);
@@ -155,7 +214,9 @@ async fn a_stuck_worker_makes_the_process_unhealthy_and_leaves_a_gap_in_the_sum(
         assert!(answer.ends_with("no answer from worker 1\n"), "{answer}");
     }
     assert!(metrics.contains("landfast_worker_up{worker=\"1\"} 0\n"), "{metrics}");
-    assert!(!metrics.contains("program=\"edge\""), "{metrics}");
+    for missing in ["program=\"edge\"", "distribution=", "origin="] {
+        assert!(!metrics.contains(missing), "{metrics}");
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 use http_body::Frame;
 use serde::Serialize;
 
+use super::check::Rejection;
 use super::content::Content;
 use super::interim::Interim;
 use super::websocket::Upgrade;
@@ -179,6 +180,18 @@ fn diagnosis(place: &Place, request: &Request<'_>) -> (Response<()>, Body) {
     };
     // HEAD has the fields of GET, and none of its body (RFC 9110 section 9.3.2).
     if request.method == Method::HEAD { (head, Body::Empty) } else { (head, body) }
+}
+
+/// Refuses a request by a rule, whoever it is for, and counts it.
+pub(super) fn refuse(
+    place: &Place,
+    request: &Request<'_>,
+    rejection: Rejection,
+) -> (Response<()>, Body) {
+    place.distributions.load().count_refused(request.version, rejection.status());
+    let (head, body) = error(rejection.status(), rejection.rule());
+    // RFC 9110 section 9.3.2.
+    (head, if request.method == Method::HEAD { Body::Empty } else { body })
 }
 
 /// Says that a request's fields are too many (RFC 6585 section 5, RFC 9114 section 4.2.2).

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 
 use super::answer::{self, Body};
 use super::check::{Asked, check};
@@ -62,25 +62,22 @@ impl Client {
         let of_version = if version == Version::Http2 { http2 } else { http11 };
         of_version.set(of_version.get() + 1);
         let asked = Asked::of(version, request);
-        let (mut head, body) = match check(&asked, self.name.as_deref(), &place.certificates) {
-            Ok(()) => {
-                let request = answer::Request {
-                    method: &request.method,
-                    authority: answer::authority(&request.uri, &request.headers),
-                    path: request.uri.path(),
-                    query: request.uri.query(),
-                    headers: &request.headers,
-                    version,
-                    client: self.address,
-                    upgrade,
-                };
-                answer::answer(place, &request, content, interim).await
-            }
+        let checked = check(&asked, self.name.as_deref(), &place.certificates);
+        let request = answer::Request {
+            method: &request.method,
+            authority: answer::authority(&request.uri, &request.headers),
+            path: request.uri.path(),
+            query: request.uri.query(),
+            headers: &request.headers,
+            version,
+            client: self.address,
+            upgrade,
+        };
+        let (mut head, body) = match checked {
+            Ok(()) => answer::answer(place, &request, content, interim).await,
             Err(rejection) => {
                 self.refuse(rejection.refusal(), &rejection.rule());
-                let (head, body) = answer::error(rejection.status(), rejection.rule());
-                // RFC 9110 section 9.3.2.
-                (head, if request.method == Method::HEAD { Body::Empty } else { body })
+                answer::refuse(place, &request, rejection)
             }
         };
         place.date.set(head.headers_mut());

@@ -1,5 +1,8 @@
 //! The versions of HTTP that are spoken.
 
+/// How many versions there are.
+pub const VERSIONS: usize = 3;
+
 /// A version of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -12,6 +15,9 @@ pub enum Version {
 }
 
 impl Version {
+    /// Every one, each at its own index.
+    pub const ALL: [Self; VERSIONS] = [Self::Http11, Self::Http2, Self::Http3];
+
     /// As ALPN has it.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -7,14 +7,17 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 use tokio::sync::watch;
 
 use super::Distributions;
+use super::durations::{Durations, DurationsReport};
 use super::origins::Upstream;
 use super::origins::counts::OriginReport;
 use crate::config::distributions::Distribution;
+use crate::http::{VERSIONS, Version};
 
 /// Classes of final status codes, 2xx to 5xx.
 pub const CLASSES: usize = 4;
@@ -42,16 +45,20 @@ pub struct Held {
 
 struct Answered {
     label: Arc<str>,
-    by_class: [Cell<u64>; CLASSES],
+    by_version: [[Cell<u64>; CLASSES]; VERSIONS],
+    durations: Durations,
 }
 
-/// Answers of a distribution, by status class.
+/// Answers of a distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnsweredReport {
-    /// The distribution's first name; `-` where the host is none of any.
+    /// The distribution's first name; `-` where the host is none of any, or the request was refused
+    /// before that was asked.
     pub distribution: Arc<str>,
-    /// As in [`CLASS_NAMES`].
-    pub by_class: [u64; CLASSES],
+    /// By version as in [`Version::ALL`], and by class as in [`CLASS_NAMES`].
+    pub by_version: [[u64; CLASSES]; VERSIONS],
+    /// From a request's head to that of its answer.
+    pub durations: DurationsReport,
 }
 
 impl InForce {
@@ -85,7 +92,11 @@ impl InForce {
         }
         let report = |answered: &Rc<Answered>| AnsweredReport {
             distribution: Arc::clone(&answered.label),
-            by_class: answered.by_class.each_ref().map(Cell::get),
+            by_version: answered
+                .by_version
+                .each_ref()
+                .map(|by_class| by_class.each_ref().map(Cell::get)),
+            durations: answered.durations.report(),
         };
         held.answered.iter().map(report).collect()
     }
@@ -114,7 +125,8 @@ impl Held {
         let labels = distributions.served.iter().map(Distribution::label);
         let answered = labels.chain([NOBODY.to_owned()]).map(|label| {
             known.remove(&*label).unwrap_or_else(|| {
-                Rc::new(Answered { label: label.into(), by_class: Default::default() })
+                let (by_version, durations) = Default::default();
+                Rc::new(Answered { label: label.into(), by_version, durations })
             })
         });
         let upstreams = distributions.origins.iter().map(|watched| {
@@ -149,10 +161,22 @@ impl Held {
     }
 
     /// Notes that a request was answered, by a distribution or by none.
-    pub(super) fn count(&self, distribution: Option<usize>, status: StatusCode) {
+    pub(super) fn count(
+        &self,
+        distribution: Option<usize>,
+        version: Version,
+        status: StatusCode,
+        took: Duration,
+    ) {
         let answered = &self.answered[distribution.unwrap_or(self.answered.len() - 1)];
         let class = usize::from(status.as_u16() / 100).saturating_sub(2).min(CLASSES - 1);
-        let count = &answered.by_class[class];
+        let count = &answered.by_version[version as usize][class];
         count.set(count.get() + 1);
+        answered.durations.note(took);
+    }
+
+    /// Notes that a request was refused before anybody was asked whose it is.
+    pub(crate) fn count_refused(&self, version: Version, status: StatusCode) {
+        self.count(None, version, status, Duration::ZERO);
     }
 }

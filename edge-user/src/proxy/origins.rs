@@ -125,15 +125,19 @@ impl Upstream {
 
     /// What was counted.
     pub(super) fn report(&self) -> OriginReport {
-        self.counts.report()
+        let view = self.view.borrow();
+        let known = view.borrow();
+        let servers = &self.watched.origin.servers;
+        self.counts.report(server::report(servers, known.servers(), &self.servers))
     }
 
     /// Asks, and once more where that is sure to do no harm.
     pub(super) async fn ask(self: &Rc<Self>, question: Question<'_>) -> Result<Answered, Failure> {
         self.sweep();
+        let begun = Instant::now();
         let answered = self.ask_twice(question).await;
         match &answered {
-            Ok(answered) => self.counts.answered(answered.head.status()),
+            Ok(answered) => self.counts.answered(answered.head.status(), begun.elapsed()),
             Err(failure) => self.counts.failed(*failure),
         }
         answered

@@ -1,6 +1,7 @@
 //! Requests, and what the distributions of a file answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::header;
@@ -238,7 +239,13 @@ fn who_is_not_served_is_told_so() {
 }
 
 fn counted(in_force: &InForce) -> Vec<(String, [u64; 4])> {
-    let row = |report: AnsweredReport| (report.distribution.to_string(), report.by_class);
+    let row = |report: AnsweredReport| {
+        let [http11, http2, by_class] = report.by_version;
+        assert_eq!([http11, http2], [[0; 4]; 2], "nobody asked in these");
+        let answers: u64 = by_class.iter().sum();
+        assert_eq!(report.durations.buckets.iter().sum::<u64>(), answers);
+        (report.distribution.to_string(), by_class)
+    };
     in_force.report().into_iter().map(row).collect()
 }
 
@@ -262,7 +269,7 @@ fn answers_are_counted_and_go_on_under_what_follows() {
     assert_eq!(said, expected.map(|change| format!("distribution {change}")));
     assert!(next.changes_since(&next).is_empty());
     changes.send_replace(next);
-    before.count(Some(0), StatusCode::OK);
+    before.count(Some(0), Version::Http3, StatusCode::OK, Duration::ZERO);
     assert_eq!(get(&in_force, "a.example/").1, "other\n");
     assert_eq!(get(&in_force, "b.example/only").0.status(), StatusCode::MISDIRECTED_REQUEST);
     let expected =

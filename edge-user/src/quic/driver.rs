@@ -31,6 +31,7 @@ use crate::limits;
 use crate::proxy::Distributions;
 use crate::proxy::files::read::OpenFiles;
 use crate::proxy::in_force::{AnsweredReport, InForce};
+use crate::proxy::origins::counts::OriginReport;
 use crate::quic::Datagram;
 use crate::quic::cid::{MintError, Owners};
 use crate::quic::engine::{Engine, EngineSetup};
@@ -108,6 +109,8 @@ pub struct WorkerReport {
     pub tcp: TcpReport,
     /// Requests that were answered, by distribution.
     pub answered: Vec<AnsweredReport>,
+    /// What became of requests to origins.
+    pub origins: Vec<OriginReport>,
 }
 
 /// What a worker is made of.

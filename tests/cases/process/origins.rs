@@ -34,7 +34,7 @@ respond = {{ body = "fixed" }}
 
 impl Edge {
     /// By every version, to this origin.
-    fn in_front_of(origin: &Origin, settings: &str) -> Self {
+    pub(super) fn in_front_of(origin: &Origin, settings: &str) -> Self {
         let mut edge = Self::new();
         edge.listen_by_tcp();
         edge.distribute(&proxying(origin, settings));

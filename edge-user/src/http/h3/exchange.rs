@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Response};
+use http::Response;
 
 use super::content::{self, RefusalNote};
 use super::frame;
@@ -205,15 +205,7 @@ async fn reply(
     connection: &Connection,
     place: &Place,
 ) -> Result<Option<(Response<()>, Body)>, Failure> {
-    if let Err(rejection) =
-        check(&Asked::of_http3(head), connection.server_name(), &place.certificates)
-    {
-        count(connection, place, rejection.refused(), rejection.rule());
-        let (answer, body) = answer::error(rejection.status(), rejection.rule());
-        // RFC 9110 section 9.3.2.
-        let body = if head.method == Method::HEAD { Body::Empty } else { body };
-        return Ok(Some((answer, body)));
-    }
+    let checked = check(&Asked::of_http3(head), connection.server_name(), &place.certificates);
     let line = head.line();
     let Some(client) = connection.client() else { return Ok(None) };
     let request = answer::Request {
@@ -226,6 +218,10 @@ async fn reply(
         client,
         upgrade: line.protocol.map(Upgrade::connect),
     };
+    if let Err(rejection) = checked {
+        count(connection, place, rejection.refused(), rejection.rule());
+        return Ok(Some(answer::refuse(place, &request, rejection)));
+    }
     let interim = Interim::default();
     let answered = {
         let mut answer = pin!(answer(place, &request, content, &interim));

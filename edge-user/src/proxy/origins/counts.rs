@@ -2,10 +2,12 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 
 use super::failure::{FAILURES, Failure};
+use crate::proxy::durations::{Durations, DurationsReport};
 use crate::proxy::in_force::CLASSES;
 
 /// What a worker has counted of an origin.
@@ -19,6 +21,8 @@ pub(super) struct Counts {
     pub(super) cut: Cell<u64>,
     /// Connections that were made.
     pub(super) connected: Cell<u64>,
+    /// Until the heads of responses.
+    durations: Durations,
 }
 
 /// What was counted of an origin.
@@ -36,6 +40,25 @@ pub struct OriginReport {
     pub cut: u64,
     /// Connections that were made.
     pub connected: u64,
+    /// From a request that is asked to the head of its response.
+    pub durations: DurationsReport,
+    /// Its servers, as the configuration has them.
+    pub servers: Vec<ServerReport>,
+}
+
+/// A server of an origin, as a worker knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerReport {
+    /// Host and port.
+    pub server: String,
+    /// Whether its last answers about its health were good.
+    pub well: bool,
+    /// Whether the worker leaves it alone, because it has failed.
+    pub ejected: bool,
+    /// Requests that are with it.
+    pub requests: u64,
+    /// Connections that wait for a request.
+    pub idle_connections: u64,
 }
 
 impl Counts {
@@ -47,10 +70,12 @@ impl Counts {
             retried: Cell::default(),
             cut: Cell::default(),
             connected: Cell::default(),
+            durations: Durations::default(),
         }
     }
 
-    pub(super) fn answered(&self, status: StatusCode) {
+    pub(super) fn answered(&self, status: StatusCode, took: Duration) {
+        self.durations.note(took);
         let class = usize::from(status.as_u16() / 100).saturating_sub(2).min(CLASSES - 1);
         add_one(&self.by_class[class]);
     }
@@ -59,7 +84,7 @@ impl Counts {
         add_one(&self.by_failure[failure as usize]);
     }
 
-    pub(super) fn report(&self) -> OriginReport {
+    pub(super) fn report(&self, servers: Vec<ServerReport>) -> OriginReport {
         OriginReport {
             origin: Arc::clone(&self.name),
             by_class: self.by_class.each_ref().map(Cell::get),
@@ -67,6 +92,8 @@ impl Counts {
             retried: self.retried.get(),
             cut: self.cut.get(),
             connected: self.connected.get(),
+            durations: self.durations.report(),
+            servers,
         }
     }
 }

@@ -61,6 +61,14 @@ impl Shared {
         self.0.borrow().len()
     }
 
+    /// How many of them carry no request.
+    pub(super) fn idle(&self) -> usize {
+        let is_idle = |session: &&Rc<Session>| {
+            session.carried.get() == 0 && !session.connection.is_finished()
+        };
+        self.0.borrow().iter().filter(is_idle).count()
+    }
+
     /// Takes no more requests to it.
     pub(super) fn remove(&self, session: &Rc<Session>) {
         self.0.borrow_mut().retain(|other| !Rc::ptr_eq(session, other));

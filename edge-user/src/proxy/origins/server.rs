@@ -9,8 +9,11 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use super::choose::Candidate;
+use super::counts::ServerReport;
 use super::failure::Failure;
+use super::watched::Known;
 use super::{http2, http11};
+use crate::config::origins as config;
 use crate::http::Version;
 
 /// A server of an origin, as one worker knows it.
@@ -30,6 +33,17 @@ pub(super) struct Server {
     pub(super) version: Cell<Option<Version>>,
     /// One connection of HTTP/2 is made at a time: the next request may be with it, too.
     pub(super) connecting: Mutex<()>,
+}
+
+/// How servers stand, each in its place: as they are configured, known and asked.
+pub(super) fn report(
+    servers: &[config::Server],
+    known: &[Known],
+    asked: &[Rc<Server>],
+) -> Vec<ServerReport> {
+    let now = Instant::now();
+    let all = servers.iter().zip(known).zip(asked);
+    all.map(|((server, known), asked)| asked.report(server.to_string(), known.well, now)).collect()
 }
 
 struct Idle {
@@ -53,8 +67,23 @@ impl Server {
     }
 
     pub(super) fn candidate(&self, well: bool, tried: bool, now: Instant) -> Candidate {
-        let ejected = self.ejected_until.get().is_some_and(|until| now < until);
+        let ejected = self.is_ejected(now);
         Candidate { outstanding: self.outstanding.get(), well, ejected, tried }
+    }
+
+    fn is_ejected(&self, now: Instant) -> bool {
+        self.ejected_until.get().is_some_and(|until| now < until)
+    }
+
+    /// How it stands.
+    fn report(&self, server: String, well: bool, now: Instant) -> ServerReport {
+        ServerReport {
+            server,
+            well,
+            ejected: self.is_ejected(now),
+            requests: self.outstanding.get().into(),
+            idle_connections: (self.idle.borrow().len() + self.shared.idle()) as u64,
+        }
     }
 
     /// Notes how a request ended. Whether the server is left alone because of it, and was not before.

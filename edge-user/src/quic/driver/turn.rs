@@ -204,6 +204,7 @@ impl Driver {
             refused: self.place.refused.counts(),
             tcp: self.reception.as_ref().map(|tcp| tcp.report()).unwrap_or_default(),
             answered: self.place.distributions.report(),
+            origins: self.place.distributions.origins(),
         }
     }
 }
