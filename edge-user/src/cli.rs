@@ -83,7 +83,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Have a running edge read fleet file and blocklist again, as on SIGHUP; says what changed.
+    /// Have a running edge read its sites, fleet file, certificates and blocklist again, as on SIGHUP;
+    /// says what changed.
     ///
     /// Connections go on. A file that is wrong, or asks for what only a restart can do, changes
     /// nothing. docs/running.md says in which order a fleet gets new keys.

@@ -27,7 +27,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
@@ -46,6 +46,9 @@ use in_force::Held;
 use origins::watched::Watched;
 use path::{Odd, Path};
 use route::{HostRefused, Routes};
+
+/// <https://www.w3.org/TR/server-timing/>.
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// All distributions of a configuration, and who answers what.
 #[derive(Debug, Default)]
@@ -193,7 +196,11 @@ pub async fn answer(
     if let Some((name, id)) = id {
         head.headers_mut().insert(name.clone(), id);
     }
-    held.count(Some(index), request.version, head.status(), begun.elapsed());
+    let took = begun.elapsed();
+    if distributions.served[index].server_timing {
+        head.headers_mut().append(SERVER_TIMING, timing(took));
+    }
+    held.count(Some(index), request.version, head.status(), took);
     // HEAD has the fields of GET, and none of its body (RFC 9110 section 9.3.2).
     if request.method == Method::HEAD { (head, Body::Empty) } else { (head, body) }
 }
@@ -323,6 +330,12 @@ fn apply(rules: &HeaderRules, fields: &mut HeaderMap) {
     for (name, value) in &rules.add {
         fields.append(name.clone(), value.clone());
     }
+}
+
+/// How long an answer took to begin, beside what an origin says of itself.
+fn timing(took: Duration) -> HeaderValue {
+    let milliseconds = took.as_micros() as f64 / 1000.0;
+    HeaderValue::try_from(format!("edge;dur={milliseconds:.3}")).expect("digits are good")
 }
 
 /// 128 random bits: no two answers have the same, on whichever node. What a client sends under the

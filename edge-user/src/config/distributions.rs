@@ -20,6 +20,8 @@ pub struct Distribution {
     pub response_headers: HeaderRules,
     /// The field in which a request to an origin and its answer have an ID of their own.
     pub request_id: Option<HeaderName>,
+    /// Whether an answer says how long it took to begin (Server Timing of the W3C).
+    pub server_timing: bool,
 }
 
 impl Distribution {

@@ -120,6 +120,7 @@ pub(super) struct Distribution {
     pub(super) request_headers: Option<HeaderRules>,
     pub(super) response_headers: Option<HeaderRules>,
     pub(super) request_id: Option<Text>,
+    pub(super) server_timing: Option<bool>,
 }
 
 /// One of `redirect`, `respond`, `files` and `proxy` is there, which is checked.

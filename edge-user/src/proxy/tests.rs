@@ -48,6 +48,7 @@ path = "/gone"
 respond = { status = 410 }
 [[distributions]]
 names = ["b.example"]
+server_timing = true
 response_headers = { set = { cache-control = "public, max-age=9" } }
 behaviours = [
     { path = "/only", respond = { body = "b\n" } },
@@ -298,4 +299,14 @@ fn options_for_the_server_as_a_whole_are_answered_without_a_word() {
     let open = OpenFiles::at_most(9);
     let answered = answer(&held, &open, &request, &mut content, &interim).now_or_never();
     assert_eq!(answered.expect("at once").0.status(), StatusCode::NO_CONTENT);
+}
+
+#[test]
+fn an_answer_says_how_long_it_took_where_that_is_wished() {
+    let (_changes, in_force) = in_force();
+    let (head, _) = get(&in_force, "b.example/only");
+    let took = head.headers()["server-timing"].to_str().expect("text");
+    let took = took.strip_prefix("edge;dur=").expect("ours").parse::<f64>().expect("a number");
+    assert!(took >= 0.0);
+    assert!(!get(&in_force, "a.example/").0.headers().contains_key("server-timing"));
 }

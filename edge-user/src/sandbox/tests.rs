@@ -91,6 +91,7 @@ fn files_to_be_served_are_read_and_nothing_beside_their_directory() {
         request_headers: Default::default(),
         response_headers: Default::default(),
         request_id: None,
+        server_timing: false,
     }];
     let beside = path("run");
     on_a_thread(move || {

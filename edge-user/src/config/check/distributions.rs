@@ -55,6 +55,7 @@ impl Check {
                 None => None,
                 Some(name) => Some(name?),
             },
+            server_timing: distribution.server_timing.unwrap_or(false),
         })
     }
 

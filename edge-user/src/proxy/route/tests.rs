@@ -26,6 +26,7 @@ fn distribution(names: &[&str], paths: &[&str]) -> Distribution {
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
         request_id: None,
+        server_timing: false,
     }
 }
 
