@@ -370,9 +370,9 @@ impl Attempt<'_> {
         let watched = &self.upstream.watched;
         let mut view = watched.view();
         // The first look-up of its name may be under way.
-        let known = view.wait_for(|view| !view.servers()[self.index].addresses.is_empty()).await;
-        let addresses =
-            known.map_err(|_| Failure::Resolve)?.servers()[self.index].addresses.clone();
+        let known = view.wait_for(|view| view.servers()[self.index].addresses.is_some()).await;
+        let known = known.map_err(|_| Failure::Resolve)?.servers()[self.index].clone();
+        let addresses = known.addresses.unwrap_or_default();
         let name = watched.server_name(&watched.origin.servers[self.index]);
         let connector = match only {
             Some(Version::Http11) => watched.connector_http11.as_ref(),

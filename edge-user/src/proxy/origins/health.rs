@@ -81,6 +81,7 @@ fn is_good(health: &Health, status: StatusCode) -> bool {
 async fn ask(watched: &Watched, index: usize, health: &Health) -> Result<StatusCode, Failure> {
     let server = &watched.origin.servers[index];
     let addresses = watched.view().borrow().servers()[index].addresses.clone();
+    let addresses = addresses.unwrap_or_default();
     let name = watched.server_name(server);
     let tls = watched.connector.as_ref().map(|connector| (connector, &*name));
     let clear = match watched.origin.protocol {

@@ -34,8 +34,8 @@ pub struct View(Vec<Known>);
 /// What is known of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// Where it is. Nothing until its name was looked up.
-    pub addresses: Arc<[SocketAddr]>,
+    /// Where it is; `None` until its name was looked up.
+    pub addresses: Option<Arc<[SocketAddr]>>,
     /// Whether its last answers about its health were good. True until some were not.
     pub well: bool,
 }
@@ -68,8 +68,10 @@ impl Watched {
             (connector(origin.protocol)?, connector(Protocol::Http11)?);
         let known = |server: &Server| Known {
             addresses: match server.host {
-                ServerHost::Address(address) => [SocketAddr::new(address, server.port)].into(),
-                ServerHost::Name(_) => [].into(),
+                ServerHost::Address(address) => {
+                    Some([SocketAddr::new(address, server.port)].into())
+                }
+                ServerHost::Name(_) => None,
             },
             well: true,
         };
@@ -147,7 +149,7 @@ async fn look_up(watched: Weak<Watched>, index: usize, name: Box<str>, port: u16
                 if std::mem::take(&mut failing) {
                     tracing::info!(origin = %watched.origin.name, %name, "the name is found again");
                 }
-                watched.note(index, |known| known.addresses = addresses);
+                watched.note(index, |known| known.addresses = Some(addresses));
                 limits::ORIGIN_RESOLVE_EVERY
             }
             nothing => {
@@ -157,6 +159,10 @@ async fn look_up(watched: Weak<Watched>, index: usize, name: Box<str>, port: u16
                     let origin = &*watched.origin.name;
                     tracing::warn!(origin, %name, %error, "the name of a server is not found");
                 }
+                // Who waits for it need not wait any more.
+                watched.note(index, |known| {
+                    known.addresses.get_or_insert_default();
+                });
                 limits::ORIGIN_RESOLVE_AGAIN
             }
         };
