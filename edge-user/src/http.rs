@@ -11,6 +11,7 @@
 //! | [`date`] | when an answer was made |
 //! | `host` | whom a request is for |
 //! | [`content`] | what follows the head of a request |
+//! | `last_part` | what makes a request as long as it says, kept back until it has ended |
 //! | [`interim`] | answers before the answer |
 //! | `body` | what follows the head of an answer, for libraries |
 //! | [`priority`] | which answers go first |
@@ -30,6 +31,7 @@ pub(crate) mod h2;
 pub mod h3;
 pub(crate) mod host;
 pub mod interim;
+mod last_part;
 pub mod priority;
 pub(crate) mod tunnel;
 mod version;

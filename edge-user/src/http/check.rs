@@ -61,7 +61,7 @@ impl Rejection {
             Self::Target => "a target begins with one slash",
             Self::Expectation => "100-continue is all that can be expected",
             Self::Field => "a field is a token and a value without space around it",
-            Self::Length => "a length is said once, and not of a tunnel",
+            Self::Length => "a length is a number, said once, and not of a tunnel",
             Self::Coding => "chunked is the one transfer coding",
         }
     }
@@ -161,7 +161,11 @@ pub(super) fn check(
 fn framing(method: &Method, headers: &HeaderMap) -> Result<(), Rejection> {
     let (lengths, codings) =
         (headers.get_all(header::CONTENT_LENGTH), headers.get_all(header::TRANSFER_ENCODING));
-    if lengths.iter().nth(1).is_some() {
+    let mut lengths = lengths.iter();
+    // RFC 9110 section 8.6: digits. h2 takes none for 0.
+    let is_length =
+        |value: &HeaderValue| !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit);
+    if lengths.next().is_some_and(|value| !is_length(value)) || lengths.next().is_some() {
         return Err(Rejection::Length);
     }
     let mut codings = codings.iter();
@@ -274,6 +278,7 @@ mod tests {
             (get("https://a.example/").header("x", "y\t"), Rejection::Field),
             (get("https://a.example/").header(quoted, "y"), Rejection::Field),
             (of_length(2), Rejection::Length),
+            (get("https://a.example/").header("content-length", ""), Rejection::Length),
             (coded(&["gzip, chunked"]), Rejection::Coding),
             (coded(&["chunked", "chunked"]), Rejection::Coding),
             (connect().header("content-length", "0"), Rejection::Length),

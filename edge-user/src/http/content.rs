@@ -26,8 +26,8 @@ pub enum Content {
     /// Of a connection that does not speak HTTP/1.1 any more.
     Upgraded(Box<OfUpgraded>),
     /// Of one of HTTP/2.
-    Http2(OfHttp2),
-    /// Of one of HTTP/3. It is the largest, and most requests have none.
+    Http2(Box<OfHttp2>),
+    /// Of one of HTTP/3. Both are large, and most requests have none.
     Http3(Box<OfHttp3>),
 }
 
@@ -45,11 +45,18 @@ pub enum Cut {
     Late,
 }
 
+/// Where it is noted by which rule a request over TCP turned out to be none, for whoever counts.
+pub(in crate::http) type RuleNote = Rc<Cell<Option<&'static str>>>;
+
 /// h2 and hyper take any field for a trailer.
-fn checked(part: Result<Frame<Bytes>, Cut>) -> Result<Frame<Bytes>, Cut> {
+fn checked(part: Result<Frame<Bytes>, Cut>, note: &RuleNote) -> Result<Frame<Bytes>, Cut> {
     match part?.into_trailers() {
         Ok(trailers) if may_be_trailers(&trailers) => Ok(Frame::trailers(trailers)),
-        Ok(_) => Err(Cut::Refused("trailer-field")),
+        Ok(_) => {
+            let rule = "trailer-field";
+            note.set(Some(rule));
+            Err(Cut::Refused(rule))
+        }
         Err(part) => Ok(part),
     }
 }
@@ -65,15 +72,16 @@ impl Body for Content {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let part = match self.get_mut() {
+        let (part, note) = match self.get_mut() {
             Self::Empty => return Poll::Ready(None),
-            Self::Http11(content) => content.poll_frame(cx),
-            Self::Upgraded(content) => content.poll_frame(cx),
-            Self::Http2(content) => content.poll_frame(cx),
+            Self::Http11(content) => (content.poll_frame(cx), &content.refused),
+            Self::Http2(content) => (content.poll_frame(cx), &content.refused),
+            // It has no trailers.
+            Self::Upgraded(content) => return content.poll_frame(cx),
             // Our codec has looked at its trailers.
             Self::Http3(content) => return content.poll_frame(cx),
         };
-        part.map(|part| part.map(checked))
+        part.map(|part| part.map(|part| checked(part, note)))
     }
 
     fn is_end_stream(&self) -> bool {

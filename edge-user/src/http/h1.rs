@@ -7,6 +7,7 @@
 pub(super) mod upgraded;
 
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -29,7 +30,7 @@ use tokio::time::{sleep_until, timeout};
 use super::Version;
 use super::answer::{self, Body};
 use super::client::Client;
-use super::content::{self, Cut};
+use super::content::{self, Cut, RuleNote};
 use super::interim::Interim;
 use super::websocket::{self, BadHandshake, Upgrade};
 use crate::limits;
@@ -45,7 +46,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     seat: Seat,
     drain: watch::Receiver<Option<Instant>>,
 ) {
-    let shared = Rc::new(Shared { client, seat, next: Next::default() });
+    let shared =
+        Rc::new(Shared { client, seat, next: Next::default(), refused: RuleNote::default() });
     shared.seat.idle();
     let rest = stream.rest();
     let connection = http1::Builder::new()
@@ -76,6 +78,8 @@ struct Shared {
     seat: Seat,
     /// What the connection becomes after the answer that it is at.
     next: Next,
+    /// By which rule the content turned out to be none.
+    refused: RuleNote,
 }
 
 struct Session<S: AsyncRead + AsyncWrite + Unpin> {
@@ -155,13 +159,14 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let exchange = Exchange::begin(&self.0);
         let (request, content) = request.into_parts();
+        let refused = Rc::clone(&self.0.refused);
         Box::pin(async move {
             Ok(match websocket::of_http11(&request.method, &request.headers) {
                 Ok(Some(upgrade)) => exchange.upgrade(&request, upgrade).await,
                 Ok(None) => {
                     let mut content = match content.is_end_stream() {
                         true => content::Content::Empty,
-                        false => content::Content::Http11(Content(content)),
+                        false => content::Content::Http11(Content { incoming: content, refused }),
                     };
                     exchange.answer(&request, None, &mut content).await
                 }
@@ -172,12 +177,15 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 }
 
 /// What follows the head of a request.
-pub struct Content(Incoming);
+pub struct Content {
+    incoming: Incoming,
+    pub(super) refused: RuleNote,
+}
 
 impl Content {
     /// Whether all of it was read.
     pub(super) fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.incoming.is_end_stream()
     }
 
     /// As `http_body::Body::poll_frame`. The first time it says 100 to a client that waits for it.
@@ -185,14 +193,27 @@ impl Content {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let part = ready_or_wait!(Pin::new(&mut self.0).poll_frame(cx));
+        let part = ready_or_wait!(Pin::new(&mut self.incoming).poll_frame(cx));
         Poll::Ready(part.map(|part| {
-            part.map_err(|error| match error.is_parse() || error.is_user() {
-                true => Cut::Refused("malformed HTTP/1.1"),
+            part.map_err(|error| match is_malformed(&error) {
+                true => {
+                    let rule = "malformed HTTP/1.1";
+                    self.refused.set(Some(rule));
+                    Cut::Refused(rule)
+                }
                 false => Cut::Gone,
             })
         }))
     }
+}
+
+/// Chunks that are none are to hyper what cannot be read.
+fn is_malformed(error: &hyper::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    let kind = source.map(io::Error::kind);
+    error.is_parse()
+        || error.is_user()
+        || matches!(kind, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
 }
 
 /// Reads to the end, within bounds. Whether it was the end.
@@ -242,6 +263,9 @@ impl Exchange {
             _ if request.headers.contains_key(header::EXPECT) => false,
             content => discard(content).await,
         };
+        if let Some(rule) = self.0.refused.take() {
+            client.refuse(Refusal::HttpsMalformed, &rule);
+        }
         // What follows a CONNECT was meant for a tunnel, not for us (RFC 9110 section 9.3.6).
         if !whole || request.method == Method::CONNECT {
             head.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

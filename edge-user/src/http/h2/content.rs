@@ -6,7 +6,8 @@ use bytes::Bytes;
 use h2::RecvStream;
 use http_body::Frame;
 
-use crate::http::content::Cut;
+use crate::http::content::{Cut, RuleNote};
+use crate::http::last_part::LastPart;
 
 /// What follows the head of a request: bytes and trailers.
 pub struct Content {
@@ -15,16 +16,19 @@ pub struct Content {
     taken: usize,
     /// What is left are trailers, or the end.
     data_ended: bool,
+    last: LastPart,
+    pub(in crate::http) refused: RuleNote,
 }
 
 impl Content {
-    pub(super) fn new(stream: RecvStream) -> Self {
-        Self { stream, taken: 0, data_ended: false }
+    /// `length`: what the head says of it.
+    pub(super) fn new(stream: RecvStream, length: Option<u64>, refused: RuleNote) -> Self {
+        Self { stream, taken: 0, data_ended: false, last: LastPart::new(length), refused }
     }
 
     /// Whether all of it was read.
     pub(in crate::http) fn is_end_stream(&self) -> bool {
-        self.stream.is_end_stream()
+        self.stream.is_end_stream() && !self.last.is_holding()
     }
 
     /// As `http_body::Body::poll_frame`.
@@ -32,25 +36,35 @@ impl Content {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        if self.taken > 0 {
-            // A stream that was reset has no window.
-            let _ = self.stream.flow_control().release_capacity(std::mem::take(&mut self.taken));
-        }
-        while !self.data_ended {
-            match ready!(self.stream.poll_data(cx)) {
-                Some(Ok(data)) if data.is_empty() => {}
-                Some(Ok(data)) => {
-                    self.taken = data.len();
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                Some(Err(error)) => return Poll::Ready(Some(Err(cut(&error)))),
-                None => self.data_ended = true,
+        let Self { stream, taken, data_ended, last, refused: _ } = self;
+        last.poll(|| read(stream, taken, data_ended, cx))
+    }
+}
+
+fn read(
+    stream: &mut RecvStream,
+    taken: &mut usize,
+    data_ended: &mut bool,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    if *taken > 0 {
+        // A stream that was reset has no window.
+        let _ = stream.flow_control().release_capacity(std::mem::take(taken));
+    }
+    while !*data_ended {
+        match ready!(stream.poll_data(cx)) {
+            Some(Ok(data)) if data.is_empty() => {}
+            Some(Ok(data)) => {
+                *taken = data.len();
+                return Poll::Ready(Some(Ok(Frame::data(data))));
             }
+            Some(Err(error)) => return Poll::Ready(Some(Err(cut(&error)))),
+            None => *data_ended = true,
         }
-        match ready!(self.stream.poll_trailers(cx)) {
-            Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
-            Err(error) => Poll::Ready(Some(Err(cut(&error)))),
-        }
+    }
+    match ready!(stream.poll_trailers(cx)) {
+        Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
+        Err(error) => Poll::Ready(Some(Err(cut(&error)))),
     }
 }
 

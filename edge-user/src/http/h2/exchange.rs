@@ -9,7 +9,7 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::http::Version;
 use crate::http::answer::Body;
 use crate::http::client::Client;
-use crate::http::content::Content;
+use crate::http::content::{Content, RuleNote};
 use crate::http::interim::{Interim, Step};
 use crate::http::websocket::Upgrade;
 use crate::http::within::within;
@@ -32,17 +32,29 @@ pub(super) async fn answer(
     client: Rc<Client>,
 ) {
     let (head, stream) = request.into_parts();
+    let refused = RuleNote::default();
     let mut content = match stream.is_end_stream() {
         true => Content::Empty,
-        false => Content::Http2(super::Content::new(stream)),
+        false => {
+            let length = declared_length(&head.headers);
+            Content::Http2(Box::new(super::Content::new(stream, length, Rc::clone(&refused))))
+        }
     };
     let Some((head, body)) = reply(&head, &mut content, &mut respond, &client).await else {
         return;
     };
+    if let Some(rule) = refused.take() {
+        client.refuse(Refusal::HttpsMalformed, &rule);
+    }
     let Ok(mut stream) = respond.send_response(head, body.is_at_end()) else { return };
     if body.is_at_end() || send(&mut stream, body, &client).await {
         discard(content).await;
     }
+}
+
+/// h2 has seen to it that it is a number, and keeps count.
+fn declared_length(fields: &HeaderMap) -> Option<u64> {
+    fields.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// What is answered. Interim responses are sent meanwhile; where the client gives the request up,

@@ -88,13 +88,17 @@ pub(super) async fn serve(
             match whole(&mut reader, &mut message) {
                 Ok(true) => {}
                 Ok(false) => {
-                    let read = content::Content::new(reader, message, refused.clone());
+                    let mut read = content::Content::new(reader, message, refused.clone());
+                    read.look_ahead();
                     content = Content::Http3(Box::new(read));
                 }
                 Err(Failure::Refused(refusal)) => {
                     return refuse(writer, connection, place, refusal);
                 }
                 Err(failure) => return Outcome::from(&failure),
+            }
+            if let Some(refusal) = refused.get() {
+                return refuse(writer, connection, place, refusal);
             }
             let answered = reply(&head, &mut content, &mut writer, connection, place).await;
             // It turned out to be none while it was answered.

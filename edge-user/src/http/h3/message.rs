@@ -93,6 +93,14 @@ impl<H: Head> Message<H> {
         }
     }
 
+    /// The length of the content, behind a head that declares one.
+    pub(super) fn declared_length(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Body(Framing::Content(length)) => length,
+            _ => None,
+        }
+    }
+
     /// Takes in the next bytes of the stream, and whether it ends behind them. What comes after the
     /// end is not looked at.
     pub fn handle_bytes(&mut self, bytes: Bytes, fin: bool) {
