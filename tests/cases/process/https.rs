@@ -20,7 +20,7 @@ use tests::http3::Identity;
 use super::{Edge, WITHIN, eventually, stderr};
 
 /// A connection of TLS over TCP.
-type Tls = StreamOwned<ClientConnection, TcpStream>;
+pub(super) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 impl Edge {
     /// An edge that serves by TCP, too.

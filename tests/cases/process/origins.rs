@@ -12,7 +12,7 @@ use tests::raw;
 use super::{Edge, WITHIN};
 
 /// Everything goes to `origin`, with these settings of it.
-fn proxying(origin: &Origin, settings: &str) -> String {
+pub(super) fn proxying(origin: &Origin, settings: &str) -> String {
     format!(
         r#"
 [[origins]]
