@@ -163,8 +163,12 @@ impl Reception {
     ) {
         // On the heap by itself: what comes after it is smaller, and lasts longer.
         let (stream, uncharged) = Counted::new(stream);
-        let Some(secured) = Box::pin(self.shake_hands(stream, &seat)).await else { return };
-        let Secured { stream, version, name, .. } = *secured;
+        let Secured { stream, version, name, .. } = {
+            let shaken = Box::pin(self.shake_hands(stream, &seat)).await;
+            let Some(secured) = shaken else { return };
+            // Its box ends with this block, and not with the connection.
+            *secured
+        };
         let stream = Stream::new(stream, seat.pulse(), uncharged);
         let client = Client { hosting: Rc::clone(&self.hosting), address, name };
         drop(self);

@@ -78,7 +78,7 @@ pub(super) fn run(only: &[String], effort: Effort) -> Result<Vec<Figure>> {
         ..setup::Needs::default()
     })?;
     let direct = h3::Bench::prepare(effort)?;
-    let site = Site::prepare(process::build("tests", "h2_idle", true)?)?;
+    let site = Site::prepare(&direct.site.folder, process::build("tests", "h2_idle", true)?)?;
     let bench = Bench { direct, site, effort };
     let wanted = |name: &str| only.is_empty() || only.iter().any(|only| name.contains(only));
     let mut figures = Vec::new();

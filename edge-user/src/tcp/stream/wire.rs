@@ -19,11 +19,18 @@ pub(super) struct Wire<S> {
     io: S,
     pulse: Rc<Pulse>,
     meter: Option<SharedMeter>,
-    gathered: Option<Gathered>,
+    writes: Writes,
 }
 
-/// Bytes that are gathered. Without any it has no memory.
-#[derive(Default)]
+/// How bytes are written.
+enum Writes {
+    /// As they come.
+    AtOnce,
+    /// Together. There are some, or there is no memory for them.
+    Gathered(Option<Box<Gathered>>),
+}
+
+/// Bytes that are gathered.
 struct Gathered {
     bytes: Vec<u8>,
     /// How many of them are written.
@@ -31,12 +38,13 @@ struct Gathered {
 }
 
 impl Gathered {
+    fn new() -> Box<Self> {
+        // Where it grew it would be copied.
+        Box::new(Self { bytes: Vec::with_capacity(limits::GATHERED_BYTES), sent: 0 })
+    }
+
     /// Takes as much as there is room for. How much.
     fn take(&mut self, parts: &[IoSlice<'_>]) -> usize {
-        if self.bytes.is_empty() {
-            // Where it grew it would be copied.
-            self.bytes.reserve_exact(limits::GATHERED_BYTES);
-        }
         let before = self.bytes.len();
         for part in parts {
             let room = limits::GATHERED_BYTES - self.bytes.len();
@@ -52,7 +60,7 @@ impl Gathered {
 
 impl<S> Wire<S> {
     pub(super) fn new(io: S, pulse: Rc<Pulse>) -> Self {
-        Self { io, pulse, meter: None, gathered: None }
+        Self { io, pulse, meter: None, writes: Writes::AtOnce }
     }
 
     /// Shows this meter what is written.
@@ -61,11 +69,11 @@ impl<S> Wire<S> {
     }
 
     pub(super) fn gather(&mut self) {
-        self.gathered.get_or_insert_default();
+        self.writes = Writes::Gathered(None);
     }
 
     pub(super) fn is_gathering(&self) -> bool {
-        self.gathered.is_some()
+        matches!(self.writes, Writes::Gathered(_))
     }
 
     /// The socket took some, or has no room.
@@ -107,12 +115,16 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.gathered.as_ref().is_some_and(Gathered::is_full) {
+        if let Writes::Gathered(Some(gathered)) = &self.writes
+            && gathered.is_full()
+        {
             ready!(self.poll_send(cx))?;
         }
-        let written = match &mut self.gathered {
-            Some(gathered) => Poll::Ready(Ok(gathered.take(parts))),
-            None => {
+        let written = match &mut self.writes {
+            Writes::Gathered(gathered) => {
+                Poll::Ready(Ok(gathered.get_or_insert_with(Gathered::new).take(parts)))
+            }
+            Writes::AtOnce => {
                 let written = Pin::new(&mut self.io).poll_write_vectored(cx, parts);
                 self.has_written(&written);
                 written
@@ -130,10 +142,10 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
 
     /// Writes what was gathered.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(gathered) = &mut self.gathered {
+        while let Writes::Gathered(Some(gathered)) = &mut self.writes {
             let rest = &gathered.bytes[gathered.sent..];
             if rest.is_empty() {
-                *gathered = Gathered::default();
+                self.writes = Writes::Gathered(None);
                 break;
             }
             let written = Pin::new(&mut self.io).poll_write(cx, rest);
@@ -225,7 +237,7 @@ mod tests {
         assert!(wire.io.writes.is_empty(), "until it is flushed");
         assert_eq!(flush(&mut wire), Poll::Ready(()));
         assert_eq!(wire.io.writes, [b"abcd"]);
-        assert_eq!(wire.gathered.expect("it gathers").bytes.capacity(), 0);
+        assert!(matches!(wire.writes, Writes::Gathered(None)));
     }
 
     /// Whatever the room that the socket has each time.

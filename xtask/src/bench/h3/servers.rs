@@ -38,7 +38,8 @@ impl Kind {
 pub(in crate::bench) struct Site {
     edge: PathBuf,
     responder: PathBuf,
-    folder: PathBuf,
+    /// With `cert.pem` and `key.pem`.
+    pub(in crate::bench) folder: PathBuf,
     /// What clients trust.
     pub(in crate::bench) certificate: PathBuf,
 }

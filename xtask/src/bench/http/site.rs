@@ -50,16 +50,18 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// Writes certificate and files.
+    /// Writes files, and takes over the certificate in `credentials`, which clients of HTTP/3 know.
     ///
     /// # Errors
     /// Where a file cannot be written.
-    pub(super) fn prepare(h2_idle: PathBuf) -> Result<Self> {
+    pub(super) fn prepare(credentials: &Path, h2_idle: PathBuf) -> Result<Self> {
         let edge = process::build("edge-user", "landfast-edge", true)?;
         let nginx = setup::NGINX.find().context("nginx was unpacked")?;
         let folder = process::root().join("target/bench/http");
         server::bodies(&folder.join("www/bytes"), [ANSWER_BYTES, BULK_BYTES].into_iter())?;
-        server::certify(&folder)?;
+        for file in ["cert.pem", "key.pem"] {
+            fs::copy(credentials.join(file), folder.join(file))?;
+        }
         let certificate = folder.join("cert.pem");
         Ok(Self { edge, nginx, h2_idle, folder, certificate })
     }
