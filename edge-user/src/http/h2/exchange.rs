@@ -1,16 +1,17 @@
 //! One request of HTTP/2, and its answer.
 
 use std::future::{Future as _, poll_fn};
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, header};
-use http_body::Body as _;
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
@@ -92,7 +93,7 @@ async fn reply(
 
 /// Each part waits until the client has room for it, but not for ever. Whether all was taken.
 async fn send(stream: &mut SendStream<Bytes>, mut body: Body, client: &Client) -> bool {
-    while let Some(part) = body.next_frame().await {
+    while let Some(part) = next_part(stream, &mut body).await {
         let Ok(part) = part else {
             // The client shall see that this is not all.
             stream.send_reset(Reason::INTERNAL_ERROR);
@@ -120,6 +121,23 @@ async fn send(stream: &mut SendStream<Bytes>, mut body: Body, client: &Client) -
     }
     // That it was the last part was not known with it.
     stream.send_data(Bytes::new(), true).is_ok()
+}
+
+/// What is next of an answer. Where the client gives the stream up, nothing is waited for: what is to
+/// be had no more is an error like any other.
+async fn next_part(
+    stream: &mut SendStream<Bytes>,
+    body: &mut Body,
+) -> Option<io::Result<Frame<Bytes>>> {
+    poll_fn(|cx| match body.poll_frame(cx) {
+        Poll::Ready(part) => Poll::Ready(part),
+        Poll::Pending => {
+            let reset = ready!(stream.poll_reset(cx));
+            let reason = reset.map_or_else(|error| error.to_string(), |reason| reason.to_string());
+            Poll::Ready(Some(Err(io::Error::other(reason))))
+        }
+    })
+    .await
 }
 
 /// Sends as much as the client has room for, until all is sent. Not, where the client has reset the

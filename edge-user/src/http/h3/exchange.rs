@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use http::Response;
+use http_body::Frame;
 
 use super::content::{self, RefusalNote};
 use super::frame;
@@ -287,7 +288,7 @@ async fn write(
         Poll::Ready(next) => next.transpose()?,
         Poll::Pending => {
             write_all(writer, out.split().freeze()).await?;
-            body.next_frame().await.transpose()?
+            next_part(writer, &mut body).await?
         }
     };
     while let Some(part) = next {
@@ -309,10 +310,22 @@ async fn write(
                 }
             }
         }
-        next = body.next_frame().await.transpose()?;
+        next = next_part(writer, &mut body).await?;
     }
     write_all(writer, out.freeze()).await?;
     Ok(writer.finish()?)
+}
+
+/// What is next of an answer. Where the client gives it up, nothing is waited for.
+async fn next_part(
+    writer: &mut RequestWriter,
+    body: &mut Body,
+) -> Result<Option<Frame<Bytes>>, Failure> {
+    poll_fn(|cx| match body.poll_frame(cx) {
+        Poll::Ready(part) => Poll::Ready(part.transpose().map_err(Failure::Broken)),
+        Poll::Pending => writer.poll_stopped(cx).map(|gone| Err(Failure::Gone(gone))),
+    })
+    .await
 }
 
 async fn write_all(writer: &mut RequestWriter, mut bytes: Bytes) -> Result<(), Failure> {
