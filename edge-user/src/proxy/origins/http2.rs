@@ -39,6 +39,8 @@ pub(super) struct Session {
     /// Requests that it carries.
     carried: Rc<Cell<usize>>,
     used: Cell<Instant>,
+    /// The server takes no more requests on it.
+    is_left: Cell<bool>,
     /// Until it is known whether the server takes WebSockets.
     ping: RefCell<Option<PingPong>>,
 }
@@ -101,11 +103,13 @@ impl Session {
         });
         let (connection, carried) = (task.abort_handle(), Rc::default());
         let used = Cell::new(Instant::now());
-        Ok(Rc::new(Self { requests, connection, carried, used, ping }))
+        let is_left = Cell::new(false);
+        Ok(Rc::new(Self { requests, connection, carried, used, is_left, ping }))
     }
 
     fn has_room(&self) -> bool {
-        self.carried.get() < self.requests.current_max_send_streams().min(limits::ORIGIN_STREAMS)
+        let most = self.requests.current_max_send_streams().min(limits::ORIGIN_STREAMS);
+        !self.is_left.get() && self.carried.get() < most
     }
 
     /// Whether the server takes extended CONNECT (RFC 8441 section 3). Its first SETTINGS say so, and
@@ -138,16 +142,20 @@ impl Session {
         }
         let whole = upload.is_end_stream();
         let sent = requests.send_request(Request::from_parts(head, ()), whole);
-        let (mut response, stream) =
-            sent.map_err(|error| Unanswered { failure: failure(&error), unsent: None })?;
+        let (mut response, stream) = match sent {
+            Ok(sent) => sent,
+            // Nothing was sent.
+            Err(error) => {
+                return Err(Unanswered { failure: self.failure(&error), unsent: Some(upload) });
+            }
+        };
         let mut carried = carried;
         if !whole {
             carried.upload = Some(spawn_local(send(stream, upload)));
         }
         let answered = poll_fn(|cx| {
             while let Poll::Ready(Some(Ok(head))) = response.poll_informational(cx) {
-                let passed = passed_on(head.status(), head.headers(), http::Version::HTTP_2);
-                interim.push(passed);
+                interim.push(passed_on(head.status(), head.headers(), http::Version::HTTP_2));
             }
             pin!(&mut response).poll(cx)
         });
@@ -156,8 +164,17 @@ impl Session {
                 let (head, stream) = response.into_parts();
                 Ok((Response::from_parts(head, ()), carried, stream))
             }
-            Err(error) => Err(Unanswered { failure: failure(&error), unsent: None }),
+            Err(error) => Err(Unanswered { failure: self.failure(&error), unsent: None }),
         }
+    }
+
+    fn failure(&self, error: &h2::Error) -> Failure {
+        // RFC 9113 section 6.8: it says so of requests alone that it has not looked at.
+        if error.is_go_away() && error.is_remote() {
+            self.is_left.set(true);
+            return Failure::Refused;
+        }
+        failure(error)
     }
 }
 
