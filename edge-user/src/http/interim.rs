@@ -80,7 +80,7 @@ impl Interim {
 
 impl Sink {
     /// Puts one behind the others. Beyond [`limits::MAX_INTERIM_RESPONSES`] they are thrown away,
-    /// see [`Self::is_flooded`]; clients need none of them.
+    /// see [`Self::poll_flooded`]; clients need none of them.
     pub fn push(&self, head: Response<()>) {
         let wakers = self.lock(|queue| {
             queue.seen = queue.seen.saturating_add(1);
@@ -105,10 +105,16 @@ impl Sink {
         })
     }
 
-    /// Whether there were more than any server has a reason for.
-    #[must_use]
-    pub fn is_flooded(&self) -> bool {
-        self.lock(|queue| queue.seen > limits::MAX_INTERIM_RESPONSES)
+    /// Ready when there were more than any server has a reason for.
+    pub fn poll_flooded(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.lock(|queue| {
+            if queue.seen > limits::MAX_INTERIM_RESPONSES {
+                return Poll::Ready(());
+            }
+            // Whoever takes them out is part of the same task, or nobody is.
+            queue.waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
     }
 
     /// A panic elsewhere leaves the queue whole.
@@ -164,9 +170,10 @@ mod tests {
         for _ in 0..limits::MAX_INTERIM_RESPONSES {
             sink.push(interim(102));
         }
-        assert!(!sink.is_flooded());
+        let is_flooded = || sink.poll_flooded(&mut Context::from_waker(Waker::noop())).is_ready();
+        assert!(!is_flooded());
         sink.push(interim(102));
-        assert!(sink.is_flooded());
+        assert!(is_flooded());
         let held = std::iter::from_fn(|| all.take()).count();
         assert_eq!(held as u32, limits::MAX_INTERIM_RESPONSES);
     }

@@ -472,7 +472,7 @@ impl Attempt<'_> {
                     Unanswered { failure, ..unanswered }
                 }));
             }
-            if sink.is_flooded() {
+            if sink.poll_flooded(cx).is_ready() {
                 return Poll::Ready(Err(missed(Failure::Interim)));
             }
             loop {
