@@ -80,7 +80,8 @@ pub(super) async fn answer(
     let answered = answered.and_then(|Answered { mut head, body, is_websocket }| {
         let fields = head.headers_mut();
         let accepted = fields.remove(header::SEC_WEBSOCKET_ACCEPT);
-        let version = head.version();
+        // A forwarded message is of our version (RFC 9112 section 2.3).
+        let version = std::mem::take(head.version_mut());
         forward::response_fields(head.headers_mut(), version);
         if let (Some(upgrade), Some(key)) = (asked.request.upgrade, &key) {
             begin_websocket(&mut head, upgrade, is_websocket, (key, accepted))?;
