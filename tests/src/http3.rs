@@ -142,8 +142,16 @@ impl Http3 {
         self.send_request(get(path)?).await
     }
 
+    /// Sends the head of a request.
+    ///
+    /// # Errors
+    /// Where the connection is gone.
+    pub async fn begin(&self, request: http::Request<()>) -> Result<Stream> {
+        Ok(self.requests.clone().send_request(request).await?)
+    }
+
     async fn send_request(&self, request: http::Request<()>) -> Result<Stream> {
-        let mut stream = self.requests.clone().send_request(request).await?;
+        let mut stream = self.begin(request).await?;
         stream.finish().await?;
         Ok(stream)
     }

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::http2::{self, kind};
+
 /// How long it waits for bytes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -103,31 +105,54 @@ impl Visit {
         }
     }
 
-    /// Reads what follows a head: by its length, or by chunks to the end of the trailers.
+    /// Reads what follows a head, by its length or by chunks.
     ///
     /// # Errors
     /// As [`Self::head`].
     pub fn content(&mut self, head: &str) -> io::Result<Vec<u8>> {
-        let field = |name: &str| {
-            let mut lines = head.lines().filter_map(|line| line.split_once(':'));
-            let line = lines.find(|(field, _)| field.eq_ignore_ascii_case(name));
-            line.map(|(_, value)| value.trim().to_owned())
-        };
-        if field("transfer-encoding").is_some() {
-            loop {
-                let end = self.ahead.windows(3).position(|bytes| bytes == b"0\r\n");
-                let whole = end.and_then(|end| {
-                    let trailers = &self.ahead[end + 1..];
-                    let past = trailers.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-                    past.map(|past| end + 1 + past + 4)
-                });
-                if let Some(whole) = whole {
-                    return Ok(self.ahead.drain(..whole).collect());
-                }
-                self.read()?;
-            }
+        self.content_and_trailers(head).map(|(content, _)| content)
+    }
+
+    /// Reads what follows a head, and the trailers, as they are.
+    ///
+    /// # Errors
+    /// As [`Self::head`], and where a chunk has no length.
+    pub fn content_and_trailers(&mut self, head: &str) -> io::Result<(Vec<u8>, String)> {
+        if field(head, "transfer-encoding").is_none() {
+            let length = field(head, "content-length").and_then(|length| length.parse().ok());
+            return Ok((self.exactly(length.unwrap_or(0))?, String::new()));
         }
-        let length = field("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut content = Vec::new();
+        loop {
+            let line = self.line()?;
+            let length = usize::from_str_radix(line.trim(), 16).map_err(io::Error::other)?;
+            if length == 0 {
+                break;
+            }
+            content.extend(self.exactly(length)?);
+            self.line()?;
+        }
+        let mut trailers = String::new();
+        loop {
+            let line = self.line()?;
+            if line.trim().is_empty() {
+                return Ok((content, trailers));
+            }
+            trailers += &line;
+        }
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        loop {
+            if let Some(end) = self.ahead.windows(2).position(|bytes| bytes == b"\r\n") {
+                let line: Vec<u8> = self.ahead.drain(..end + 2).collect();
+                return Ok(String::from_utf8_lossy(&line).into_owned());
+            }
+            self.read()?;
+        }
+    }
+
+    fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
         while self.ahead.len() < length {
             self.read()?;
         }
@@ -145,6 +170,21 @@ impl Visit {
         Ok(std::mem::take(&mut self.ahead))
     }
 
+    /// Whether the other side leaves, whatever it sends before: not, where it says nothing for long.
+    pub fn is_left(&mut self) -> bool {
+        loop {
+            match self.read() {
+                Ok(()) => {}
+                Err(error) => {
+                    return !matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                    );
+                }
+            }
+        }
+    }
+
     /// Reads some bytes.
     ///
     /// # Errors
@@ -160,18 +200,81 @@ impl Visit {
         Ok(())
     }
 
+    /// Reads the preface of HTTP/2 (RFC 9113 section 3.4), and says the same with empty SETTINGS.
+    ///
+    /// # Errors
+    /// As [`Self::head`].
+    pub fn begin_http2(&mut self) -> io::Result<()> {
+        self.exactly(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len())?;
+        self.send(&http2::frame(kind::SETTINGS, 0, 0, &[]))
+    }
+
+    /// The stream of the next request of HTTP/2. What else comes before is answered as is due.
+    ///
+    /// # Errors
+    /// As [`Self::head`].
+    pub fn next_request(&mut self) -> io::Result<u32> {
+        loop {
+            let head = self.exactly(9)?;
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let payload = self.exactly(length as usize)?;
+            match (head[3], head[4] & http2::ACK) {
+                (kind::HEADERS, _) => {
+                    let stream = [head[5], head[6], head[7], head[8]];
+                    return Ok(u32::from_be_bytes(stream));
+                }
+                (kind::SETTINGS, 0) => {
+                    self.send(&http2::frame(kind::SETTINGS, http2::ACK, 0, &[]))?;
+                }
+                (kind::PING, 0) => {
+                    self.send(&http2::frame(kind::PING, http2::ACK, 0, &payload))?;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Writes these bytes.
+    ///
+    /// # Errors
+    /// Where the other side is gone.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
     /// Writes this.
     ///
     /// # Errors
     /// Where the other side is gone.
     pub fn say(&mut self, text: &str) -> io::Result<()> {
-        self.stream.write_all(text.as_bytes())
+        self.send(text.as_bytes())
+    }
+
+    /// Throws away so many bytes at most, of those that were read and not looked at. How many.
+    pub fn skip_ahead(&mut self, most: u64) -> u64 {
+        let length = most.min(self.ahead.len() as u64);
+        self.ahead.drain(..length as usize);
+        length
     }
 
     /// The connection itself.
     pub fn stream(&mut self) -> &mut TcpStream {
         &mut self.stream
     }
+}
+
+/// The value of a field of a head.
+#[must_use]
+pub fn field(head: &str, name: &str) -> Option<String> {
+    let mut lines = head.lines().filter_map(|line| line.split_once(':'));
+    let line = lines.find(|(field, _)| field.eq_ignore_ascii_case(name));
+    line.map(|(_, value)| value.trim().to_owned())
+}
+
+/// The path of a head of a request.
+#[must_use]
+pub fn path(head: &str) -> &str {
+    head.split(' ').nth(1).unwrap_or_default()
 }
 
 fn locked(sent: &Mutex<Vec<Vec<u8>>>) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {

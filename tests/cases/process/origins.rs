@@ -1,5 +1,17 @@
 //! Origins behind a running edge: what they are sent, and what clients get.
 
+mod bed;
+mod cancels;
+mod errors;
+mod expects;
+mod health;
+mod over_http2;
+mod reload;
+mod responses;
+mod retries;
+mod streaming;
+mod uploads;
+
 use std::io::{self, Write as _};
 
 use http::{HeaderValue, Request};

@@ -1,0 +1,231 @@
+//! Content goes through as it comes: of whatever length, within a bound of memory, and no faster than
+//! whoever takes it.
+
+use std::env;
+use std::fs;
+use std::io::Read as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::{Request, Response};
+use tests::http2_origin::Http2Origin;
+use tests::origin::{Origin, field, path};
+use tests::versions::{Exchange, VERSIONS, Version, request};
+
+use super::Edge;
+use super::bed::url;
+
+/// What a body may take of memory, whatever its length.
+const MOST_KIB: u64 = 50 << 10;
+/// What kernels and windows may hold of one that nobody takes: socket buffers of both sides of both
+/// connections, each at most 6 MiB (`tcp_rmem`, `tcp_wmem`).
+const MOST_UNDER_WAY_BYTES: u64 = 32 << 20;
+static BLOCK: [u8; 64 << 10] = [b'x'; 64 << 10];
+
+/// More than memory may be taken for it; with `--all` what the edge promises.
+fn length() -> u64 {
+    if env::var_os("LANDFAST_TEST_ALL").is_some() { 10_000_000_000 } else { 96 << 20 }
+}
+
+impl Edge {
+    /// The program is read as it is needed: what every request needs of it is there afterwards.
+    async fn warm_up(&self) {
+        for version in VERSIONS {
+            download(self, version, 1 << 20).await;
+            upload(self, version, 1 << 20).await;
+        }
+    }
+
+    /// A figure of the process in `/proc`, in KiB.
+    fn memory_kib(&self, name: &str) -> u64 {
+        let id = self.child.as_ref().expect("it runs").id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a figure");
+        line.trim_matches([':', ' ', '\t', 'k', 'B']).trim().parse().expect("a number")
+    }
+}
+
+/// Gives as many bytes as the path says, and takes whatever it is sent; counts both.
+fn bulk() -> (Origin, Arc<AtomicU64>) {
+    let given = Arc::<AtomicU64>::default();
+    let counted = Arc::clone(&given);
+    let origin = Origin::start(move |visit, _| {
+        loop {
+            let head = visit.head()?;
+            if let Some(length) = field(&head, "content-length") {
+                let mut left: u64 = length.parse().expect("a number");
+                left -= visit.skip_ahead(left);
+                while left > 0 {
+                    let mut block = vec![0; left.min(1 << 18) as usize];
+                    let length = visit.stream().read(&mut block)?;
+                    if length == 0 {
+                        return Ok(());
+                    }
+                    left -= length as u64;
+                }
+                visit.say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
+                continue;
+            }
+            let mut left: u64 = path(&head)[1..].parse().expect("a number");
+            visit.say(&format!("HTTP/1.1 200 OK\r\ncontent-length: {left}\r\n\r\n"))?;
+            while left > 0 {
+                let part = left.min(BLOCK.len() as u64);
+                visit.send(&BLOCK[..part as usize])?;
+                counted.fetch_add(part, Ordering::Relaxed);
+                left -= part;
+            }
+        }
+    });
+    (origin.expect("a port"), given)
+}
+
+/// The same by HTTP/2, downloads alone.
+fn bulk_by_http2() -> (Http2Origin, Arc<AtomicU64>) {
+    let given = Arc::<AtomicU64>::default();
+    let counted = Arc::clone(&given);
+    let origin = Http2Origin::start(None, move |request: Request<RecvStream>, mut respond| {
+        let counted = Arc::clone(&counted);
+        async move {
+            let mut left: u64 = request.uri().path()[1..].parse().expect("a number");
+            let respond: &mut SendResponse<Bytes> = &mut respond;
+            let Ok(mut stream) = respond.send_response(Response::new(()), false) else { return };
+            while left > 0 {
+                stream.reserve_capacity(left.min(BLOCK.len() as u64) as usize);
+                let room = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await;
+                let Some(Ok(room)) = room else { return };
+                let part = room.min(BLOCK.len()).min(left as usize);
+                let _ = stream.send_data(Bytes::from_static(&BLOCK[..part]), left == part as u64);
+                counted.fetch_add(part as u64, Ordering::Relaxed);
+                left -= part as u64;
+            }
+        }
+    });
+    (origin.expect("a port"), given)
+}
+
+async fn download(edge: &Edge, version: Version, length: u64) {
+    let client = edge.client(version).await;
+    let begun = client.begin(request("GET", &format!("/{length}"), &[]), false).await;
+    let Exchange { sender: _sender, mut receiver } = begun.expect("begun");
+    assert_eq!(receiver.head().await.expect("a head").status(), 200, "{version:?}");
+    let mut received = 0;
+    while let Some(part) = receiver.part().await.expect("more of it") {
+        received += part.len() as u64;
+    }
+    assert_eq!(received, length, "{version:?}");
+}
+
+async fn upload(edge: &Edge, version: Version, length: u64) {
+    let client = edge.client(version).await;
+    let begun = request("POST", "/", &[("content-length", &length.to_string())]);
+    let Exchange { mut sender, receiver } = client.begin(begun, true).await.expect("begun");
+    let mut left = length;
+    while left > 0 {
+        let part = left.min(BLOCK.len() as u64);
+        sender.send(Bytes::from_static(&BLOCK[..part as usize])).await.expect("sent");
+        left -= part;
+    }
+    sender.finish(None).await.expect("sent");
+    assert_eq!(receiver.answer().await.expect("an answer").status(), 200, "{version:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_any_length_goes_through_fifty_megabytes() {
+    let (origin, _) = bulk();
+    let (by_http2, _) = bulk_by_http2();
+    let servers = [url(by_http2.address())];
+    let edge = Edge::in_front_of_all(&[
+        ("app", &[url(origin.address())], ""),
+        ("h2", &servers, "protocol = \"h2\""),
+    ]);
+    edge.warm_up().await;
+    let before = edge.memory_kib("VmRSS");
+    for version in VERSIONS {
+        download(&edge, version, length()).await;
+        upload(&edge, version, length()).await;
+        let grown = edge.memory_kib("VmHWM").saturating_sub(before);
+        assert!(grown < MOST_KIB, "{version:?}: {grown} KiB more than before");
+    }
+}
+
+/// Waits until a count stays as it is: what follows is said of it, however long that was.
+async fn settled(count: &AtomicU64) -> u64 {
+    let (mut seen, mut turns) = (count.load(Ordering::Relaxed), 0);
+    while turns < 10 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let now = count.load(Ordering::Relaxed);
+        turns = if now == seen && now > 0 { turns + 1 } else { 0 };
+        seen = now;
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_gives_no_more_than_its_client_takes() {
+    const LENGTH: u64 = 100_000_000;
+    let (http11, given_by_http11) = bulk();
+    let (http2, given_by_http2) = bulk_by_http2();
+    let settings = "protocol = \"h2\"";
+    let origins = [
+        (url(http11.address()), "", given_by_http11),
+        (url(http2.address()), settings, given_by_http2),
+    ];
+    for (server, settings, given) in origins {
+        let edge = Edge::in_front_of_all(&[("app", &[server], settings)]);
+        for version in VERSIONS {
+            let client = edge.client(version).await;
+            download(&edge, version, 1 << 20).await;
+            let before = edge.memory_kib("VmRSS");
+            given.store(0, Ordering::Relaxed);
+            let begun = client.begin(request("GET", &format!("/{LENGTH}"), &[]), false).await;
+            let mut exchange = begun.expect("begun");
+            assert_eq!(exchange.receiver.head().await.expect("a head").status(), 200);
+            // It takes nothing.
+            let given = settled(&given).await;
+            assert!(given < MOST_UNDER_WAY_BYTES, "{version:?} {settings}: {given} bytes");
+            let grown = edge.memory_kib("VmRSS").saturating_sub(before);
+            assert!(grown < 16 << 10, "{version:?} {settings}: {grown} KiB more than {before}");
+            exchange.cancel();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_gives_no_more_than_its_origin_takes() {
+    let origin = Origin::start(|visit, _| {
+        let head = visit.head()?;
+        if path(&head) == "/taken" {
+            visit.content(&head)?;
+            return visit.say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        }
+        // It takes nothing.
+        std::thread::park_timeout(Duration::from_secs(60));
+        Ok(())
+    });
+    let origin = origin.expect("a port");
+    let edge = Edge::in_front_of(&origin, "");
+    for version in VERSIONS {
+        let client = edge.client(version).await;
+        // The program is read as it is needed, and a request needs much of it.
+        client.post("/taken", &BLOCK).await.expect("an answer");
+        let before = edge.memory_kib("VmRSS");
+        let begun = request("POST", "/", &[("content-length", "100000000")]);
+        let mut exchange = client.begin(begun, true).await.expect("begun");
+        let sent = Arc::<AtomicU64>::default();
+        let counted = Arc::clone(&sent);
+        let sending = tokio::spawn(async move {
+            while exchange.sender.send(Bytes::from_static(&BLOCK)).await.is_ok() {
+                counted.fetch_add(BLOCK.len() as u64, Ordering::Relaxed);
+            }
+        });
+        let sent = settled(&sent).await;
+        assert!(sent < MOST_UNDER_WAY_BYTES, "{version:?}: {sent} bytes");
+        let grown = edge.memory_kib("VmRSS").saturating_sub(before);
+        assert!(grown < 16 << 10, "{version:?}: {grown} KiB more than {before}");
+        sending.abort();
+    }
+}
