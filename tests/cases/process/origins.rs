@@ -222,17 +222,3 @@ fn until(client: &mut impl io::Read, end: &str) -> String {
     }
     String::from_utf8(said).expect("text")
 }
-
-/// RFC 6761 section 6.4: there is no such name.
-#[tokio::test]
-async fn a_name_that_is_not_found_is_said_at_once_and_not_waited_for() {
-    let mut edge = Edge::new();
-    let origin = Origin::answering(200, "").expect("a port");
-    let config = proxying(&origin, "connect_timeout_seconds = 60");
-    edge.distribute(&config.replace(&origin.address().to_string(), "nowhere.invalid:80"));
-    edge.start();
-    let client = edge.connect().await;
-    let answer = client.get("/").await.expect("an answer");
-    assert_eq!(answer.status, 502, "{answer:?}");
-    assert!(answer.body.starts_with(br#"{"error":"the name of the server has no address""#));
-}

@@ -131,7 +131,7 @@ async fn an_origin_that_is_not_there_is_a_bad_gateway_and_a_slow_one_a_timeout()
         for (path, status, words) in [
             ("/refused", 502, "cannot be reached"),
             ("/silent", 504, "cannot be reached in time"),
-            ("/unknown", 504, "cannot be reached in time"),
+            ("/unknown", 502, "has no address"),
             ("/waiting", 504, "did not respond in time"),
             ("/total", 504, "is not complete in time"),
         ] {
