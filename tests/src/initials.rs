@@ -9,7 +9,7 @@ use rustls::quic::{ClientConnection, Keys, Version};
 use rustls::{RootCertStore, Side};
 
 use crate::credentials::SERVER_NAME;
-use crate::raw::varint;
+use crate::raw::{decode_varint, varint};
 
 /// No server accepts fewer (RFC 9000 section 14.1).
 pub const INITIAL_BYTES: usize = 1200;
@@ -31,6 +31,16 @@ impl Initials {
     /// # Errors
     /// Where TLS makes none.
     pub fn new() -> Result<Self> {
+        // initial_source_connection_id, of no bytes (RFC 9000 section 18.2).
+        Self::with(&[b"h3"], vec![0x0f, 0x00])
+    }
+
+    /// With a ClientHello that offers these protocols and has these transport parameters, whatever
+    /// they are.
+    ///
+    /// # Errors
+    /// Where TLS makes none.
+    pub fn with(protocols: &[&[u8]], parameters: Vec<u8>) -> Result<Self> {
         // A post-quantum key share would not fit into one datagram.
         let provider = rustls::crypto::CryptoProvider {
             kx_groups: vec![kx_group::X25519],
@@ -40,9 +50,7 @@ impl Initials {
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_root_certificates(RootCertStore::empty()) // it never sees a certificate
             .with_no_client_auth();
-        tls.alpn_protocols = vec![b"h3".to_vec()];
-        // initial_source_connection_id, of no bytes (RFC 9000 section 18.2).
-        let parameters = vec![0x0f, 0x00];
+        tls.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let name = SERVER_NAME.try_into().context("a name for TLS")?;
         let mut client = ClientConnection::new(Arc::new(tls), Version::V1, name, parameters)?;
         let mut hello = Vec::new();
@@ -58,32 +66,64 @@ impl Initials {
     /// # Errors
     /// Where the ID is too long.
     pub fn datagram(&self, id: &[u8]) -> Result<Vec<u8>> {
-        let header = |payload: usize| -> Result<Vec<u8>> {
-            let mut header = vec![0xc3, 0, 0, 0, 1, u8::try_from(id.len())?];
-            header.extend(id);
-            header.extend([0, 0]); // no source connection ID, no token
-            let rest = (PACKET_NUMBER_BYTES + payload + TAG_BYTES) as u16;
-            header.extend((rest | 0x4000).to_be_bytes());
-            header.extend([0; PACKET_NUMBER_BYTES]);
-            Ok(header)
-        };
-        let padded = INITIAL_BYTES - header(0)?.len() - TAG_BYTES;
-        let mut header = header(padded)?;
-        let mut payload = self.crypto_frame.clone();
-        payload.resize(padded, 0); // PADDING
-
-        let suite = cipher_suite::TLS13_AES_128_GCM_SHA256.tls13().context("a suite of TLS 1.3")?;
-        let quic = suite.quic.context("it is one for QUIC")?;
-        let keys = Keys::initial(Version::V1, suite, quic, id, Side::Client).local;
-        let tag = keys.packet.encrypt_in_place(0, &header, &mut payload)?;
-        payload.extend_from_slice(tag.as_ref());
-        let sample_at = SAMPLE_AT - PACKET_NUMBER_BYTES;
-        let (first, rest) = header.split_first_mut().context("a header is not empty")?;
-        let number_at = rest.len() - PACKET_NUMBER_BYTES;
-        let sample = &payload[sample_at..sample_at + SAMPLE_BYTES];
-        keys.header.encrypt_in_place(sample, first, &mut rest[number_at..])?;
-        Ok([header, payload].concat())
+        packet(id, &self.crypto_frame)
     }
+}
+
+/// An Initial of [`INITIAL_BYTES`] with this destination connection ID and these frames, whatever they
+/// are.
+///
+/// # Errors
+/// Where the ID or the frames are too long.
+pub fn packet(id: &[u8], frames: &[u8]) -> Result<Vec<u8>> {
+    let header = |payload: usize| -> Result<Vec<u8>> {
+        let mut header = vec![0xc3, 0, 0, 0, 1, u8::try_from(id.len())?];
+        header.extend(id);
+        header.extend([0, 0]); // no source connection ID, no token
+        let rest = (PACKET_NUMBER_BYTES + payload + TAG_BYTES) as u16;
+        header.extend((rest | 0x4000).to_be_bytes());
+        header.extend([0; PACKET_NUMBER_BYTES]);
+        Ok(header)
+    };
+    let padded = INITIAL_BYTES - header(0)?.len() - TAG_BYTES;
+    let mut header = header(padded)?;
+    let mut payload = frames.to_vec();
+    payload.resize(padded, 0); // PADDING
+
+    let suite = cipher_suite::TLS13_AES_128_GCM_SHA256.tls13().context("a suite of TLS 1.3")?;
+    let quic = suite.quic.context("it is one for QUIC")?;
+    let keys = Keys::initial(Version::V1, suite, quic, id, Side::Client).local;
+    let tag = keys.packet.encrypt_in_place(0, &header, &mut payload)?;
+    payload.extend_from_slice(tag.as_ref());
+    let sample_at = SAMPLE_AT - PACKET_NUMBER_BYTES;
+    let (first, rest) = header.split_first_mut().context("a header is not empty")?;
+    let number_at = rest.len() - PACKET_NUMBER_BYTES;
+    let sample = &payload[sample_at..sample_at + SAMPLE_BYTES];
+    keys.header.encrypt_in_place(sample, first, &mut rest[number_at..])?;
+    Ok([header, payload].concat())
+}
+
+/// The frames of an Initial that a server sends in answer to one for `id`; nothing where it is none.
+#[must_use]
+pub fn frames(id: &[u8], datagram: &[u8]) -> Option<Vec<u8>> {
+    // First byte, version, and an empty destination connection ID, which is ours.
+    let [0xc0..=0xcf, 0, 0, 0, 1, 0, source_bytes, ..] = *datagram else { return None };
+    // Its own connection ID, and an empty token.
+    let mut at = 7 + usize::from(source_bytes) + 1;
+    let length_bytes = 1usize << (datagram.get(at)? >> 6);
+    let length = decode_varint(datagram.get(at..at + length_bytes)?) as usize;
+    at += length_bytes;
+    let mut packet = datagram.get(..at + length)?.to_vec();
+    let suite = cipher_suite::TLS13_AES_128_GCM_SHA256.tls13()?;
+    let keys = Keys::initial(Version::V1, suite, suite.quic?, id, Side::Client).remote;
+    let (header, payload) = packet.split_at_mut(at);
+    let (number, sample) = payload.split_at_mut_checked(PACKET_NUMBER_BYTES)?;
+    let sample = sample.get(..SAMPLE_BYTES)?;
+    keys.header.decrypt_in_place(sample, &mut header[0], number).ok()?;
+    let number_bytes = usize::from(header[0] & 0x03) + 1;
+    let (header, payload) = packet.split_at_mut(at + number_bytes);
+    let number = header[at..].iter().fold(0, |number, byte| (number << 8) | u64::from(*byte));
+    Some(keys.packet.decrypt_in_place(number, header, payload).ok()?.to_vec())
 }
 
 #[cfg(test)]

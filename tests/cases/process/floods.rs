@@ -1,5 +1,7 @@
 //! Whoever attacks by HTTP/2 is ended, by the right word and under a reason of his own; a good
-//! client on the same edge is answered all the while.
+//! client on the same edge is answered all the while. `http3` has what is done by HTTP/3.
+
+mod http3;
 
 use std::io;
 
