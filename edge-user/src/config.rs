@@ -62,8 +62,19 @@ pub struct Config {
     pub admission: AdmissionConfig,
     /// What is answered under which names; where there are none, whoever asks is told who answers.
     pub distributions: Vec<Distribution>,
+    /// Where each request has a line, where that is wished.
+    pub access_log: Option<AccessLogConfig>,
     /// What their proxies ask. No two have one name.
     pub origins: Vec<Origin>,
+}
+
+/// Where each request has a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLogConfig {
+    /// The file, by an absolute path.
+    pub path: PathBuf,
+    /// JSON, or text in the combined log format of Apache and nginx.
+    pub format: LogFormat,
 }
 
 /// The controller that this node follows.

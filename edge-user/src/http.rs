@@ -47,6 +47,7 @@ use edge_wire::cid::ServerId;
 use self::date::Date;
 use self::h3::qpack::encoder::Encoder;
 use self::h3::tally::Tally;
+use crate::access_log::Pen;
 use crate::proxy::files::read::OpenFiles;
 use crate::proxy::in_force::InForce;
 use crate::tls::Live;
@@ -76,6 +77,8 @@ pub struct Place {
     pub certificates: Arc<Live>,
     /// What was refused of HTTP/3.
     pub refused: Tally,
+    /// Where each request is noted, if it is.
+    pub access_log: Option<Rc<Pen>>,
 }
 
 #[cfg(test)]

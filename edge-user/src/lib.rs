@@ -23,11 +23,13 @@
 //! | [`quic`] | one engine a worker, and the loop around it |
 //! | [`http`] | requests and answers |
 //! | [`proxy`] | what is answered under the names of distributions |
+//! | [`access_log`] | a line for each request |
 //! | [`tcp`] | the way to https, and answers to authorities |
 //! | [`admin`] | metrics, health, and commands |
 //! | [`sandbox`] | what the process gives up once everything is attached |
 //! | [`serve`] | start-up order, signals, graceful stop |
 
+pub mod access_log;
 pub mod admin;
 pub mod admission;
 pub mod config;

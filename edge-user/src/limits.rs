@@ -2,8 +2,9 @@
 //!
 //! What an operator sets in the configuration file has its default here too. A bound that is
 //! part of a kernel map stands in [`edge_wire::maps`], because the kernel side needs it as well.
-//! Those of distributions, static files, origins and TCP have files of their own.
+//! Those of distributions, static files, origins, the access log and TCP have files of their own.
 
+mod access_log;
 mod distributions;
 mod files;
 mod origins;
@@ -11,6 +12,7 @@ mod tcp;
 
 use std::time::Duration;
 
+pub use access_log::*;
 pub use distributions::*;
 pub use files::*;
 pub use origins::*;

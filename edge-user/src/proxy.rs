@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
+use crate::access_log::note::Note;
 use crate::config::distributions::{Answer, Behaviour, Distribution, HeaderRules};
 use crate::config::origins::Origin;
 use crate::http::answer::{Body, Request, error};
@@ -175,6 +176,7 @@ pub async fn answer(
     request: &Request<'_>,
     content: &mut Content,
     interim: &Interim,
+    note: &Note,
 ) -> (Response<()>, Body) {
     let begun = Instant::now();
     let distributions = held.distributions();
@@ -189,9 +191,11 @@ pub async fn answer(
             return error(status, &refused.to_string());
         }
     };
+    note.distribution.set(Some(index));
     let id = distributions.served[index].request_id.as_ref().map(|name| (name, request_id()));
     let request_id = id.as_ref().map(|(name, id)| (*name, id));
-    let asking = Asking { held, index, open, request, request_id };
+    note.request_id.replace(request_id.map(|(_, id)| id.clone()));
+    let asking = Asking { held, index, open, request, request_id, note };
     let (mut head, body) = asking.answer(content, interim).await;
     if let Some((name, id)) = id {
         head.headers_mut().insert(name.clone(), id);
@@ -212,6 +216,7 @@ struct Asking<'a> {
     open: &'a OpenFiles,
     request: &'a Request<'a>,
     request_id: Option<(&'a HeaderName, &'a HeaderValue)>,
+    note: &'a Note,
 }
 
 impl Asking<'_> {
@@ -224,7 +229,8 @@ impl Asking<'_> {
             apply(&distribution.response_headers, head.headers_mut());
             return (head, body);
         }
-        let found = find(&distributions.routes, self.index, distribution, self.request);
+        let routes = &distributions.routes;
+        let found = find(routes, self.index, distribution, self.request, self.note);
         let behaviour = found.as_ref().ok().map(|(_, behaviour)| *behaviour);
         let (answered, is_ours) = match &found {
             Ok((path, behaviour)) => match self.behave(path, behaviour, content, interim).await {
@@ -264,9 +270,17 @@ impl Asking<'_> {
             Answer::Respond(respond) => fixed::respond(respond),
             // On the heap by themselves: they are larger than all other answers together.
             Answer::Proxy(proxy) => {
-                let (held, distribution, request_id) = (self.held, self.index, self.request_id);
-                let asked =
-                    proxied::Asked { held, distribution, behaviour, path, request, request_id };
+                let (held, distribution) = (self.held, self.index);
+                let (request_id, note) = (self.request_id, self.note);
+                let asked = proxied::Asked {
+                    held,
+                    distribution,
+                    behaviour,
+                    path,
+                    request,
+                    request_id,
+                    note,
+                };
                 return Box::pin(proxied::answer(&asked, proxy, content, interim)).await;
             }
             Answer::Files(files) => {
@@ -298,6 +312,7 @@ fn find<'a>(
     index: usize,
     distribution: &'a Distribution,
     request: &Request<'a>,
+    note: &Note,
 ) -> Result<(Path<'a>, &'a Behaviour), (StatusCode, String)> {
     let is_websocket = matches!(request.upgrade, Some(Upgrade::Connect));
     if *request.method == Method::TRACE || *request.method == Method::CONNECT && !is_websocket {
@@ -315,6 +330,7 @@ fn find<'a>(
         (status, format!("the path is refused: {odd}"))
     })?;
     let behaviour = routes.behaviour(index, &path);
+    note.behaviour.set(behaviour);
     let behaviour = behaviour.map(|behaviour| &distribution.behaviours[behaviour]);
     let nothing = || (StatusCode::NOT_FOUND, "nothing is served at this path".into());
     behaviour.ok_or_else(nothing).map(|behaviour| (path, behaviour))

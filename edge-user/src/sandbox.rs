@@ -18,9 +18,9 @@ use landlock::{
     RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus,
 };
 
-use crate::config::Config;
 use crate::config::distributions::Distribution;
 use crate::config::origins::Origin;
+use crate::config::{AccessLogConfig, Config};
 
 pub use reach::{OutOfReach, check as check_reach};
 
@@ -150,6 +150,7 @@ fn restrict(config: &Config) -> Result<Landlock, RulesetError> {
     let status = rules
         .allow(readable(config), AccessFs::ReadFile | AccessFs::ReadDir)?
         .allow(writable(config), writing())?
+        .allow(access_log(config), AccessFs::WriteFile | AccessFs::MakeReg)?
         // A clean stop removes the pin directory, where it is empty.
         .allow(parent(&config.steering.pin_directory), AccessFs::RemoveDir.into())?
         .restrict_self()?;
@@ -158,6 +159,18 @@ fn restrict(config: &Config) -> Result<Landlock, RulesetError> {
         RulesetStatus::PartiallyEnforced => Landlock::Partial,
         RulesetStatus::NotEnforced => Landlock::None,
     })
+}
+
+/// Where the access log is written: the directory of its file, because another one takes its place
+/// when that is moved away, and of a link that to which it leads. What is no file, as a pipe, stays
+/// the same.
+fn access_log(config: &Config) -> Vec<PathBuf> {
+    let Some(AccessLogConfig { path, .. }) = &config.access_log else { return Vec::new() };
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return vec![path.clone()];
+    }
+    let real = path.canonicalize().ok();
+    parent(path).into_iter().chain(real.and_then(|real| parent(&real))).collect()
 }
 
 /// Making, changing and removing files: no devices, sockets or links, and nothing to execute.
@@ -187,7 +200,7 @@ impl Allow for RulesetCreated {
     ) -> Result<Self, RulesetError> {
         for path in paths {
             let Ok(opened) = PathFd::new(&path) else { continue };
-            let access = if path.is_file() { access & AccessFs::from_file(NEWEST) } else { access };
+            let access = if path.is_dir() { access } else { access & AccessFs::from_file(NEWEST) };
             self = self.add_rule(PathBeneath::new(opened, access))?;
         }
         Ok(self)

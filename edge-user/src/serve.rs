@@ -68,6 +68,9 @@ pub enum ServeError {
     /// The socket of commands.
     #[error("the admin socket {0} cannot be bound: {1}")]
     AdminSocket(PathBuf, #[source] io::Error),
+    /// The access log.
+    #[error("the access log {0} cannot be written: {1}")]
+    AccessLog(PathBuf, #[source] io::Error),
     /// The kernel programs.
     #[error("steering cannot start: {0}{otherwise}", otherwise = .0.otherwise())]
     Steering(#[from] SteeringError),
@@ -272,6 +275,9 @@ fn finish(control: &Control, workers: workers::Workers) -> Result<(), ServeError
             }
             None => panicked = Some(worker as u8),
         }
+    }
+    if let Some(log) = control.access_log() {
+        log.close();
     }
     if cut > 0 {
         let drain_seconds = control.config().drain.as_secs();

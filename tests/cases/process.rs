@@ -1,5 +1,6 @@
 //! The program itself, as a service manager and operators meet it: one node on loopback.
 
+mod access_log;
 mod bounce;
 mod certificates;
 mod commands;

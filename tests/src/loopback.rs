@@ -69,6 +69,7 @@ impl Node {
                     idle_timeout: Duration::from_secs(10),
                     connection_id_lifetime: Duration::from_secs(3600),
                 },
+                access_log: None,
                 tcp: None,
             })
             .expect("a worker")

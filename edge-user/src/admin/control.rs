@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::following;
 use super::metrics::Snapshot;
 use super::protocol::{Answer, KeysInForce, Request, Status, WorkerStatus};
+use crate::access_log::AccessLog;
 use crate::admission::Rules;
 use crate::config::{Config, NodeConfig, SteeringMode};
 use crate::current::Current;
@@ -80,6 +81,8 @@ pub struct Parts {
     pub tcp: Arc<Tally>,
     /// How the node stands with its controller, where it has one.
     pub controller: Option<watch::Receiver<View>>,
+    /// Where requests are noted, if they are.
+    pub access_log: Option<Arc<AccessLog>>,
 }
 
 /// A running edge, for those who ask and command. Shared on the control runtime.
@@ -107,6 +110,7 @@ pub struct Control {
     challenges: Arc<Challenges>,
     tcp: Arc<Tally>,
     controller: Option<watch::Receiver<View>>,
+    access_log: Option<Arc<AccessLog>>,
 }
 
 impl Control {
@@ -129,6 +133,7 @@ impl Control {
             challenges,
             tcp,
             controller,
+            access_log,
         } = parts;
         Self {
             fleet: watch::Sender::new(config.nodes.as_slice().into()),
@@ -150,6 +155,7 @@ impl Control {
             challenges,
             tcp,
             controller,
+            access_log,
         }
     }
 
@@ -175,6 +181,12 @@ impl Control {
     #[must_use]
     pub fn controller(&self) -> Option<View> {
         self.controller.as_ref().map(|view| view.borrow().clone())
+    }
+
+    /// Where requests are noted, if they are.
+    #[must_use]
+    pub fn access_log(&self) -> Option<&AccessLog> {
+        self.access_log.as_deref()
     }
 
     /// How far the process is.
@@ -263,6 +275,7 @@ impl Control {
             challenges: self.challenges.asked(),
             tcp: Arc::clone(&self.tcp),
             controller: self.controller(),
+            access_log: self.access_log().map(AccessLog::counts),
         }
     }
 

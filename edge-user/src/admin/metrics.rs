@@ -11,6 +11,7 @@ use prometheus::core::Collector;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::control::mode_name;
+use crate::access_log::LogCounts;
 use crate::admission::Rules;
 use crate::config::SteeringMode;
 use crate::follow::view::View;
@@ -52,6 +53,8 @@ pub struct Snapshot {
     pub tcp: Arc<Tally>,
     /// How the node stands with its controller, where it has one.
     pub controller: Option<View>,
+    /// What became of lines of the access log, where there is one.
+    pub access_log: Option<LogCounts>,
 }
 
 /// The content type of [`render`].
@@ -76,6 +79,9 @@ pub fn render(snapshot: &Snapshot) -> Result<String> {
     certificates(&registry, &snapshot.certificates)?;
     challenges(&registry, &snapshot.challenges)?;
     tcp(&registry, &snapshot.tcp)?;
+    if let Some(counts) = snapshot.access_log {
+        access_log(&registry, counts)?;
+    }
     if let Some(view) = &snapshot.controller {
         super::following::metrics(&registry, view, SystemTime::now())?;
     }
@@ -350,6 +356,21 @@ fn tcp(registry: &Registry, tally: &Tally) -> Result<()> {
     for refusal in Refusal::ALL {
         refused.with_label_values(&refusal.labels()).inc_by(tally.refused(refusal));
     }
+    Ok(())
+}
+
+fn access_log(registry: &Registry, counts: LogCounts) -> Result<()> {
+    let help = "Lines of the access log that are in the file";
+    let lines = counter(registry, "landfast_access_log_lines_total", help, &[])?;
+    lines.with_label_values::<&str>(&[]).inc_by(counts.written);
+    let dropped = counter(
+        registry,
+        "landfast_access_log_dropped_total",
+        "Lines that were dropped: too many at a time (full), or not to be written (failed)",
+        &["reason"],
+    )?;
+    dropped.with_label_values(&["full"]).inc_by(counts.full);
+    dropped.with_label_values(&["failed"]).inc_by(counts.failed);
     Ok(())
 }
 

@@ -78,14 +78,23 @@ impl ReloadError {
 
 impl Control {
     /// Reads again what may change while the process runs: what is answered under which names, the
-    /// fleet file where there is one, certificates and keys, and the blocklist. What changed is
+    /// fleet file where there is one, certificates and keys, and the blocklist. Opens the access log
+    /// again. What changed is
     /// logged; so is why nothing did. Reloads at one time take turns.
     ///
     /// # Errors
     /// Where a file is bad, or asks for what only a new process can do: then nothing is changed.
     /// And where a part of the process does not follow.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
-        let result = self.reload_files().await;
+        // Whoever has moved the log away says so by this, and has nothing to do with other files.
+        let reopened = self.reopen_access_log();
+        let mut result = self.reload_files().await;
+        match (reopened, &mut result) {
+            (Ok(change), Ok(reloaded)) => reloaded.changes.extend(change),
+            (Err(warning), Ok(reloaded)) => reloaded.warnings.push(warning),
+            (Ok(change), Err(_)) => change.iter().for_each(|change| tracing::info!("{change}")),
+            (Err(warning), Err(_)) => tracing::warn!("{warning}"),
+        }
         match &result {
             Ok(Reloaded { changes, warnings }) => {
                 if changes.is_empty() {
@@ -101,6 +110,17 @@ impl Control {
             Err(error) => tracing::error!("not reloaded: {error}"),
         }
         result
+    }
+
+    /// Goes on with the file that is at the path of the access log now. Says that it is another one,
+    /// or why it cannot be had.
+    fn reopen_access_log(&self) -> Result<Option<String>, String> {
+        let Some(log) = self.access_log() else { return Ok(None) };
+        let path = log.path().display();
+        match log.reopen() {
+            Ok(is_other) => Ok(is_other.then(|| format!("access log: {path} is another file"))),
+            Err(error) => Err(format!("the access log {path} cannot be opened again: {error}")),
+        }
     }
 
     async fn reload_files(&self) -> Result<Reloaded, ReloadError> {

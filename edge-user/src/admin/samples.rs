@@ -34,6 +34,7 @@ pub(crate) fn parts(config: Config, secrets: &Secrets) -> Parts {
         challenges: Arc::new(Challenges::new()),
         tcp: Arc::default(),
         controller: None,
+        access_log: None,
         config: Arc::new(config),
     }
 }

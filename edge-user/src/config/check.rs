@@ -24,7 +24,10 @@ use settings::{Checked, Problem, Text};
 
 use self::controller::{Fleet, TcpDefaults};
 use super::file::{self, File};
-use super::{Admin, Config, Host, Listen, QuicConfig, SteeringConfig, SteeringMode};
+use super::{
+    AccessLogConfig, Admin, Config, Host, Listen, LogFormat, QuicConfig, SteeringConfig,
+    SteeringMode,
+};
 use crate::limits;
 
 /// The mistakes found so far: what any file's values have to be, and beside it what ours have to.
@@ -55,6 +58,7 @@ pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
     let tls = check.tls(file);
     let admin = check.admin(&file.admin);
     let log = file.log.check(&mut check);
+    let access_log = file.access_log.as_ref().map(|table| check.access_log(table));
     let quic = check.quic(&file.quic);
     let admission = check.admission(&file.admission);
     let distributions = check.distributions(file.distributions.as_ref());
@@ -87,6 +91,10 @@ pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
             admin: admin?,
             drain: drain?,
             log: log?,
+            access_log: match access_log {
+                None => None,
+                Some(access_log) => Some(access_log?),
+            },
             quic: quic?,
             admission: admission?,
             distributions: distributions?,
@@ -258,6 +266,12 @@ impl Check {
             ),
         }
         None
+    }
+
+    fn access_log(&mut self, log: &file::AccessLog) -> Checked<AccessLogConfig> {
+        let words = [("json", LogFormat::Json), ("text", LogFormat::Text)];
+        let format = self.word(&log.format, "format", &words, LogFormat::Json);
+        Some(AccessLogConfig { path: self.path(&log.path, "path")?, format: format? })
     }
 
     fn quic(&mut self, quic: &file::Quic) -> Checked<QuicConfig> {

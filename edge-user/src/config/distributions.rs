@@ -112,6 +112,19 @@ pub enum Answer {
     Proxy(Proxy),
 }
 
+impl Answer {
+    /// What it is called, in the file and in the access log.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Redirect(_) => "redirect",
+            Self::Respond(_) => "respond",
+            Self::Files(_) => "files",
+            Self::Proxy(_) => "proxy",
+        }
+    }
+}
+
 /// The way to somewhere else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirect {

@@ -23,6 +23,7 @@ pub(super) struct File {
     pub(super) admin: Admin,
     #[serde(default)]
     pub(super) log: LogTable,
+    pub(super) access_log: Option<AccessLog>,
     #[serde(default)]
     pub(super) quic: Quic,
     #[serde(default)]
@@ -78,6 +79,13 @@ pub(super) struct Steering {
 pub(super) struct Admin {
     pub(super) listen: Option<Text>,
     pub(super) socket: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccessLog {
+    pub(super) path: Text,
+    pub(super) format: Option<Text>,
 }
 
 #[derive(Deserialize, Default)]

@@ -18,6 +18,8 @@ use super::content::Content;
 use super::interim::Interim;
 use super::websocket::Upgrade;
 use super::{Place, Version};
+use crate::access_log::Ending;
+use crate::access_log::note::Note;
 use crate::proxy::files::read::FileBody;
 use crate::{limits, proxy};
 
@@ -65,6 +67,8 @@ pub enum Body {
     File(FileBody),
     /// What an origin sends, with the trailers.
     Stream(Pin<Box<dyn Stream>>),
+    /// Any of these, whose end is noted in the access log.
+    Noted(Ending),
 }
 
 /// Parts of an answer as they come.
@@ -81,6 +85,7 @@ impl Body {
             Self::Full(bytes) => Some(bytes.len() as u64),
             Self::Bytes(left) => Some(*left),
             Self::File(file) => Some(file.left()),
+            Self::Noted(ending) => ending.body().left(),
             Self::Stream(stream) if stream.is_end_stream() => Some(0),
             Self::Stream(stream) => stream.size_hint().exact().filter(|left| *left > 0),
         }
@@ -91,6 +96,7 @@ impl Body {
     pub fn is_at_end(&self) -> bool {
         match self {
             Self::Stream(stream) => stream.is_end_stream(),
+            Self::Noted(ending) => ending.body().is_at_end(),
             body => body.left() == Some(0),
         }
     }
@@ -106,6 +112,7 @@ impl Body {
         match self {
             Self::File(file) => return file.poll_chunk(cx).map_ok(Frame::data),
             Self::Stream(stream) => return stream.as_mut().poll_frame(cx),
+            Self::Noted(ending) => return ending.poll_frame(cx),
             Self::Empty | Self::Full(_) | Self::Bytes(_) => {}
         }
         let chunk = match std::mem::replace(self, Self::Empty) {
@@ -126,6 +133,13 @@ impl Body {
     /// As there.
     pub async fn next_frame(&mut self) -> Option<io::Result<Frame<Bytes>>> {
         poll_fn(|cx| self.poll_frame(cx)).await
+    }
+
+    /// All of it was given to the transport. What is dropped otherwise was cut off.
+    pub fn sent(self) {
+        if let Self::Noted(ending) = self {
+            ending.sent();
+        }
     }
 }
 
@@ -160,11 +174,18 @@ pub async fn answer(
     content: &mut Content,
     interim: &Interim,
 ) -> (Response<()>, Body) {
-    let held = place.distributions.load();
-    match held.is_empty() {
+    let (held, note) = (place.distributions.load(), Note::default());
+    // Where it is dropped before the answer, that is noted, too.
+    let unanswered = place.access_log.as_ref().map(|log| log.begin(&held, request, &note));
+    let (head, body) = match held.is_empty() {
         true => diagnosis(place, request),
-        false => proxy::answer(&held, &place.open_files, request, content, interim).await,
-    }
+        false => proxy::answer(&held, &place.open_files, request, content, interim, &note).await,
+    };
+    let body = match unanswered {
+        Some(unanswered) => unanswered.answered(&head, body),
+        None => body,
+    };
+    (head, body)
 }
 
 /// Says who answers, to whoever asks for whatever host.
@@ -188,10 +209,17 @@ pub(super) fn refuse(
     request: &Request<'_>,
     rejection: Rejection,
 ) -> (Response<()>, Body) {
-    place.distributions.load().count_refused(request.version, rejection.status());
+    let (held, note) = (place.distributions.load(), Note::default());
+    held.count_refused(request.version, rejection.status());
+    note.reason.set(Some(rejection.refused().name()));
     let (head, body) = error(rejection.status(), rejection.rule());
     // RFC 9110 section 9.3.2.
-    (head, if request.method == Method::HEAD { Body::Empty } else { body })
+    let body = if request.method == Method::HEAD { Body::Empty } else { body };
+    let body = match &place.access_log {
+        Some(log) => log.begin(&held, request, &note).answered(&head, body),
+        None => body,
+    };
+    (head, body)
 }
 
 /// Says that a request's fields are too many (RFC 6585 section 5, RFC 9114 section 4.2.2).
@@ -270,6 +298,7 @@ mod tests {
             open_files: OpenFiles::at_most(9),
             certificates: samples::live(UnknownNames::Refuse, &[&["a.example"]]).into(),
             refused: Default::default(),
+            access_log: None,
         };
         let client = "203.0.113.9:4711".parse().expect("an address");
         let request = Request {

@@ -46,6 +46,7 @@ impl Server {
             open_files: crate::proxy::files::read::OpenFiles::at_most(9),
             certificates: Arc::new(samples::live(UnknownNames::Refuse, &[&[NAME]])),
             refused: Default::default(),
+            access_log: None,
         };
         let tally = Arc::<Tally>::default();
         let bounds = Bounds { connections: 9, handshakes: 9 };

@@ -16,7 +16,9 @@ use super::Distributions;
 use super::durations::{Durations, DurationsReport};
 use super::origins::Upstream;
 use super::origins::counts::OriginReport;
-use crate::config::distributions::Distribution;
+use crate::access_log::note::Note;
+use crate::config::distributions::{Answer, Distribution};
+use crate::config::origins::Server;
 use crate::http::{VERSIONS, Version};
 
 /// Classes of final status codes, 2xx to 5xx.
@@ -59,6 +61,18 @@ pub struct AnsweredReport {
     pub by_version: [[u64; CLASSES]; VERSIONS],
     /// From a request's head to that of its answer.
     pub durations: DurationsReport,
+}
+
+/// Who has to do with a request, as far as that has become known.
+pub(crate) struct Named<'a> {
+    /// The distribution's first name.
+    pub(crate) distribution: Option<&'a str>,
+    /// The behaviour's path, and what kind of answer it is.
+    pub(crate) behaviour: Option<(&'a str, &'static str)>,
+    /// The origin that it asks.
+    pub(crate) origin: Option<&'a str>,
+    /// The server that was asked last.
+    pub(crate) server: Option<&'a Server>,
 }
 
 impl InForce {
@@ -158,6 +172,26 @@ impl Held {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.distributions.is_empty()
+    }
+
+    /// What a note's places are called.
+    pub(crate) fn named(&self, note: &Note) -> Named<'_> {
+        let (place, distributions) = (note.distribution.get(), &self.distributions);
+        let distribution = place.and_then(|index| distributions.served.get(index));
+        let behaviour = distribution.zip(note.behaviour.get());
+        let behaviour = behaviour.and_then(|(it, index)| it.behaviours.get(index));
+        let origin = behaviour.and_then(|behaviour| match &behaviour.answer {
+            Answer::Proxy(proxy) => distributions.by_name.get(&proxy.origin),
+            Answer::Redirect(_) | Answer::Respond(_) | Answer::Files(_) => None,
+        });
+        let origin = origin.map(|index| distributions.origins[*index].origin());
+        let server = origin.zip(note.server.get());
+        Named {
+            distribution: place.and_then(|index| self.answered.get(index)).map(|it| &*it.label),
+            behaviour: behaviour.map(|it| (it.path.path(), it.answer.name())),
+            origin: origin.map(|origin| &*origin.name),
+            server: server.and_then(|(origin, index)| origin.servers.get(index)),
+        }
     }
 
     /// Notes that a request was answered, by a distribution or by none.

@@ -83,6 +83,8 @@ pub(super) struct Question<'a> {
     pub(super) is_websocket: bool,
     /// Asking twice is as good as asking once (RFC 9110 section 9.2.1).
     pub(super) is_safe: bool,
+    /// Where it is noted which server was asked.
+    pub(super) note: &'a crate::access_log::note::Note,
     /// Where interim responses go, where the client can be sent some.
     pub(super) interim: Option<&'a Interim>,
 }
@@ -125,17 +127,14 @@ impl Upstream {
 
     /// What was counted.
     pub(super) fn report(&self) -> OriginReport {
-        let view = self.view.borrow();
-        let known = view.borrow();
         let servers = &self.watched.origin.servers;
-        self.counts.report(server::report(servers, known.servers(), &self.servers))
+        self.counts.report(server::report(servers, &self.view.borrow().borrow(), &self.servers))
     }
 
     /// Asks, and once more where that is sure to do no harm.
     pub(super) async fn ask(self: &Rc<Self>, question: Question<'_>) -> Result<Answered, Failure> {
         self.sweep();
-        let begun = Instant::now();
-        let answered = self.ask_twice(question).await;
+        let (begun, answered) = (Instant::now(), self.ask_twice(question).await);
         match &answered {
             Ok(answered) => self.counts.answered(answered.head.status(), begun.elapsed()),
             Err(failure) => self.counts.failed(*failure),
@@ -144,7 +143,7 @@ impl Upstream {
     }
 
     async fn ask_twice(self: &Rc<Self>, question: Question<'_>) -> Result<Answered, Failure> {
-        let Question { head, content, trailers, expects, is_websocket, is_safe, interim } =
+        let Question { head, content, trailers, expects, is_websocket, is_safe, interim, note } =
             question;
         let timeouts = self.watched.origin.timeouts;
         let idle = if is_websocket { limits::TUNNEL_IDLE_WITHIN } else { timeouts.idle };
@@ -157,6 +156,7 @@ impl Upstream {
         loop {
             let index = self.choose(tried).ok_or(Failure::NoServer)?;
             let is_second = tried.is_some();
+            note.server.set(Some(index));
             let attempt = Attempt { upstream: self, index, is_second, is_websocket, deadline };
             let is_empty = upload.progress().is_none();
             let missed = match attempt.ask(head, upload, &sink).await {

@@ -12,6 +12,7 @@ use super::in_force::Held;
 use super::origins::failure::Failure;
 use super::origins::{Answered, OfTrailers, Question};
 use super::path::Path;
+use crate::access_log::note::Note;
 use crate::config::distributions::{Behaviour, Distribution, HeaderRules, Proxy};
 use crate::config::origins::{HostSent, Server};
 use crate::http::Version;
@@ -29,6 +30,7 @@ pub(super) struct Asked<'a> {
     pub(super) request: &'a answer::Request<'a>,
     /// The distribution's field for it, and the ID.
     pub(super) request_id: Option<(&'a HeaderName, &'a HeaderValue)>,
+    pub(super) note: &'a Note,
 }
 
 /// The origin's response, or what we have to say instead of it.
@@ -72,6 +74,7 @@ pub(super) async fn answer(
         trailers: has_content.then(|| asked.of_trailers()),
         expects: has_content && key.is_none() && headers.contains_key(header::EXPECT),
         content,
+        note: asked.note,
         is_websocket: key.is_some(),
         is_safe: asked.request.method.is_safe(),
         interim: (asked.request.version != Version::Http11).then_some(interim),
@@ -139,6 +142,7 @@ fn begin_websocket(
 
 fn missed(asked: &Asked<'_>, proxy: &Proxy, failure: Failure) -> (Response<()>, Body) {
     let origin = &*proxy.origin;
+    asked.note.reason.set(Some(failure.name()));
     tracing::debug!(client = %asked.request.client, origin, why = failure.name(), "not answered");
     error(failure.status(), &failure.to_string())
 }

@@ -87,7 +87,8 @@ fn ask(in_force: &InForce, method: &Method, url: &str) -> (Response<()>, String)
     };
     let (held, open) = (in_force.load(), OpenFiles::at_most(9));
     let (mut content, interim) = Default::default();
-    let answered = answer(&held, &open, &request, &mut content, &interim).now_or_never();
+    let answered =
+        answer(&held, &open, &request, &mut content, &interim, &Default::default()).now_or_never();
     let (head, body) = answered.expect("no file is read");
     let body = body.collect().now_or_never().expect("no file is read").expect("readable");
     (head, String::from_utf8(body.to_bytes().to_vec()).expect("text"))
@@ -297,7 +298,8 @@ fn options_for_the_server_as_a_whole_are_answered_without_a_word() {
     };
     let (mut content, interim) = Default::default();
     let open = OpenFiles::at_most(9);
-    let answered = answer(&held, &open, &request, &mut content, &interim).now_or_never();
+    let answered =
+        answer(&held, &open, &request, &mut content, &interim, &Default::default()).now_or_never();
     assert_eq!(answered.expect("at once").0.status(), StatusCode::NO_CONTENT);
 }
 

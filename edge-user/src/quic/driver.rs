@@ -22,6 +22,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
+use crate::access_log::AccessLog;
 use crate::admission::door::Door;
 use crate::admission::pressure::Gauge;
 use crate::config::QuicConfig;
@@ -145,6 +146,8 @@ pub struct WorkerSetup {
     pub site: Arc<str>,
     /// Bounds of the whole process: this worker has its even share.
     pub config: QuicConfig,
+    /// What it notes requests by, where that is wished.
+    pub access_log: Option<Arc<AccessLog>>,
     /// HTTP over TCP, where it is served.
     pub tcp: Option<Listening>,
 }
@@ -199,7 +202,7 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
     let own_inbox = peers[usize::from(worker)].clone();
     let (name, site, door, tcp) = (setup.name, setup.site, setup.door, setup.tcp);
     let (distributions, open_files) = (setup.distributions, setup.open_files);
-    let certificates = setup.certificates;
+    let (certificates, access_log) = (setup.certificates, setup.access_log);
     let (gauge, load) = Gauge::new(quic.retry_threshold);
     let thread = thread::Builder::new().name(format!("worker-{worker}")).spawn(move || {
         pin(worker);
@@ -219,6 +222,7 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
             open_files,
             certificates,
             refused: Default::default(),
+            access_log: access_log.map(|log| Rc::new(log.pen(worker))),
         });
         let drain = watch::Sender::new(None);
         let local = LocalSet::new();

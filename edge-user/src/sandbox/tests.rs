@@ -7,7 +7,8 @@ use std::net::{TcpListener, TcpStream};
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::{ControllerConfig, TlsFiles};
+use crate::access_log::AccessLog;
+use crate::config::{ControllerConfig, LogFormat, TlsFiles};
 use crate::identity::file::Place;
 use crate::steering::tables::samples;
 
@@ -63,6 +64,32 @@ fn files_are_read_and_written_only_where_the_configuration_says() {
         assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         let error = std::process::Command::new("/bin/true").status().expect_err("no programs");
         assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    });
+}
+
+/// As logrotate does it: the file is moved away, and made anew by the process.
+#[test]
+fn the_access_log_is_made_and_written_and_its_directory_neither_read_nor_emptied() {
+    let directory = directory();
+    let path = |name: &str| directory.path().join(name);
+    let (log, other) = (path("elsewhere/access.log"), path("elsewhere/other"));
+    fs::write(&log, "").expect("written");
+    fs::write(&other, "x").expect("written");
+    let mut config = samples::config(1);
+    config.state_directory = path("state");
+    let access_log = |path: PathBuf| AccessLogConfig { path, format: LogFormat::Json };
+    config.access_log = Some(access_log(log.clone()));
+    on_a_thread(move || {
+        if enter(&config, Duties::None).expect("less is always possible") == Landlock::None {
+            eprintln!("this kernel has no Landlock: nothing to show");
+            return;
+        }
+        let open = |path| AccessLog::open(&access_log(path), 1).map(drop);
+        open(log.clone()).expect("written again");
+        open(log.with_extension("new")).expect("made anew");
+        open(log.join("../../run/access.log")).expect_err("nowhere else");
+        fs::read(&other).expect_err("not to be read");
+        fs::remove_file(&other).expect_err("not to be removed");
     });
 }
 

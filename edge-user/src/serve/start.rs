@@ -10,6 +10,7 @@ use super::join::Joined;
 use super::state::State;
 use super::workers::{Inboxes, Opened, Workers};
 use super::{Inputs, ServeError};
+use crate::access_log::AccessLog;
 use crate::admin::control::{Control, Parts};
 use crate::admin::socket::AdminSocket;
 use crate::config::{Config, SteeringMode};
@@ -66,7 +67,8 @@ pub(super) fn start(mut inputs: Inputs, state: State) -> Result<Edge, ServeError
     let descriptors = Descriptors::raise();
     let listenings = listenings(&inputs, &tally, descriptors.connections)?;
     let files = OpenFiles::at_most(descriptors.files);
-    let opened = Opened { sockets, listenings, files };
+    let access_log = access_log(&config)?;
+    let opened = Opened { sockets, listenings, files, access_log: access_log.clone() };
 
     let nodes = Arc::new(NodeTable::new(&config.nodes));
     let inboxes = Inboxes::new(config.listen.workers);
@@ -112,8 +114,17 @@ pub(super) fn start(mut inputs: Inputs, state: State) -> Result<Edge, ServeError
         challenges: Arc::clone(&inputs.tls.challenges),
         tcp: tally,
         controller: joined.as_ref().map(Joined::view),
+        access_log,
     }));
     Ok(Edge { control, nodes, workers, relay, listener, socket, joined, _state: state })
+}
+
+/// Opens the file, as long as that can be said before anybody is served.
+fn access_log(config: &Config) -> Result<Option<Arc<AccessLog>>, ServeError> {
+    let Some(log) = &config.access_log else { return Ok(None) };
+    let opened = AccessLog::open(log, config.listen.workers);
+    let opened = opened.map_err(|error| ServeError::AccessLog(log.path.clone(), error))?;
+    Ok(Some(Arc::new(opened)))
 }
 
 /// What each worker serves TCP by, where that is wished: so many connections in the whole process.

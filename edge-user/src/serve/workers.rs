@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::{Inputs, ServeError};
+use crate::access_log::AccessLog;
 use crate::admission::Rules;
 use crate::admission::door::Door;
 use crate::limits;
@@ -37,6 +38,7 @@ pub(super) struct Opened {
     pub(super) sockets: Vec<UdpSocket>,
     pub(super) listenings: Vec<Option<Listening>>,
     pub(super) files: OpenFiles,
+    pub(super) access_log: Option<Arc<AccessLog>>,
 }
 
 /// The workers that run.
@@ -45,7 +47,7 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Starts one for each of the sockets.
+    /// Starts one for each of the sockets, and before them what writes the access log.
     pub(super) fn start(
         inputs: &Inputs,
         generation: u8,
@@ -56,6 +58,9 @@ impl Workers {
         rules: &watch::Sender<Rules>,
     ) -> Result<Self, ServeError> {
         let config = &inputs.config;
+        if let Some(log) = &opened.access_log {
+            log.start().map_err(|error| ServeError::AccessLog(log.path().into(), error))?;
+        }
         let own = ServerId { node: config.node, worker: 0, generation };
         let owners = Owners::new(&inputs.secrets, own, config.listen.workers, Arc::clone(nodes));
         let name: Arc<str> = config.our_node().name.as_str().into();
@@ -81,6 +86,7 @@ impl Workers {
                 name: Arc::clone(&name),
                 site: Arc::clone(&site),
                 config: config.quic,
+                access_log: opened.access_log.clone(),
                 tcp,
             };
             let spawned = driver::spawn(setup);

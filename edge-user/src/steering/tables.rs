@@ -229,6 +229,7 @@ pub(crate) mod samples {
                 },
             ],
             controller: None,
+            access_log: None,
             listen: Listen {
                 anycast: vec![
                     "192.0.2.1".parse().expect("address"),

@@ -106,6 +106,7 @@ impl Pair {
             open_files: OpenFiles::at_most(9),
             certificates: fleet.certificates.clone(),
             refused: Default::default(),
+            access_log: None,
         };
         let mut pair = Self {
             engine: Rc::new(RefCell::new(engine)),

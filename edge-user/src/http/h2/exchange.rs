@@ -41,14 +41,15 @@ pub(super) async fn answer(
             Content::Http2(Box::new(super::Content::new(stream, length, Rc::clone(&refused))))
         }
     };
-    let Some((head, body)) = reply(&head, &mut content, &mut respond, &client).await else {
+    let Some((head, mut body)) = reply(&head, &mut content, &mut respond, &client).await else {
         return;
     };
     if let Some(rule) = refused.take() {
         client.refuse(Refusal::HttpsMalformed, &rule);
     }
     let Ok(mut stream) = respond.send_response(head, body.is_at_end()) else { return };
-    if body.is_at_end() || send(&mut stream, body, &client).await {
+    if body.is_at_end() || send(&mut stream, &mut body, &client).await {
+        body.sent();
         discard(content).await;
     }
 }
@@ -92,8 +93,8 @@ async fn reply(
 }
 
 /// Each part waits until the client has room for it, but not for ever. Whether all was taken.
-async fn send(stream: &mut SendStream<Bytes>, mut body: Body, client: &Client) -> bool {
-    while let Some(part) = next_part(stream, &mut body).await {
+async fn send(stream: &mut SendStream<Bytes>, body: &mut Body, client: &Client) -> bool {
+    while let Some(part) = next_part(stream, body).await {
         let Ok(part) = part else {
             // The client shall see that this is not all.
             stream.send_reset(Reason::INTERNAL_ERROR);

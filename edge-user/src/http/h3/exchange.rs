@@ -313,7 +313,9 @@ async fn write(
         next = next_part(writer, &mut body).await?;
     }
     write_all(writer, out.freeze()).await?;
-    Ok(writer.finish()?)
+    writer.finish()?;
+    body.sent();
+    Ok(())
 }
 
 /// What is next of an answer. Where the client gives it up, nothing is waited for.

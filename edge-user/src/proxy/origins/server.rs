@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::choose::Candidate;
 use super::counts::ServerReport;
 use super::failure::Failure;
-use super::watched::Known;
+use super::watched::View;
 use super::{http2, http11};
 use crate::config::origins as config;
 use crate::http::Version;
@@ -38,11 +38,11 @@ pub(super) struct Server {
 /// How servers stand, each in its place: as they are configured, known and asked.
 pub(super) fn report(
     servers: &[config::Server],
-    known: &[Known],
+    view: &View,
     asked: &[Rc<Server>],
 ) -> Vec<ServerReport> {
     let now = Instant::now();
-    let all = servers.iter().zip(known).zip(asked);
+    let all = servers.iter().zip(view.servers()).zip(asked);
     all.map(|((server, known), asked)| asked.report(server.to_string(), known.well, now)).collect()
 }
 

@@ -92,6 +92,7 @@ impl Pair {
             site: "here".into(),
             nodes: vec![node(1, "near", NEAR_IPV4, NEAR_IPV6), node(2, "far", FAR_IPV4, FAR_IPV6)],
             controller: None,
+            access_log: None,
             listen: Listen {
                 anycast: vec![Ipv4Addr::new(192, 0, 2, 1).into()],
                 port: 443,
