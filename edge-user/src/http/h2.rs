@@ -32,7 +32,7 @@ use crate::tcp::connections::{Seat, Told};
 use crate::tcp::stream::{Rest, Stream};
 use crate::tcp::tally::Refusal;
 pub(super) use content::Content;
-use meter::SharedMeter;
+use meter::{Excess, SharedMeter};
 
 /// Serves a connection until the client is gone, or a drain has ended it.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
@@ -178,12 +178,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.client.refuse(Refusal::HttpsMalformed, &rule);
         }
         let exceeded = self.meter.borrow().exceeded();
-        if let Some(refusal) = exceeded
+        if let Some(Excess { refusal, code, rule }) = exceeded
             && !self.ending
         {
-            self.client.refuse(refusal, &"more frames than they are worth");
-            // RFC 9113 section 10.5.
-            self.end(Reason::ENHANCE_YOUR_CALM);
+            self.client.refuse(refusal, &rule);
+            self.end(code);
             self.accept_all(cx)?;
         }
         if let Poll::Ready(told) = self.seat.poll_told(cx) {

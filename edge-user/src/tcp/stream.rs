@@ -75,15 +75,20 @@ impl<S> Stream<S> {
         Poll::Ready(())
     }
 
-    fn has_read(&mut self, bytes: &[u8]) {
+    /// Gives how many of them whoever reads may see.
+    fn has_read(&mut self, bytes: &[u8]) -> usize {
         self.budget = self.budget.saturating_sub(bytes.len().max(self.uncharged.take()));
         match &self.meter {
-            None if bytes.is_empty() => {}
-            None => self.pulse.has_read(),
+            None if bytes.is_empty() => 0,
+            None => {
+                self.pulse.has_read();
+                bytes.len()
+            }
             Some(meter) => {
                 let mut meter = meter.borrow_mut();
-                meter.read(bytes, Instant::now());
+                let passed = meter.read(bytes, Instant::now());
                 self.pulse.owes_since(meter.owes_since());
+                passed
             }
         }
     }
@@ -102,8 +107,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         ready!(self.poll_turn(cx));
         let before = buffer.filled().len();
         ready!(self.wire.borrow_mut().poll_read(cx, buffer))?;
-        self.has_read(&buffer.filled()[before..]);
-        Poll::Ready(Ok(()))
+        let read = buffer.filled().len() - before;
+        let passed = self.has_read(&buffer.filled()[before..]);
+        buffer.set_filled(before + passed);
+        // Nothing would be the end.
+        if read > 0 && passed == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 

@@ -3,11 +3,13 @@
 //! h2 bounds what it holds: streams, resets that wait, header blocks, small DATA. What costs time
 //! alone (PING, SETTINGS, WINDOW_UPDATE, resets one after the other) it answers for as long as it
 //! comes. This looks at the header of each frame on its way in, and says when it was too much
-//! (RFC 9113 section 10.5).
+//! (RFC 9113 section 10.5). It also keeps from h2 what h2 would end the connection for by another code
+//! than the RFC names: frames of another size than their type has, and windows that cannot be.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use h2::Reason;
 use tokio::time::Instant;
 
 use crate::http::bucket::Bucket;
@@ -24,8 +26,24 @@ const HEADER_LEN: usize = 9;
 // Types (RFC 9113 section 6).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
+/// Of SETTINGS.
+const ACK: u8 = 1;
+/// Of DATA and HEADERS.
+const PADDED: u8 = 8;
+/// Of HEADERS.
+const HAS_PRIORITY: u8 = 0x20;
+/// Identifier and value (RFC 9113 section 6.5.1).
+const SETTING_LEN: usize = 6;
+const INITIAL_WINDOW_SIZE: u16 = 4;
+/// RFC 9113 section 6.5.2.
+const WINDOW_MAX: u32 = (1 << 31) - 1;
 /// The code of an RST_STREAM.
 const CODE_LEN: usize = 4;
 /// PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR (RFC 9113 section 7).
@@ -48,9 +66,19 @@ pub(crate) struct Meter {
     resets: Bucket,
     /// Bytes that the client got and that were not counted yet.
     written: usize,
-    exceeded: Option<Refusal>,
+    /// Of SETTINGS that are read.
+    setting: Vec<u8>,
+    exceeded: Option<Excess>,
     /// What we send.
     sent: Sent,
+}
+
+/// Why a connection is to be ended, and by which code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Excess {
+    pub(crate) refusal: Refusal,
+    pub(crate) code: Reason,
+    pub(crate) rule: &'static str,
 }
 
 /// Frames on their way out. h2 resets a stream whose client broke a rule by itself, and tells nobody.
@@ -85,13 +113,14 @@ impl Meter {
             control: Bucket::new(control, now),
             resets: Bucket::new(resets, now),
             written: 0,
+            setting: Vec::new(),
             exceeded: None,
             sent: Sent::default(),
         }
     }
 
-    /// What there was too much of.
-    pub(crate) fn exceeded(&self) -> Option<Refusal> {
+    /// What there was too much of, or what was wrong.
+    pub(crate) fn exceeded(&self) -> Option<Excess> {
         self.exceeded
     }
 
@@ -116,34 +145,86 @@ impl Meter {
         self.control.put(u32::try_from(earned).unwrap_or(u32::MAX));
     }
 
-    /// These bytes came from it.
-    pub(crate) fn read(&mut self, mut bytes: &[u8], now: Instant) {
-        while !bytes.is_empty() {
+    /// These bytes came from it. Says how many of them h2 may see: all, but for a frame that is wrong
+    /// and what follows it.
+    pub(crate) fn read(&mut self, bytes: &[u8], now: Instant) -> usize {
+        let (mut at, mut frame_at) = (0, 0);
+        while at < bytes.len() {
             if self.skip > 0 {
-                let skipped = self.skip.min(bytes.len());
+                let skipped = self.skip.min(bytes.len() - at);
+                let payload = &bytes[at..at + skipped];
                 self.skip -= skipped;
-                bytes = &bytes[skipped..];
+                at += skipped;
+                if !self.settings_are_good(payload) {
+                    return frame_at;
+                }
             } else {
                 self.owes_since.get_or_insert(now);
-                let taken = (HEADER_LEN - self.filled).min(bytes.len());
-                self.header[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
+                if self.filled == 0 {
+                    frame_at = at;
+                }
+                let taken = (HEADER_LEN - self.filled).min(bytes.len() - at);
+                self.header[self.filled..self.filled + taken]
+                    .copy_from_slice(&bytes[at..at + taken]);
                 self.filled += taken;
-                bytes = &bytes[taken..];
+                at += taken;
                 if self.filled < HEADER_LEN {
-                    return;
+                    break;
                 }
                 self.filled = 0;
-                self.frame(now);
+                if !self.frame(now) {
+                    return frame_at;
+                }
             }
             if self.skip == 0 && !self.in_block {
                 self.owes_since = None;
             }
         }
+        bytes.len()
     }
 
-    fn frame(&mut self, now: Instant) {
+    /// Looks at the header of a frame. Whether h2 may see it.
+    fn frame(&mut self, now: Instant) -> bool {
         let [a, b, c, kind, flags, ..] = self.header;
         self.skip = u32::from_be_bytes([0, a, b, c]) as usize;
+        self.setting.clear();
+        // What interrupts a header block is another error.
+        if !self.in_block && !has_size_of_its_type(kind, flags, self.skip) {
+            self.break_off(Reason::FRAME_SIZE_ERROR, "a frame has the size of its type");
+            return false;
+        }
+        self.count(kind, flags, now);
+        true
+    }
+
+    /// RFC 9113 section 6.5.2, as bytes of a frame come. What h2 looks at is left to it.
+    fn settings_are_good(&mut self, mut payload: &[u8]) -> bool {
+        if self.header[3] != SETTINGS {
+            return true;
+        }
+        while !payload.is_empty() {
+            let taken = (SETTING_LEN - self.setting.len()).min(payload.len());
+            self.setting.extend_from_slice(&payload[..taken]);
+            payload = &payload[taken..];
+            let Ok([i, d, value @ ..]) = <[u8; SETTING_LEN]>::try_from(&self.setting[..]) else {
+                return true;
+            };
+            let (id, value) = (u16::from_be_bytes([i, d]), u32::from_be_bytes(value));
+            if id == INITIAL_WINDOW_SIZE && value > WINDOW_MAX {
+                self.break_off(Reason::FLOW_CONTROL_ERROR, "a window has 31 bits");
+                return false;
+            }
+            self.setting.clear();
+        }
+        true
+    }
+
+    fn break_off(&mut self, code: Reason, rule: &'static str) {
+        let refusal = Refusal::HttpsMalformed;
+        self.exceeded.get_or_insert(Excess { refusal, code, rule });
+    }
+
+    fn count(&mut self, kind: u8, flags: u8, now: Instant) {
         let refusal = match kind {
             // h2 counts the empty and the small ones. They may come as slowly as they do.
             DATA => {
@@ -160,7 +241,24 @@ impl Meter {
             _ if !self.control.take(now) => Refusal::HttpsControl,
             _ => return,
         };
-        self.exceeded.get_or_insert(refusal);
+        let rule = "more frames than they are worth";
+        self.exceeded.get_or_insert(Excess { refusal, code: Reason::ENHANCE_YOUR_CALM, rule });
+    }
+}
+
+/// RFC 9113 sections 6.1 to 6.9.
+const fn has_size_of_its_type(kind: u8, flags: u8, length: usize) -> bool {
+    let padding = if flags & PADDED != 0 { 1 } else { 0 };
+    match kind {
+        DATA => length >= padding,
+        HEADERS => length >= padding + if flags & HAS_PRIORITY != 0 { 5 } else { 0 },
+        PRIORITY => length == 5,
+        RST_STREAM | WINDOW_UPDATE => length == 4,
+        SETTINGS if flags & ACK != 0 => length == 0,
+        SETTINGS => length.is_multiple_of(SETTING_LEN),
+        PING => length == 8,
+        GOAWAY => length >= 8,
+        _ => true,
     }
 }
 
@@ -205,150 +303,4 @@ impl Sent {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    const PING: u8 = 6;
-    const WINDOW_UPDATE: u8 = 8;
-
-    struct Client {
-        meter: Meter,
-        now: Instant,
-    }
-
-    impl Client {
-        fn new() -> Self {
-            let now = Instant::now();
-            let mut client = Self { meter: Meter::new(now), now };
-            client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-            client
-        }
-
-        fn send(&mut self, bytes: &[u8]) {
-            self.meter.read(bytes, self.now);
-        }
-
-        fn frame(&mut self, kind: u8, flags: u8, length: u8) {
-            self.send(&[0, 0, length, kind, flags, 0, 0, 0, 1]);
-            self.send(&vec![0xff; length.into()]);
-        }
-
-        /// How many of them pass.
-        fn passes(&mut self, kind: u8) -> u32 {
-            let mut count = 0;
-            while self.meter.exceeded().is_none() {
-                self.frame(kind, 0, 8);
-                count += 1;
-            }
-            count - 1
-        }
-    }
-
-    #[test]
-    fn so_many_frames_pass_and_no_more() {
-        let mut client = Client::new();
-        assert_eq!(client.passes(PING), limits::CONTROL_FRAMES_AT_ONCE);
-        assert_eq!(client.meter.exceeded(), Some(Refusal::HttpsControl));
-        let mut client = Client::new();
-        assert_eq!(client.passes(RST_STREAM), limits::CLIENT_RESETS_AT_ONCE);
-        assert_eq!(client.meter.exceeded(), Some(Refusal::HttpsResets));
-    }
-
-    #[test]
-    fn time_requests_and_bytes_that_are_taken_allow_for_more() {
-        let mut client = Client::new();
-        let empty = |client: &mut Client| {
-            for _ in 0..limits::CONTROL_FRAMES_AT_ONCE {
-                client.frame(PING, 0, 8);
-            }
-            assert_eq!(client.meter.exceeded(), None);
-        };
-        empty(&mut client);
-        client.now += Duration::from_secs(1);
-        for _ in 0..limits::CONTROL_FRAMES_PER_SECOND {
-            client.frame(PING, 0, 8);
-        }
-        client.frame(HEADERS, END_HEADERS, 10);
-        for _ in 0..limits::CONTROL_FRAMES_PER_REQUEST {
-            client.frame(PING, 0, 8);
-        }
-        let data = [&[0, 0x40, 0, DATA, 0, 0, 0, 0, 1], &[0; 16 << 10][..]].concat();
-        // A gigabyte in DATA of 16 KiB, each with two updates of windows.
-        for _ in 0..1 << 16 {
-            client.meter.wrote(&data);
-            client.frame(WINDOW_UPDATE, 0, 4);
-            client.frame(WINDOW_UPDATE, 0, 4);
-        }
-        assert_eq!(client.meter.exceeded(), None);
-    }
-
-    #[test]
-    fn streams_that_we_reset_because_of_a_broken_rule_are_told_of() {
-        let reset = |stream, code| [0, 0, 4, RST_STREAM, 0, 0, 0, 0, stream, 0, 0, 0, code];
-        let data = [0, 0, 13, DATA, 0, 0, 0, 0, 1];
-        let bytes = [
-            &reset(1, 1)[..],
-            // What is in this one is no frame.
-            &data,
-            &reset(3, 1),
-            // NO_ERROR, CANCEL.
-            &reset(5, 0),
-            &reset(7, 8),
-            &reset(9, 5),
-        ]
-        .concat();
-        for part in 1..40 {
-            let mut client = Client::new();
-            for part in bytes.chunks(part) {
-                client.meter.wrote(part);
-            }
-            let broken = |stream, code| Broken { stream, code };
-            assert_eq!(client.meter.take_broken(), [broken(1, 1), broken(9, 5)]);
-            assert_eq!(client.meter.take_broken(), []);
-        }
-    }
-
-    /// Whatever the parts in which they come.
-    #[test]
-    fn frames_are_counted_in_any_parts() {
-        let reset = [0, 0, 4, RST_STREAM, 0, 0, 0, 0, 1, 0, 0, 0, 8];
-        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        for _ in 0..limits::CLIENT_RESETS_AT_ONCE {
-            bytes.extend(reset);
-            // What is in this one is no frame.
-            bytes.extend([0, 0, 13, DATA, 0, 0, 0, 0, 1]);
-            bytes.extend(reset);
-        }
-        for part in 1..40 {
-            let mut client = Client { meter: Meter::new(Instant::now()), now: Instant::now() };
-            for part in bytes.chunks(part) {
-                client.send(part);
-            }
-            assert_eq!(client.meter.exceeded(), None, "in parts of {part}");
-            assert_eq!(client.meter.owes_since(), None);
-            client.send(&reset);
-            assert_eq!(client.meter.exceeded(), Some(Refusal::HttpsResets));
-        }
-    }
-
-    #[test]
-    fn what_has_begun_must_end() {
-        let mut client = Client { meter: Meter::new(Instant::now()), now: Instant::now() };
-        let mut at = |bytes: &[u8]| {
-            client.now += Duration::from_secs(1);
-            client.send(bytes);
-            client.meter.owes_since().map(|since| (client.now - since).as_secs())
-        };
-        assert_eq!(at(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"), Some(1), "the preface");
-        assert_eq!(at(b"\n"), None);
-        assert_eq!(at(&[0, 0, 1, HEADERS, 0, 0, 0, 0, 1, 0x82]), Some(0), "a header block");
-        assert_eq!(at(&[0, 0, 1, CONTINUATION, END_HEADERS, 0, 0, 0, 1]), Some(1));
-        assert_eq!(at(&[0x82, 0, 0]), Some(0), "the header of the next frame");
-        assert_eq!(at(&[9, DATA, 0, 0, 0, 0, 1, 1]), None, "content takes its time");
-        assert_eq!(at(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, PING]), Some(0));
-        assert_eq!(at(&[0, 0, 0, 0, 0, 1, 2, 3]), Some(1), "a frame");
-        assert_eq!(at(&[4, 5, 6, 7, 8]), None);
-    }
-}
+mod tests;

@@ -23,18 +23,6 @@ const STREAM: Said = Said::Reset(code::PROTOCOL_ERROR);
 /// Where h2 ends the connection by another code than the RFC names, or the connection instead of the
 /// stream, as it may (section 5.4.1). Nobody is misled by it but whoever looks for the reason.
 const OTHERWISE: &[&str] = &[
-    // FRAME_SIZE_ERROR is named (section 4.2).
-    "6.1: padding without room for its length",
-    "6.2: HEADERS without room for a priority",
-    "6.3: PRIORITY of another size",
-    "6.4: RST_STREAM of another size",
-    "6.5: an acknowledgement that says something",
-    "6.5: half a setting",
-    "6.7: PING of another size",
-    "6.8: half a GOAWAY",
-    "6.9: WINDOW_UPDATE of another size",
-    // FLOW_CONTROL_ERROR.
-    "6.5.2: a window beyond its most",
     // STREAM_CLOSED (section 5.1).
     "5.1: DATA behind the end",
     "5.1: HEADERS behind the end",
