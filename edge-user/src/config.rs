@@ -5,6 +5,7 @@
 //! how that looks in [`settings::problem`].
 
 mod check;
+pub mod coalescing;
 pub mod distributions;
 mod file;
 mod joined;
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub use crate::identity::ControllerAddress;
 pub use crate::nodes::Liveness;
 pub(crate) use check::unfit;
+use coalescing::Coalescing;
 use distributions::Distribution;
 pub use joined::JoinError;
 use origins::Origin;
@@ -66,6 +68,8 @@ pub struct Config {
     pub access_log: Option<AccessLogConfig>,
     /// What their proxies ask. No two have one name.
     pub origins: Vec<Origin>,
+    /// Of which names clients are told that their connections are good for them.
+    pub coalescing: Coalescing,
 }
 
 /// Where each request has a line.

@@ -17,6 +17,7 @@
 //! | [`priority`] | which answers go first |
 //! | [`websocket`] | what is asked for a WebSocket, and answered |
 //! | `tunnel` | bytes that are not HTTP any more |
+//! | `origin_frame` | for which other names a connection is good, told to the client |
 //! | `within` | a bound on a wait |
 
 pub mod answer;
@@ -32,6 +33,7 @@ pub mod h3;
 pub(crate) mod host;
 pub mod interim;
 mod last_part;
+mod origin_frame;
 pub mod priority;
 pub(crate) mod tunnel;
 mod version;
@@ -61,6 +63,8 @@ pub struct Place {
     pub name: Arc<str>,
     /// The node's site.
     pub site: Arc<str>,
+    /// Where clients connect, by UDP and TCP.
+    pub port: u16,
     /// Requests read by this worker.
     pub requests: Rc<Cell<u64>>,
     /// Answers of this worker that the deadline of a drain cut off.

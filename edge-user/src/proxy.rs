@@ -6,12 +6,14 @@
 //! | [`route`] | host and path -> who answers: pure |
 //! | [`in_force`] | what a worker answers by at this moment, and what it has counted |
 //! | [`durations`] | how long answers took |
+//! | [`coalescing`] | of which names of a certificate clients are told: pure |
 //! | `fixed` | redirects, and answers that are the same for everybody |
 //! | [`files`] | static files |
 //! | [`forward`] | what an origin is sent, and a client of its response: fields to fields, pure |
 //! | `proxied` | a request through an origin |
 //! | [`origins`] | servers behind us: who is asked, over which connection |
 
+pub mod coalescing;
 pub mod durations;
 pub mod files;
 mod fixed;
@@ -32,6 +34,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::access_log::note::Note;
+use crate::config::coalescing::Coalescing;
 use crate::config::distributions::{Answer, Behaviour, Distribution, HeaderRules};
 use crate::config::origins::Origin;
 use crate::http::answer::{Body, Request, error};
@@ -40,6 +43,7 @@ use crate::http::interim::Interim;
 use crate::http::websocket::Upgrade;
 use crate::limits;
 use crate::tls::origin::OriginTlsError;
+use coalescing::Told;
 use files::Root;
 pub(crate) use files::RootError;
 use files::read::OpenFiles;
@@ -62,6 +66,7 @@ pub struct Distributions {
     origins: Vec<Arc<Watched>>,
     /// Where it is among them.
     by_name: BTreeMap<Box<str>, usize>,
+    told: Told,
 }
 
 /// What a configuration names cannot be used.
@@ -98,6 +103,7 @@ impl Distributions {
             roots,
             by_name: origins.iter().map(|origin| origin.name.clone()).zip(0..).collect(),
             origins: origins.iter().map(watched).collect::<Result<_, _>>()?,
+            told: Told::new(Coalescing::default(), distributions),
         })
     }
 
@@ -118,6 +124,12 @@ impl Distributions {
     /// Outside of a runtime.
     pub fn start(&self) {
         self.origins.iter().for_each(Watched::start);
+    }
+
+    /// Has clients told of other names than all that are served.
+    #[must_use]
+    pub fn coalescing(self, coalescing: &Coalescing) -> Self {
+        Self { told: Told::new(coalescing.clone(), &self.served), ..self }
     }
 
     /// Whether there are none.
@@ -145,6 +157,9 @@ impl Distributions {
         let moved = self.roots.iter().filter(|(path, root)| {
             earlier.roots.get(*path).is_some_and(|earlier| !earlier.is(root))
         });
+        if self.told.coalescing() != earlier.told.coalescing() {
+            changes.push("coalescing: changed".into());
+        }
         changes.extend(moved.map(|(path, _)| format!("{}: another directory", path.display())));
         changes
     }

@@ -38,7 +38,7 @@ pub use files::TlsError;
 pub use live::{Live, Source};
 pub use rustls::ServerConfig;
 use tickets::FleetTickets;
-pub(crate) use x509::host_name;
+pub(crate) use x509::{Name, host_name};
 
 /// What a client that wants HTTP/3 offers (RFC 9114 section 3.1).
 pub const ALPN_H3: &[u8] = b"h3";

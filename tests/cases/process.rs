@@ -10,6 +10,7 @@ mod files;
 mod floods;
 mod follow;
 mod https;
+mod origin_frames;
 mod origins;
 mod reach;
 mod reload;

@@ -20,7 +20,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 /// The name in the certificate, which every client asks for.
 pub const SERVER_NAME: &str = "landfast.test";
 
-/// A certificate for [`SERVER_NAME`], and who issued it.
+/// A certificate, and who issued it.
 pub struct Certificates {
     authority: CertificateDer<'static>,
     authority_pem: String,
@@ -42,19 +42,27 @@ pub struct Files {
 }
 
 impl Certificates {
-    /// Makes an authority and a certificate.
+    /// Makes an authority and a certificate for [`SERVER_NAME`].
     ///
     /// # Errors
     /// Where the cryptographic library refuses.
     pub fn make() -> Result<Self> {
+        Self::of(&[SERVER_NAME])
+    }
+
+    /// Makes an authority and a certificate for these names.
+    ///
+    /// # Errors
+    /// Where the cryptographic library refuses.
+    pub fn of(names: &[&str]) -> Result<Self> {
         let mut authority = CertificateParams::new(Vec::new())?;
         // Another name than the certificate's, which would look like its own issuer.
         authority.distinguished_name.push(DnType::CommonName, "Landfast test authority");
         authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
-        let certificate =
-            CertificateParams::new(vec![SERVER_NAME.to_owned()])?.signed_by(&key, &authority)?;
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let certificate = CertificateParams::new(names)?.signed_by(&key, &authority)?;
         let (authority, authority_pem) = (authority.der().clone(), authority.pem());
         Ok(Self { authority, authority_pem, certificate, key })
     }

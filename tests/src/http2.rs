@@ -9,7 +9,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::credentials::SERVER_NAME;
 
-/// Types of frames (RFC 9113 section 6).
+/// Types of frames (RFC 9113 section 6, RFC 8336 section 2.1).
 pub mod kind {
     #![allow(missing_docs, reason = "their names are those of the RFC")]
     pub const DATA: u8 = 0;
@@ -21,6 +21,7 @@ pub mod kind {
     pub const GOAWAY: u8 = 7;
     pub const WINDOW_UPDATE: u8 = 8;
     pub const CONTINUATION: u8 = 9;
+    pub const ORIGIN: u8 = 0xc;
 }
 
 /// Of DATA and HEADERS (RFC 9113 section 6.1).

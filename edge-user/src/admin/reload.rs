@@ -180,9 +180,14 @@ impl Control {
         let read = config::load(&started.file, &host).map_err(ReloadError::Config)?;
         sandbox::check_reach(&read.origins)?;
         let distributions = Distributions::open(&read.distributions, &read.origins)?;
+        let distributions = distributions.coalescing(&read.coalescing);
         let mut warnings: Vec<_> = origins::warnings(&read).collect();
-        let (kept, asked) = (started.distributions.clone(), started.origins.clone());
-        let mut rest = Config { distributions: kept, origins: asked, ..read };
+        let mut rest = Config {
+            distributions: started.distributions.clone(),
+            origins: started.origins.clone(),
+            coalescing: started.coalescing.clone(),
+            ..read
+        };
         if started.controller.is_some() {
             // These the controller has said since then.
             rest.node = started.node;
@@ -191,7 +196,7 @@ impl Control {
         }
         if rest != **started {
             let file = started.file.display();
-            warnings.push(format!("{file}: other settings than [[distributions]] and [[origins]] differ from those at the start: restart to have them in force"));
+            warnings.push(format!("{file}: other settings than [[distributions]], [[origins]] and [coalescing] differ from those at the start: restart to have them in force"));
         }
         Ok(Some((distributions, warnings)))
     }

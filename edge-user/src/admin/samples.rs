@@ -24,7 +24,8 @@ pub(crate) fn parts(config: Config, secrets: &Secrets) -> Parts {
         rules: watch::Sender::new(Rules::load(&config).expect("the blocklist, if any, is good")),
         distributions: watch::Sender::new(Arc::new(
             Distributions::open(&config.distributions, &config.origins)
-                .expect("its files are there"),
+                .expect("its files are there")
+                .coalescing(&config.coalescing),
         )),
         landlock: Landlock::Partial,
         generation: 3,

@@ -4,6 +4,7 @@ mod addresses;
 mod admission;
 mod behaviours;
 mod certificates;
+mod coalescing;
 mod controller;
 mod distributions;
 mod files;
@@ -63,6 +64,7 @@ pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
     let admission = check.admission(&file.admission);
     let distributions = check.distributions(file.distributions.as_ref());
     let origins = check.origins(file);
+    let coalescing = check.coalescing(&file.coalescing, distributions.as_deref());
     let drain = check.seconds(
         &file.drain_seconds,
         "drain_seconds",
@@ -99,6 +101,7 @@ pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
             admission: admission?,
             distributions: distributions?,
             origins: origins?,
+            coalescing: coalescing?,
         })
     };
     check.0.finish(whole())

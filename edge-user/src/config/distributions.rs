@@ -57,6 +57,19 @@ pub enum HostPattern {
     Below(Box<str>),
 }
 
+impl HostPattern {
+    /// Whether `name` is one of them, in lower case and without a dot at its end.
+    #[must_use]
+    pub fn is_for(&self, name: &str) -> bool {
+        match self {
+            Self::Exact(exact) => **exact == *name,
+            Self::Below(above) => {
+                name.split_once('.').is_some_and(|(_, parent)| parent == &**above)
+            }
+        }
+    }
+}
+
 impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

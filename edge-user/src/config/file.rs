@@ -31,6 +31,8 @@ pub(super) struct File {
     pub(super) nodes: Option<Spanned<Vec<Node>>>,
     pub(super) distributions: Option<Spanned<Vec<Distribution>>>,
     pub(super) origins: Option<Spanned<Vec<Origin>>>,
+    #[serde(default)]
+    pub(super) coalescing: Coalescing,
 }
 
 #[derive(Deserialize)]
@@ -129,6 +131,14 @@ pub(super) struct Distribution {
     pub(super) response_headers: Option<HeaderRules>,
     pub(super) request_id: Option<Text>,
     pub(super) server_timing: Option<bool>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Coalescing {
+    pub(super) announce: Option<bool>,
+    pub(super) add: Option<Spanned<Vec<Text>>>,
+    pub(super) exclude: Option<Spanned<Vec<Text>>>,
 }
 
 /// One of `redirect`, `respond`, `files` and `proxy` is there, which is checked.

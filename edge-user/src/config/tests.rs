@@ -1,5 +1,6 @@
 //! A table of mistakes, and what each looks like.
 
+mod coalescing;
 mod controller;
 mod distributions;
 mod origins;

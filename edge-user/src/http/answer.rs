@@ -293,6 +293,7 @@ mod tests {
             requests: Default::default(),
             cut: Default::default(),
             date: Default::default(),
+            port: 443,
             encoder: Default::default(),
             distributions: Default::default(),
             open_files: OpenFiles::at_most(9),

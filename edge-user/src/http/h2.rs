@@ -3,11 +3,13 @@
 //! | module | job |
 //! |---|---|
 //! | [`meter`] | frames that cost more than they say, counted as they are read |
+//! | [`insertion`] | a frame that h2 does not know, behind our SETTINGS |
 //! | `exchange` | one request and its answer |
 //! | `content` | what follows the head of a request |
 
 mod content;
 mod exchange;
+pub(crate) mod insertion;
 pub(crate) mod meter;
 
 use std::future::{Future, poll_fn};
@@ -27,6 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
 
 use super::client::Client;
+use super::origin_frame;
 use crate::limits;
 use crate::tcp::connections::{Seat, Told};
 use crate::tcp::stream::{Rest, Stream};
@@ -42,6 +45,9 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     drain: watch::Receiver<Option<Instant>>,
 ) {
     seat.idle();
+    if let Some(frame) = origin_frame::http2(&client.hosting.place, client.name.as_deref()) {
+        stream.insert(frame);
+    }
     let (meter, rest) = (stream.meter(), stream.rest());
     stream.gather();
     // Each stage on the heap by itself: a future is as large as its largest stage, and a connection

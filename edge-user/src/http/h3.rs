@@ -37,9 +37,9 @@ use tokio::task::JoinSet;
 use tokio::time::error::Elapsed;
 use tokio::time::{Sleep, sleep_until, timeout};
 
-use super::Place;
 use super::bucket::Bucket;
 use super::priority::Priority;
+use super::{Place, origin_frame};
 use crate::limits;
 use crate::quic::engine::StreamFailure;
 use crate::quic::streams::{Connection, RequestReader, RequestStream};
@@ -98,7 +98,9 @@ impl Session {
         builder.max_field_section_size(limits::MAX_FIELD_SECTION_BYTES).send_grease(false);
         // RFC 9220 section 3.
         builder.enable_extended_connect(true);
-        let control = timeout(limits::REQUEST_HEAD_WITHIN, builder.build(connection.clone())).await;
+        let announcing =
+            connection.announcing(origin_frame::http3(&place, connection.server_name()));
+        let control = timeout(limits::REQUEST_HEAD_WITHIN, builder.build(announcing)).await;
         let Ok(Ok(control)) = control else {
             // RFC 9114 section 6.2: the client must allow at least three of them.
             connection.close(code::GENERAL_PROTOCOL_ERROR, b"no room for control streams");

@@ -41,6 +41,7 @@ impl Server {
             requests: Rc::default(),
             cut: Cell::default(),
             date: Default::default(),
+            port: 443,
             encoder: Default::default(),
             distributions: Default::default(),
             open_files: crate::proxy::files::read::OpenFiles::at_most(9),

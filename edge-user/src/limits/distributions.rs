@@ -5,6 +5,13 @@
 pub const MAX_DISTRIBUTIONS: usize = 1000;
 /// Names of a distribution: as many as a certificate may hold ([`super::MAX_CERTIFICATE_NAMES`]).
 pub const MAX_DISTRIBUTION_NAMES: usize = 1000;
+/// Names that are added to what clients are told of, and as many that are excluded: what a
+/// certificate may hold ([`super::MAX_CERTIFICATE_NAMES`]).
+pub const MAX_COALESCING_NAMES: usize = 1000;
+/// Bytes of the origins in an ORIGIN frame. 100 names, the most of a certificate of Let's Encrypt's,
+/// of 70 bytes each. HTTP/2 takes 16,384 before a client's SETTINGS (RFC 9113 section 4.2); half of
+/// it leaves room for an answer in the first flight of a connection.
+pub const MAX_ORIGIN_SET_BYTES: usize = 8 << 10;
 /// Behaviours of a distribution. A request is compared with each of its distribution's, which for
 /// so many takes a microsecond.
 pub const MAX_BEHAVIOURS: usize = 256;

@@ -86,6 +86,14 @@ impl Routes {
         self.exact.get(&name).or_else(below).copied().ok_or(HostRefused::Unknown)
     }
 
+    /// Whether a distribution answers for `name`, in lower case and without a dot at its end.
+    #[must_use]
+    pub fn serves(&self, name: &str) -> bool {
+        let parent = name.split_once('.').map(|(_, parent)| parent);
+        self.exact.contains_key(name)
+            || parent.is_some_and(|parent| self.below.contains_key(parent))
+    }
+
     /// The behaviour of a distribution that answers at `path`. Each of them is looked at, however
     /// many segments a client sends.
     #[must_use]

@@ -195,6 +195,7 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
         .max_blocking_threads(limits::FILE_THREADS)
         .thread_keep_alive(limits::FILE_THREAD_IDLE)
         .build()?;
+    let port = socket.local_addr()?.port();
     let socket = {
         let _context = runtime.enter();
         Socket::new(socket)?
@@ -214,6 +215,7 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
             own,
             name,
             site,
+            port,
             requests,
             cut: Cell::new(0),
             date: Default::default(),

@@ -4,6 +4,8 @@
 //! unidirectional streams that we open implement `h3::quic`, for h3 opens them and says goodbye; all
 //! that a client sends is read by our own codecs, and h3 sees none of it.
 
+mod no_stream;
+
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -16,6 +18,8 @@ use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, WriteBuf};
 use quinn_proto::{ConnectionError, Dir, StreamId, VarInt};
 
+pub use no_stream::NoStream;
+
 use crate::quic::engine::{Engine, Key, StreamFailure};
 
 /// The engine of this thread.
@@ -27,6 +31,9 @@ pub struct Connection {
     engine: SharedEngine,
     key: Key,
     name: Option<Rc<str>>,
+    /// What is to follow SETTINGS on the control stream. Boxed, for it is there for a moment and its
+    /// place in every handle.
+    announcement: Option<Box<Bytes>>,
 }
 
 impl Connection {
@@ -34,13 +41,19 @@ impl Connection {
     #[must_use]
     pub fn new(engine: SharedEngine, key: Key) -> Self {
         let name = engine.borrow_mut().server_name(key).map(Into::into);
-        Self { engine, key, name }
+        Self { engine, key, name, announcement: None }
     }
 
     /// The name that the client asked for by SNI, in lower case.
     #[must_use]
     pub fn server_name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// A handle for h3, with a whole frame that follows our SETTINGS: of a type that h3 does not know.
+    #[must_use]
+    pub fn announcing(&self, frame: Option<Bytes>) -> Self {
+        Self { announcement: frame.map(Box::new), ..self.clone() }
     }
 
     /// The client's address as seen now.
@@ -150,7 +163,8 @@ impl quic::OpenStreams<Bytes> for Connection {
     ) -> Poll<Result<SendStream, StreamErrorIncoming>> {
         let id = ready!(self.engine.borrow_mut().poll_open(self.key, Dir::Uni, cx))
             .map_err(|error| stream_error(error.into()))?;
-        Poll::Ready(Ok(SendStream::new(self.stream(id))))
+        // h3 opens the control stream first.
+        Poll::Ready(Ok(SendStream::new(self.stream(id), self.announcement.take())))
     }
 
     fn close(&mut self, code: Code, reason: &[u8]) {
@@ -187,12 +201,17 @@ impl Stream {
 pub struct SendStream {
     stream: Stream,
     writing: Bytes,
+    /// What is to follow the first thing that is sent, where this is the control stream.
+    announcement: Option<Box<Bytes>>,
     ended: bool,
 }
 
+/// How a control stream begins: its type, and that of SETTINGS (RFC 9114 sections 6.2.1 and 7.2.4).
+const CONTROL_WITH_SETTINGS: [u8; 2] = [0x00, 0x04];
+
 impl SendStream {
-    fn new(stream: Stream) -> Self {
-        Self { stream, writing: Bytes::new(), ended: false }
+    fn new(stream: Stream, announcement: Option<Box<Bytes>>) -> Self {
+        Self { stream, writing: Bytes::new(), announcement, ended: false }
     }
 
     fn reset_with(&mut self, code: u64) {
@@ -204,7 +223,10 @@ impl SendStream {
 
 impl quic::SendStream<Bytes> for SendStream {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        self.stream.poll_write(&mut self.writing, cx).map_err(stream_error)
+        let written = ready!(self.stream.poll_write(&mut self.writing, cx));
+        // What is left of it is empty, and would hold all of it for as long as the stream lasts.
+        self.writing = Bytes::new();
+        Poll::Ready(written.map_err(stream_error))
     }
 
     /// Copied: h3 gives frames of control streams here, which are short.
@@ -217,6 +239,12 @@ impl quic::SendStream<Bytes> for SendStream {
         }
         let mut data = data.into();
         self.writing = data.copy_to_bytes(data.remaining());
+        // Type and SETTINGS are one piece for h3, so that their end is a boundary of frames.
+        if let Some(frame) = self.announcement.take()
+            && self.writing.starts_with(&CONTROL_WITH_SETTINGS)
+        {
+            self.writing = [&self.writing[..], &frame].concat().into();
+        }
         Ok(())
     }
 
@@ -373,50 +401,6 @@ impl Drop for RequestWriter {
         if !self.ended {
             self.reset_with(Code::H3_INTERNAL_ERROR.value());
         }
-    }
-}
-
-/// A client's stream for h3: there is none.
-pub enum NoStream {}
-
-impl quic::SendStream<Bytes> for NoStream {
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        match *self {}
-    }
-
-    fn send_data<T: Into<WriteBuf<Bytes>>>(&mut self, _: T) -> Result<(), StreamErrorIncoming> {
-        match *self {}
-    }
-
-    fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        match *self {}
-    }
-
-    fn reset(&mut self, _: u64) {
-        match *self {}
-    }
-
-    fn send_id(&self) -> quic::StreamId {
-        match *self {}
-    }
-}
-
-impl quic::RecvStream for NoStream {
-    type Buf = Bytes;
-
-    fn poll_data(
-        &mut self,
-        _: &mut Context<'_>,
-    ) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
-        match *self {}
-    }
-
-    fn stop_sending(&mut self, _: u64) {
-        match *self {}
-    }
-
-    fn recv_id(&self) -> quic::StreamId {
-        match *self {}
     }
 }
 

@@ -88,7 +88,8 @@ impl Inputs {
     fn with(config: Config, secrets: Secrets, joined: Option<Joined>) -> Result<Self, InputError> {
         let tls = tls::load(&config.tls, &secrets.tickets)?;
         let rules = Rules::load(&config)?;
-        let distributions = Arc::new(Distributions::open(&config.distributions, &config.origins)?);
+        let distributions = Distributions::open(&config.distributions, &config.origins)?;
+        let distributions = Arc::new(distributions.coalescing(&config.coalescing));
         Ok(Self {
             config: Arc::new(config),
             secrets: Arc::new(secrets),

@@ -268,6 +268,7 @@ pub(crate) mod samples {
             admission: AdmissionConfig::default(),
             distributions: Vec::new(),
             origins: Vec::new(),
+            coalescing: Default::default(),
         }
     }
 

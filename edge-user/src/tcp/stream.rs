@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout};
 
@@ -55,6 +56,11 @@ impl<S> Stream<S> {
         self.meter = Some(Rc::clone(&meter));
         self.wire.borrow_mut().counts_for(Rc::clone(&meter));
         meter
+    }
+
+    /// Writes `frame`, of HTTP/2 and whole, behind the first one that is written from now on.
+    pub(crate) fn insert(&self, frame: Bytes) {
+        self.wire.borrow_mut().insert(frame);
     }
 
     /// Gathers what is written from now on, until [`Rest::poll_flush`]. What else asks for a flush

@@ -17,6 +17,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::candidate::{Candidate, Served, Unfit};
+use super::x509::Name;
 use crate::config::UnknownNames;
 use crate::current::Current;
 use crate::limits;
@@ -174,7 +175,7 @@ impl Live {
     /// Whether a client gets a certificate that asks for `name`, or for none.
     #[must_use]
     pub fn serves(&self, name: Option<&str>) -> bool {
-        self.choose(&self.table.load(), name, &[]).is_some()
+        self.choose(&self.table.load(), name, None).is_some()
     }
 
     /// Whether a connection whose client asked for the certificate of `asked`, or named nobody, is
@@ -184,23 +185,29 @@ impl Live {
     #[must_use]
     pub fn covers(&self, asked: Option<&str>, host: Option<&str>) -> bool {
         let table = self.table.load();
-        if self.choose(&table, host, &[]).is_none() {
+        if self.choose(&table, host, None).is_none() {
             return false;
         }
         let Some(host) = host.filter(|_| asked != host) else { return asked == host };
         let mut shown = asked.map_or_else(Vec::new, |asked| table.all_by_name(asked));
         if shown.is_empty() {
-            shown.extend(self.choose(&table, asked, &[]));
+            shown.extend(self.choose(&table, asked, None).map(Arc::as_ref));
         }
         shown.iter().any(|served| served.has(host))
+    }
+
+    /// The certificate that a client gets which asks for `asked`, or for none, and takes the one
+    /// that we prefer, as all do that can check its signature.
+    pub(crate) fn shown(&self, asked: Option<&str>) -> Option<Shown> {
+        self.choose(&self.table.load(), asked, None).cloned().map(Shown)
     }
 
     fn choose<'a>(
         &self,
         table: &'a Table,
         name: Option<&str>,
-        schemes: &[SignatureScheme],
-    ) -> Option<&'a Served> {
+        schemes: Option<&[SignatureScheme]>,
+    ) -> Option<&'a Arc<Served>> {
         let by_name = name.and_then(|name| table.by_name(name, schemes, (self.clock)()));
         by_name.or_else(|| match self.unknown_names {
             UnknownNames::Default => table.by_default(),
@@ -327,6 +334,16 @@ impl Live {
     }
 }
 
+/// A certificate that clients get.
+pub(crate) struct Shown(Arc<Served>);
+
+impl Shown {
+    /// Whom it is for, in the order of the certificate. At most [`limits::MAX_CERTIFICATE_NAMES`].
+    pub(crate) fn names(&self) -> &[Name] {
+        &self.0.names
+    }
+}
+
 /// Candidates of one source that are fit, not in force yet.
 #[derive(Debug)]
 pub(super) struct Checked {
@@ -346,7 +363,7 @@ impl ResolvesServerCert for Live {
         let table = self.table.load();
         // rustls takes an address for no name (RFC 6066 section 3 forbids it there).
         let name = hello.server_name();
-        let chosen = self.choose(&table, name, hello.signature_schemes());
+        let chosen = self.choose(&table, name, Some(hello.signature_schemes()));
         if chosen.is_none() {
             let refused = if name.is_some() { &self.names_unknown } else { &self.names_missing };
             refused.fetch_add(1, Ordering::Relaxed);

@@ -16,7 +16,7 @@ const SHA256_OCTETS: [u8; 2] = [0x04, 32];
 
 /// One of the names that a certificate is for (`subjectAltName`, RFC 5280 section 4.2.1.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Name {
+pub(crate) enum Name {
     /// A DNS name, in lower case, without dot at its end.
     Exact(Box<str>),
     /// All names of one label more than this: `*.example.com` is below `example.com`

@@ -101,6 +101,7 @@ impl Pair {
             requests: Rc::default(),
             cut: Cell::default(),
             date: Default::default(),
+            port: 443,
             encoder: Default::default(),
             distributions: Default::default(),
             open_files: OpenFiles::at_most(9),

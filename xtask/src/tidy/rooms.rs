@@ -22,7 +22,7 @@ const ROOMS: &[Room] = &[
         library: "hyper",
         files: &["http/h1.rs", "tcp/clear.rs", "admin/http.rs", "proxy/origins/http11.rs"],
     },
-    Room { library: "h3", files: &["quic/streams.rs", "http/h3.rs"] },
+    Room { library: "h3", files: &["quic/streams.rs", "quic/streams/", "http/h3.rs"] },
     Room { library: "caps", files: &["sandbox.rs", "sandbox/tests.rs"] },
     Room { library: "landlock", files: &["sandbox.rs"] },
     Room {
@@ -48,6 +48,7 @@ const WITHOUT_CLOCK: &[&str] = &[
     "controller/src/identity/lost.rs",
     "edge-user/src/proxy/path.rs",
     "edge-user/src/proxy/route.rs",
+    "edge-user/src/proxy/coalescing.rs",
     "edge-user/src/proxy/forward.rs",
     "edge-user/src/proxy/forward/",
     "edge-user/src/proxy/files/coding.rs",

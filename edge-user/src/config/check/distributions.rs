@@ -92,7 +92,7 @@ impl Check {
         checked.into_iter().collect()
     }
 
-    fn host_pattern(&mut self, text: &Text) -> Checked<HostPattern> {
+    pub(super) fn host_pattern(&mut self, text: &Text) -> Checked<HostPattern> {
         let (name, wildcard) = match text.get_ref().strip_prefix("*.") {
             Some(rest) => (rest, true),
             None => (text.get_ref().as_str(), false),

@@ -8,8 +8,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::http::h2::insertion::Insertion;
 use crate::http::h2::meter::SharedMeter;
 use crate::limits;
 use crate::tcp::connections::Pulse;
@@ -20,6 +22,8 @@ pub(super) struct Wire<S> {
     pulse: Rc<Pulse>,
     meter: Option<SharedMeter>,
     writes: Writes,
+    /// Until it is over.
+    insertion: Option<Box<Insertion>>,
 }
 
 /// How bytes are written.
@@ -60,7 +64,7 @@ impl Gathered {
 
 impl<S> Wire<S> {
     pub(super) fn new(io: S, pulse: Rc<Pulse>) -> Self {
-        Self { io, pulse, meter: None, writes: Writes::AtOnce }
+        Self { io, pulse, meter: None, writes: Writes::AtOnce, insertion: None }
     }
 
     /// Shows this meter what is written.
@@ -70,6 +74,10 @@ impl<S> Wire<S> {
 
     pub(super) fn gather(&mut self) {
         self.writes = Writes::Gathered(None);
+    }
+
+    pub(super) fn insert(&mut self, frame: Bytes) {
+        self.insertion = Some(Box::new(Insertion::new(frame)));
     }
 
     pub(super) fn is_gathering(&self) -> bool {
@@ -109,8 +117,44 @@ impl<S: AsyncRead + Unpin> Wire<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Wire<S> {
-    /// Takes some of these bytes. What was gathered before and fills a record goes first.
+    /// Takes some of these bytes. What was taken for an insertion goes first.
     pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_inserted(cx))?;
+        let written = match &mut self.insertion {
+            Some(insertion) => {
+                let first = parts.iter().find(|part| !part.is_empty());
+                Poll::Ready(Ok(first.map_or(0, |part| insertion.take(part))))
+            }
+            None => self.poll_take(cx, parts),
+        };
+        if let Poll::Ready(Ok(count)) = written {
+            self.meter(parts, count);
+        }
+        written
+    }
+
+    /// Ready when nothing waits that was taken for an insertion. The meter has seen what of it is
+    /// h2's.
+    fn poll_inserted(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(mut insertion) = self.insertion.take_if(|it| !it.waiting().is_empty()) {
+            let taken = self.poll_take(cx, &[IoSlice::new(insertion.waiting())]);
+            if let Poll::Ready(Ok(count)) = taken {
+                insertion.wrote(count);
+            }
+            self.insertion = Some(insertion).filter(|insertion| !insertion.is_over());
+            if ready!(taken)? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes or gathers some of these bytes. What was gathered before and fills a record goes first.
+    fn poll_take(
         &mut self,
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
@@ -120,7 +164,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
         {
             ready!(self.poll_send(cx))?;
         }
-        let written = match &mut self.writes {
+        match &mut self.writes {
             Writes::Gathered(gathered) => {
                 Poll::Ready(Ok(gathered.get_or_insert_with(Gathered::new).take(parts)))
             }
@@ -129,11 +173,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
                 self.has_written(&written);
                 written
             }
-        };
-        if let Poll::Ready(Ok(count)) = written {
-            self.meter(parts, count);
         }
-        written
     }
 
     pub(super) fn is_write_vectored(&self) -> bool {
@@ -161,6 +201,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_inserted(cx))?;
         ready!(self.poll_send(cx))?;
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
         // TLS holds what the socket has no room for.
@@ -169,6 +210,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
     }
 
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_inserted(cx))?;
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
@@ -238,6 +280,24 @@ mod tests {
         assert_eq!(flush(&mut wire), Poll::Ready(()));
         assert_eq!(wire.io.writes, [b"abcd"]);
         assert!(matches!(wire.writes, Writes::Gathered(None)));
+    }
+
+    /// As h2 begins: SETTINGS, and soon after that other frames.
+    #[test]
+    fn an_inserted_frame_goes_in_one_write_with_what_is_before_it() {
+        let settings = [0, 0, 2, 4, 0, 0, 0, 0, 0, 7, 7];
+        for pieces in [&[&settings[..]][..], &[&settings[..5], &settings[5..]]] {
+            let mut wire = gathering(usize::MAX);
+            wire.insert(Bytes::from_static(b"frame"));
+            for piece in pieces {
+                assert_eq!(write(&mut wire, &[b"", piece, b"more"]), Poll::Ready(piece.len()));
+            }
+            assert_eq!(flush(&mut wire), Poll::Ready(()));
+            assert!(wire.insertion.is_none(), "it is over");
+            assert_eq!(write(&mut wire, &[b"rest"]), Poll::Ready(4));
+            assert_eq!(flush(&mut wire), Poll::Ready(()));
+            assert_eq!(wire.io.writes, [&[&settings[..], b"frame"].concat()[..], b"rest"]);
+        }
     }
 
     /// Whatever the room that the socket has each time.

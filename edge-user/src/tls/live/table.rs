@@ -94,24 +94,24 @@ impl Table {
         }
     }
 
-    /// What a client gets that asks for `name` and can check `schemes`: exact names before
-    /// wildcards, which stand for one label (RFC 9525 section 6.3), ECDSA before RSA. One that is
-    /// not valid, or whose signature the client cannot check, only where there is no other: then
+    /// What a client gets that asks for `name` and can check `schemes`, or any signature: exact names
+    /// before wildcards, which stand for one label (RFC 9525 section 6.3), ECDSA before RSA. One that
+    /// is not valid, or whose signature the client cannot check, only where there is no other: then
     /// the handshake fails for a reason that says so.
     pub(super) fn by_name(
         &self,
         name: &str,
-        schemes: &[SignatureScheme],
+        schemes: Option<&[SignatureScheme]>,
         now: SystemTime,
-    ) -> Option<&Served> {
+    ) -> Option<&Arc<Served>> {
         let name = host_name(name)?;
         let parent = name.split_once('.').map(|(_, parent)| parent);
         let exact = self.exact.get(&*name);
         let below = parent.and_then(|parent| self.below.get(parent));
         let all = || exact.into_iter().chain(below).flat_map(|list| list.iter());
-        let suits = |served: &&Arc<Served>| served.suits(schemes);
+        let suits = |served: &&Arc<Served>| schemes.is_none_or(|schemes| served.suits(schemes));
         let best = all().find(|served| served.validity.holds(now) && suits(served));
-        best.or_else(|| all().find(suits)).or_else(|| all().next()).map(Arc::as_ref)
+        best.or_else(|| all().find(suits)).or_else(|| all().next())
     }
 
     /// All that a client may get that asks for `name`.
@@ -122,7 +122,7 @@ impl Table {
         all.flat_map(|list| list.iter()).map(Arc::as_ref).collect()
     }
 
-    pub(super) fn by_default(&self) -> Option<&Served> {
-        self.by_id.get(self.default.as_ref()?).map(Arc::as_ref)
+    pub(super) fn by_default(&self) -> Option<&Arc<Served>> {
+        self.by_id.get(self.default.as_ref()?)
     }
 }

@@ -48,7 +48,7 @@ fn live(candidates: Vec<Candidate>) -> Live {
 
 fn served(live: &Live, name: &str, schemes: &[SignatureScheme]) -> Option<Arc<str>> {
     let table = live.table.load();
-    table.by_name(name, schemes, now()).map(|served| Arc::clone(&served.id))
+    table.by_name(name, Some(schemes), now()).map(|served| Arc::clone(&served.id))
 }
 
 fn is(live: &Live, name: &str, id: &str) {
@@ -241,4 +241,25 @@ fn by_default_a_connection_is_good_for_its_own_name_and_those_of_the_default_cer
     ] {
         assert_eq!(live.covers(asked, host), good, "{asked:?} {host:?}");
     }
+}
+
+#[test]
+fn what_is_shown_is_the_certificate_that_most_get() {
+    let key = rsa();
+    let old =
+        candidate_of("old", &["a.example"], &KeyPair::generate().expect("a key"), (2029, 2030));
+    let live = live(vec![
+        old,
+        candidate_of("rsa", &["a.example", "b.example"], &key, (2031, 2031)),
+        candidate("ecdsa", &["a.example", "c.example", "*.d.example"]),
+    ]);
+    let shown = |asked| live.shown(asked).map(|shown| shown.names().to_vec());
+    let names = ["a.example", "c.example"].map(|name| Name::Exact(name.into()));
+    let names = [&names[..], &[Name::Below("d.example".into())]].concat();
+    assert_eq!(shown(Some("A.example")), Some(names.clone()));
+    assert_eq!(shown(Some("x.d.example")), Some(names));
+    assert_eq!(shown(Some("z.example")), None, "there is no default");
+    live.set_default(Some((Source::Controller, "old")));
+    let default = Some(vec![Name::Exact("a.example".into())]);
+    assert_eq!((shown(Some("z.example")), shown(None)), (default.clone(), default));
 }

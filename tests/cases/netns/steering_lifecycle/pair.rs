@@ -125,6 +125,7 @@ impl Pair {
             admission: AdmissionConfig::default(),
             distributions: Vec::new(),
             origins: Vec::new(),
+            coalescing: Default::default(),
         }
     }
 }
