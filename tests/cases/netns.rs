@@ -7,6 +7,7 @@ mod bgp;
 mod clean_stop;
 mod client_moves;
 mod clients;
+mod coalescing;
 mod connection_ids;
 mod crash;
 mod encapsulation;

@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
+use base64::Engine as _;
 use edge_user::config::{NodeConfig, UnknownNames};
 use edge_user::nodes::{Liveness, NodeTable};
 use edge_user::quic::cid::Owners;
 use edge_user::tls::{Candidate, Live, Source};
 use edge_wire::cid::{DEFAULT_LEN, ServerId};
 use fleet_wire::secrets::{ConnectionIdConfig, EncapsulationSecret, Rotating, Secrets};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PublicKeyData as _,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// The name in the certificate, which every client asks for.
@@ -65,6 +68,14 @@ impl Certificates {
         let certificate = CertificateParams::new(names)?.signed_by(&key, &authority)?;
         let (authority, authority_pem) = (authority.der().clone(), authority.pem());
         Ok(Self { authority, authority_pem, certificate, key })
+    }
+
+    /// SHA-256 of the certificate's public key (RFC 7469 section 2.4), in Base64: browsers go by it.
+    #[must_use]
+    pub fn pin(&self) -> String {
+        let key = self.key.subject_public_key_info();
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &key);
+        base64::prelude::BASE64_STANDARD.encode(digest)
     }
 
     /// Writes them to `directory`.

@@ -29,7 +29,7 @@ pub mod bird;
 pub mod client;
 pub mod controller;
 pub mod crossings;
-mod daemon;
+pub(crate) mod daemon;
 pub mod following;
 pub mod interposer;
 pub mod metrics;

@@ -2,6 +2,7 @@
 //!
 //! | module | job |
 //! |---|---|
+//! | [`coalescing`] | how many connections browsers need for several names |
 //! | [`controller_cost`] | how fast a controller reaches many nodes, and what it holds in memory |
 //! | [`credentials`] | what the nodes of a test share, and a client that trusts it |
 //! | [`demo`] | a fleet with a controller, told in plain words |
@@ -27,6 +28,7 @@
 //! | [`stickiness`] | how many connections survive route changes, with steering and without |
 //! | [`versions`] | clients of every version of HTTP, spoken to in the same way |
 
+pub mod coalescing;
 pub mod controller_cost;
 pub mod credentials;
 pub mod demo;

@@ -8,6 +8,7 @@
 //! | [`tidy`] | the invariants of the architecture that a program can check |
 //! | [`demo`] | a fleet with a controller, told in plain words |
 //! | [`stickiness`] | how many connections survive, with steering and without |
+//! | [`coalescing`] | how many connections browsers need for several names |
 //! | [`bench`] | what a packet, a request, a connection costs, beside something known |
 //! | [`load`] | the XDP program on an interface, its counters live |
 //! | [`ci`] | what continuous integration runs |
@@ -21,6 +22,7 @@
 mod bench;
 mod build_ebpf;
 mod ci;
+mod coalescing;
 mod debian;
 mod demo;
 mod load;
@@ -51,6 +53,7 @@ enum Verb {
     Demo(demo::Options),
     Load(load::Options),
     Stickiness(stickiness::Options),
+    Coalescing(coalescing::Options),
     Bench(bench::Options),
     Tidy(tidy::Options),
     Ci(ci::Options),
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Demo(options) => demo::run(&options),
         Verb::Load(options) => load::run(&options),
         Verb::Stickiness(options) => stickiness::run(&options),
+        Verb::Coalescing(options) => coalescing::run(&options),
         Verb::Bench(options) => bench::run(&options),
         Verb::Tidy(options) => tidy::run(&options),
         Verb::Ci(options) => ci::run(&options),

@@ -61,6 +61,24 @@ pub(crate) const NGHTTP2: Package = Package {
     why: "the HTTP/2 clients nghttp and h2load",
     present: || process::find("h2load").is_some(),
 };
+/// A browser that goes by ORIGIN frames over HTTP/2.
+pub(crate) const FIREFOX: Package = Package {
+    name: "firefox-esr",
+    why: "a browser that takes one connection for several names over HTTP/2",
+    present: || process::find("firefox-esr").is_some(),
+};
+/// A browser that goes by ORIGIN frames over HTTP/3.
+pub(crate) const CHROMIUM: Package = Package {
+    name: "chromium",
+    why: "a browser that takes one connection for several names over HTTP/3",
+    present: || process::find("chromium").is_some(),
+};
+/// Writes the file in which Firefox keeps the authorities that it trusts.
+pub(crate) const NSS_TOOLS: Package = Package {
+    name: "libnss3-tools",
+    why: "certutil, which has Firefox trust a certificate authority of tests",
+    present: || process::find("certutil").is_some(),
+};
 /// A certificate authority for tests that nobody of this project wrote.
 pub(crate) const PEBBLE: Package = Package {
     name: "pebble",

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use crate::{process, setup};
+use crate::{coalescing, process, setup};
 use cargo_test::Counts;
 
 /// The programs that tests start, and the variables that name them.
@@ -116,6 +116,7 @@ fn needs(rings: &[Ring]) -> setup::Needs {
     }
     if namespaces {
         packages.push(setup::BIRD);
+        packages.extend(coalescing::BROWSERS);
     }
     if debian_kernels {
         packages.extend(kernels::PACKAGES);
