@@ -294,6 +294,7 @@ impl Asking<'_> {
                     path,
                     request,
                     request_id,
+                    open,
                     note,
                 };
                 return Box::pin(proxied::answer(&asked, proxy, content, interim)).await;

@@ -6,6 +6,7 @@
 
 pub(super) mod upgraded;
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::future::{Future, poll_fn};
@@ -46,8 +47,13 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     seat: Seat,
     drain: watch::Receiver<Option<Instant>>,
 ) {
-    let shared =
-        Rc::new(Shared { client, seat, next: Next::default(), refused: RuleNote::default() });
+    let shared = Rc::new(Shared {
+        client,
+        seat,
+        next: Next::default(),
+        refused: RuleNote::default(),
+        wanted: Rc::default(),
+    });
     shared.seat.idle();
     let rest = stream.rest();
     let connection = http1::Builder::new()
@@ -80,6 +86,8 @@ struct Shared {
     next: Next,
     /// By which rule the content turned out to be none.
     refused: RuleNote,
+    /// The content of the request that it is at was asked for.
+    wanted: Rc<Cell<bool>>,
 }
 
 struct Session<S: AsyncRead + AsyncWrite + Unpin> {
@@ -159,14 +167,18 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let exchange = Exchange::begin(&self.0);
         let (request, content) = request.into_parts();
-        let refused = Rc::clone(&self.0.refused);
+        let (refused, wanted) = (Rc::clone(&self.0.refused), Rc::clone(&self.0.wanted));
+        wanted.set(false);
         Box::pin(async move {
             Ok(match websocket::of_http11(&request.method, &request.headers) {
                 Ok(Some(upgrade)) => exchange.upgrade(&request, upgrade).await,
                 Ok(None) => {
                     let mut content = match content.is_end_stream() {
                         true => content::Content::Empty,
-                        false => content::Content::Http11(Content { incoming: content, refused }),
+                        false => {
+                            let content = Content { incoming: content, refused, wanted };
+                            content::Content::Http11(content)
+                        }
                     };
                     exchange.answer(&request, None, &mut content).await
                 }
@@ -180,6 +192,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 pub struct Content {
     incoming: Incoming,
     pub(super) refused: RuleNote,
+    wanted: Rc<Cell<bool>>,
 }
 
 impl Content {
@@ -193,6 +206,7 @@ impl Content {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        self.wanted.set(true);
         let part = ready_or_wait!(Pin::new(&mut self.incoming).poll_frame(cx));
         Poll::Ready(part.map(|part| {
             part.map_err(|error| match is_malformed(&error) {
@@ -254,13 +268,16 @@ impl Exchange {
         // Nobody takes interim responses out: hyper sends none but 100.
         let interim = Interim::default();
         let client = &self.0.client;
+        let has_content = !content.is_end_stream();
+        let is_waiting = request.headers.contains_key(header::EXPECT);
         let (mut head, body) =
             client.answer(Version::Http11, request, upgrade, content, &interim).await;
         // What nobody wanted is in the way of the next request.
         let whole = match std::mem::take(content) {
+            // Who waits for 100 is not asked to go on (RFC 9110 section 10.1.1). It may send what it
+            // has announced, or the next request: nobody could tell which.
+            _ if has_content && !self.0.wanted.get() && is_waiting => false,
             content if content.is_end_stream() => true,
-            // Who waits for 100 is not asked to go on (RFC 9110 section 10.1.1).
-            _ if request.headers.contains_key(header::EXPECT) => false,
             content => discard(content).await,
         };
         if let Some(rule) = self.0.refused.take() {
@@ -281,10 +298,13 @@ impl Exchange {
         let client = &self.0.client;
         let answered =
             client.answer(Version::Http11, request, Some(upgrade), &mut content, &interim).await;
-        let (head, mut body) = answered;
+        let (mut head, mut body) = answered;
         if head.status() == StatusCode::SWITCHING_PROTOCOLS {
             let body = std::mem::replace(&mut body, Body::Empty);
             self.0.next.set(Some(Tunnel::new(reader, body)));
+        } else {
+            // What follows may be what was meant for a WebSocket.
+            head.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         head.map(|()| Answered { body, _exchange: self })
     }

@@ -72,10 +72,17 @@ pub const ORIGIN_SESSIONS: usize = 4 * MAX_ORIGIN_SERVERS;
 /// What a server may send of a response before the client has taken it: a round trip of a datacentre
 /// at 10 Gbit/s is half of that, and a request holds no more.
 pub const ORIGIN_STREAM_WINDOW_BYTES: u32 = 256 << 10;
-/// Of all responses of a connection of HTTP/2.
-pub const ORIGIN_CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
-/// Requests on a connection of HTTP/2 to a server, where it allows more: what most servers allow.
-pub const ORIGIN_STREAMS: usize = 128;
+/// Of all responses of a connection of HTTP/2. A client that takes nothing of its answers holds up no
+/// others: there is room for all of them.
+pub const ORIGIN_CONNECTION_WINDOW_BYTES: u32 = ORIGIN_STREAMS as u32 * ORIGIN_STREAM_WINDOW_BYTES;
+/// Requests on a connection of HTTP/2 to a server, where it allows more: half of what most servers
+/// allow, because each may hold [`ORIGIN_STREAM_WINDOW_BYTES`].
+pub const ORIGIN_STREAMS: usize = 64;
+/// Of the places of a server at a worker, the last eighth is for clients that have less than an eighth
+/// of them: one that keeps all it can get keeps others out no more.
+pub const ORIGIN_SHARE_OF_CLIENT: usize = 8;
+/// What a client may have however few places there are: what a browser asks for at once.
+pub const MIN_ORIGIN_SHARE: usize = 32;
 /// How long a look-up of a server's name may take: resolv.conf's two tries of five seconds.
 pub const ORIGIN_RESOLVE_WITHIN: Duration = Duration::from_secs(10);
 /// How often names are looked up. The resolver does not tell how long an answer is good for; names of

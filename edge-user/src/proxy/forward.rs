@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::apply;
 use super::fixed::segments;
@@ -127,6 +127,52 @@ pub fn request_trailers(
         !is_of_rules && !taken.covers(name) && !is_for_no_trailer(&folded(name.as_str()))
     });
 }
+
+/// Sees to it that a response's length is one number or none: what libraries take for good on one side
+/// ends connections on the other.
+///
+/// # Errors
+/// Where it says several lengths, or one that is no number (RFC 9110 section 8.6), or is in a coding
+/// that nobody takes off (RFC 9112 section 6.1).
+pub fn check_framing(head: &mut Response<()>) -> Result<(), BadFraming> {
+    if !is_chunked_or_plain(head.headers()) {
+        return Err(BadFraming);
+    }
+    let Some(length) = one_length(head.headers())? else { return Ok(()) };
+    let status = head.status();
+    // RFC 9110 section 8.6.
+    match status.is_informational() || status == StatusCode::NO_CONTENT {
+        true => head.headers_mut().remove(header::CONTENT_LENGTH),
+        false => head.headers_mut().insert(header::CONTENT_LENGTH, length),
+    };
+    Ok(())
+}
+
+fn is_chunked_or_plain(fields: &HeaderMap) -> bool {
+    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter().flat_map(listed);
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    codings.next().is_none_or(is_chunked) && codings.next().is_none()
+}
+
+fn one_length(fields: &HeaderMap) -> Result<Option<HeaderValue>, BadFraming> {
+    let mut lines = fields.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = lines.next() else { return Ok(None) };
+    let is_length = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    if lines.next().is_none() && is_length(first.as_bytes()) {
+        return Ok(Some(first.clone()));
+    }
+    let mut all = fields.get_all(header::CONTENT_LENGTH).iter().flat_map(listed);
+    let first = all.next().filter(|first| is_length(first)).ok_or(BadFraming)?;
+    match all.all(|other| other == first) {
+        true => HeaderValue::from_bytes(first).map(Some).map_err(|_| BadFraming),
+        false => Err(BadFraming),
+    }
+}
+
+/// Nobody can say where the response ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the response's length cannot be told")]
+pub struct BadFraming;
 
 /// Takes out of an origin's response what belongs to its connection; adds Via. `version` is that of
 /// the response.

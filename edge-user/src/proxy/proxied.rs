@@ -20,6 +20,7 @@ use crate::http::answer::{self, Body, error};
 use crate::http::content::Content;
 use crate::http::interim::Interim;
 use crate::http::websocket::{self, Upgrade};
+use crate::proxy::files::read::OpenFiles;
 
 /// A request, and who answers it.
 pub(super) struct Asked<'a> {
@@ -31,6 +32,7 @@ pub(super) struct Asked<'a> {
     /// The distribution's field for it, and the ID.
     pub(super) request_id: Option<(&'a HeaderName, &'a HeaderValue)>,
     pub(super) note: &'a Note,
+    pub(super) open: &'a OpenFiles,
 }
 
 /// The origin's response, or what we have to say instead of it.
@@ -75,12 +77,15 @@ pub(super) async fn answer(
         expects: has_content && key.is_none() && headers.contains_key(header::EXPECT),
         content,
         note: asked.note,
+        client: asked.request.client.ip(),
+        open: asked.open,
         is_websocket: key.is_some(),
         is_safe: asked.request.method.is_safe(),
         interim: (asked.request.version != Version::Http11).then_some(interim),
     };
     let answered = upstream.ask(question).await;
     let answered = answered.and_then(|Answered { mut head, body, is_websocket }| {
+        forward::check_framing(&mut head).map_err(|_| Failure::Malformed)?;
         let fields = head.headers_mut();
         let accepted = fields.remove(header::SEC_WEBSOCKET_ACCEPT);
         // A forwarded message is of our version (RFC 9112 section 2.3).
@@ -89,7 +94,9 @@ pub(super) async fn answer(
         if let (Some(upgrade), Some(key)) = (asked.request.upgrade, &key) {
             begin_websocket(&mut head, upgrade, is_websocket, (key, accepted))?;
         }
-        Ok((head, body))
+        // RFC 9110 sections 15.3.5 and 15.4.5.
+        let has_none = matches!(head.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        Ok((head, if has_none { Body::Empty } else { body }))
     });
     answered.map_err(|failure| missed(asked, proxy, failure))
 }

@@ -21,7 +21,7 @@ pub struct OpenFiles(Arc<Semaphore>);
 
 /// One of them. It goes along with whatever waits for a thread, so that clients who go away at once
 /// do not make that queue longer than the bound.
-pub(super) type Permit = OwnedSemaphorePermit;
+pub(in crate::proxy) type Permit = OwnedSemaphorePermit;
 
 /// A file, and the permit for it.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl OpenFiles {
     }
 
     /// One more, unless there are as many already.
-    pub(super) fn try_one(&self) -> Option<Permit> {
+    pub(in crate::proxy) fn try_one(&self) -> Option<Permit> {
         Arc::clone(&self.0).try_acquire_owned().ok()
     }
 }

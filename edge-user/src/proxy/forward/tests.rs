@@ -324,6 +324,34 @@ fn an_origin_is_asked_for_the_path_in_normal_form_and_the_query_as_it_was() {
     }
 }
 
+/// RFC 9110 section 8.6, RFC 9112 section 6.1.
+#[test]
+fn the_length_of_a_response_is_one_number_or_none_at_all() {
+    let checked = |status: u16, fields: &[(&str, &str)]| {
+        let mut head = Response::new(());
+        *head.status_mut() = StatusCode::from_u16(status).expect("a status");
+        *head.headers_mut() = map(fields);
+        check_framing(&mut head)?;
+        let lengths = head.headers().get_all("content-length").iter();
+        Ok(lengths.map(|length| length.to_str().expect("text").to_owned()).collect::<Vec<_>>())
+    };
+    let length = |value| ("content-length", value);
+    assert_eq!(checked(200, &[]), Ok(vec![]));
+    assert_eq!(checked(200, &[length("4")]), Ok(vec!["4".into()]));
+    assert_eq!(checked(200, &[length("4, 4")]), Ok(vec!["4".into()]));
+    assert_eq!(checked(200, &[length("4"), length("4")]), Ok(vec!["4".into()]));
+    assert_eq!(checked(304, &[length("4")]), Ok(vec!["4".into()]));
+    assert_eq!(checked(204, &[length("4")]), Ok(vec![]));
+    for odd in ["-2", "+2", "", "4, 5", "0x4", "4 4"] {
+        assert_eq!(checked(200, &[length(odd)]), Err(BadFraming), "{odd}");
+    }
+    assert_eq!(checked(200, &[length("4"), length("5")]), Err(BadFraming));
+    assert_eq!(checked(200, &[("transfer-encoding", "Chunked")]), Ok(vec![]));
+    for coding in ["gzip", "gzip, chunked", "chunked, chunked", "identity"] {
+        assert_eq!(checked(200, &[("transfer-encoding", coding)]), Err(BadFraming), "{coding}");
+    }
+}
+
 /// RFC 9110 section 7.6.2.
 #[test]
 fn a_hop_is_counted_off_what_may_not_go_far() {

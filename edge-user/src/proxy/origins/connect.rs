@@ -4,18 +4,23 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::failure::Failure;
 use crate::http::Version;
+use crate::proxy::files::read::Permit;
 use crate::tls::origin::{Connector, TlsStream};
 
 /// A connection to a server, on which HTTP may begin.
 pub(super) struct Connected {
     pub(super) transport: Transport,
     pub(super) version: Version,
+    /// For its file.
+    pub(super) permit: Permit,
 }
 
 /// Bytes to a server and from it.
@@ -24,38 +29,43 @@ pub(super) enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Tries one address after the other.
-pub(super) async fn connect(
+/// Tries one address after the other, each for its part of the time: one that is silent keeps nobody
+/// from the next.
+pub(super) async fn first_of(
     addresses: &[SocketAddr],
+    within: Duration,
     tls: Option<(&Connector, &str)>,
     clear: Version,
-) -> Result<Connected, Failure> {
+) -> Result<(Transport, Version), Failure> {
+    let each = within / addresses.len().max(1) as u32;
     let mut why = Failure::Resolve;
     for address in addresses {
-        let tcp = match TcpStream::connect(address).await {
-            Ok(tcp) => tcp,
-            Err(error) => {
-                tracing::debug!(%address, %error, "a server cannot be reached");
-                why = Failure::Connect;
-                continue;
-            }
-        };
-        // Requests and small parts of a body are not held back. What fails costs time only.
-        let _ = tcp.set_nodelay(true);
-        let Some((connector, name)) = tls else {
-            return Ok(Connected { transport: Transport::Clear(tcp), version: clear });
-        };
-        match connector.connect(name, tcp).await {
-            Ok((stream, version)) => {
-                return Ok(Connected { transport: Transport::Tls(Box::new(stream)), version });
-            }
-            Err(error) => {
-                tracing::debug!(%address, name, %error, "a server's TLS is not acceptable");
-                why = Failure::Tls;
-            }
+        match timeout(each, reach(address, tls, clear)).await {
+            Ok(Ok(reached)) => return Ok(reached),
+            Ok(Err(failure)) => why = failure,
+            Err(_) => why = Failure::ConnectTimeout,
         }
     }
     Err(why)
+}
+
+async fn reach(
+    address: &SocketAddr,
+    tls: Option<(&Connector, &str)>,
+    clear: Version,
+) -> Result<(Transport, Version), Failure> {
+    let tcp = TcpStream::connect(address).await.map_err(|error| {
+        tracing::debug!(%address, %error, "a server cannot be reached");
+        Failure::Connect
+    })?;
+    // Requests and small parts of a body are not held back. What fails costs time only.
+    let _ = tcp.set_nodelay(true);
+    let Some((connector, name)) = tls else { return Ok((Transport::Clear(tcp), clear)) };
+    let (stream, version) = connector.connect(name, tcp).await.map_err(|error| {
+        tracing::debug!(%address, name, %error, "a server's TLS is not acceptable");
+        Failure::Tls
+    })?;
+    Ok((Transport::Tls(Box::new(stream)), version))
 }
 
 impl AsyncRead for Transport {

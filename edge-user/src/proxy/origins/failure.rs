@@ -5,7 +5,7 @@ use http::StatusCode;
 use crate::http::content::Cut;
 
 /// How many kinds of [`Failure`] there are.
-pub const FAILURES: usize = 16;
+pub const FAILURES: usize = 17;
 
 /// Why an origin's answer could not be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +55,9 @@ pub enum Failure {
     /// The client's request turned out to be none.
     #[error("the request is malformed")]
     ClientMalformed,
+    /// The client has more requests with the server than its share, and there is not much room left.
+    #[error("the client has its share of the origin's connections")]
+    ClientShare,
     /// The client has given its request up.
     #[error("the client has given the request up")]
     ClientGone,
@@ -78,6 +81,7 @@ impl Failure {
         Self::TotalTimeout,
         Self::ClientLate,
         Self::ClientMalformed,
+        Self::ClientShare,
         Self::ClientGone,
     ];
 
@@ -100,6 +104,7 @@ impl Failure {
             Self::TotalTimeout => "total_timeout",
             Self::ClientLate => "client_late",
             Self::ClientMalformed => "client_malformed",
+            Self::ClientShare => "client_share",
             Self::ClientGone => "client_gone",
         }
     }
@@ -121,6 +126,8 @@ impl Failure {
                 StatusCode::GATEWAY_TIMEOUT
             }
             Self::ClientLate => StatusCode::REQUEST_TIMEOUT,
+            // RFC 6585 section 4.
+            Self::ClientShare => StatusCode::TOO_MANY_REQUESTS,
             Self::ClientMalformed | Self::ClientGone => StatusCode::BAD_REQUEST,
         }
     }
@@ -143,6 +150,7 @@ impl Failure {
             | Self::TotalTimeout
             | Self::ClientLate
             | Self::ClientMalformed
+            | Self::ClientShare
             | Self::ClientGone => false,
         }
     }

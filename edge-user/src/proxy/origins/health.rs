@@ -12,7 +12,7 @@ use tokio::select;
 use tokio::time::Instant;
 use tokio::time::{MissedTickBehavior, interval_at, timeout};
 
-use super::connect::{Connected, connect};
+use super::connect::first_of;
 use super::failure::Failure;
 use super::watched::{Watched, spread};
 use crate::config::origins::{Health, Protocol};
@@ -88,7 +88,7 @@ async fn ask(watched: &Watched, index: usize, health: &Health) -> Result<StatusC
         Protocol::Http2 => Version::Http2,
         Protocol::Auto | Protocol::Http11 => Version::Http11,
     };
-    let Connected { transport, version } = connect(&addresses, tls, clear).await?;
+    let (transport, version) = first_of(&addresses, health.timeout, tls, clear).await?;
     let authority = server.to_string();
     let request = Request::builder()
         .method(Method::GET)

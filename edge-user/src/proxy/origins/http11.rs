@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
@@ -24,12 +25,14 @@ use super::upload::Upload;
 use crate::http::interim::Sink;
 use crate::http::tunnel;
 use crate::limits;
+use crate::proxy::files::read::Permit;
 use crate::proxy::forward::response_fields;
 
 /// A connection, ready for a request or with one. It ends when this is dropped.
 pub(super) struct Sender {
     requests: SendRequest<Upload>,
     connection: AbortHandle,
+    _permit: Permit,
 }
 
 /// Why there is no response, and what was not sent: it can go to another server.
@@ -40,7 +43,7 @@ pub(super) struct Unanswered {
 
 impl Sender {
     /// Begins on a connection, which a task of its own moves on.
-    pub(super) async fn begin(transport: Transport) -> Result<Self, Failure> {
+    pub(super) async fn begin(transport: Transport, permit: Permit) -> Result<Self, Failure> {
         let made = Builder::new()
             .max_buf_size(limits::HTTP1_BUFFER_BYTES)
             .max_header_size(limits::MAX_FIELD_SECTION_BYTES as usize)
@@ -52,7 +55,7 @@ impl Sender {
                 tracing::debug!(%error, "a connection to an origin ended");
             }
         });
-        Ok(Self { requests, connection: task.abort_handle() })
+        Ok(Self { requests, connection: task.abort_handle(), _permit: permit })
     }
 
     /// Whether a request can be sent at once.
@@ -66,6 +69,10 @@ impl Sender {
         mut request: Request<Upload>,
         interim: Sink,
     ) -> Result<Response<Incoming>, Unanswered> {
+        if !request.body().is_end_stream() && !request.headers().contains_key(CONTENT_LENGTH) {
+            // hyper takes a GET of unknown length for one without content.
+            request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         hyper::ext::on_informational(&mut request, move |head| {
             interim.push(passed_on(head.status(), head.headers(), head.version()));
         });
@@ -86,6 +93,8 @@ pub(super) fn passed_on(
     *head.status_mut() = status;
     head.headers_mut().clone_from(fields);
     response_fields(head.headers_mut(), version);
+    // RFC 9110 section 8.6.
+    head.headers_mut().remove(CONTENT_LENGTH);
     head
 }
 
@@ -151,6 +160,7 @@ impl Download {
 pub(super) struct Tunnel {
     reader: ReadHalf<TokioIo<Upgraded>>,
     upload: AbortHandle,
+    _sender: Sender,
     _asked: Asked,
 }
 
@@ -160,6 +170,7 @@ impl Tunnel {
     pub(super) async fn begin(
         mut response: Response<Incoming>,
         mut upload: Upload,
+        sender: Sender,
         asked: Asked,
     ) -> Result<(Response<()>, Self), Unanswered> {
         let upgraded = hyper::upgrade::on(&mut response)
@@ -170,7 +181,7 @@ impl Tunnel {
             tunnel::write_all(writer, async || upload.frame().await).await;
         });
         let head = response.map(drop);
-        Ok((head, Self { reader, upload: upload.abort_handle(), _asked: asked }))
+        Ok((head, Self { reader, upload: upload.abort_handle(), _sender: sender, _asked: asked }))
     }
 
     pub(super) fn poll_frame(

@@ -15,6 +15,7 @@ use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
+use tokio::sync::Mutex;
 use tokio::task::{AbortHandle, JoinHandle, spawn_local};
 use tokio::time::Instant;
 
@@ -27,6 +28,7 @@ use super::upload::Upload;
 use crate::http::interim::Sink;
 use crate::http::websocket;
 use crate::limits;
+use crate::proxy::files::read::Permit;
 
 /// The connections to a server.
 #[derive(Default)]
@@ -42,7 +44,8 @@ pub(super) struct Session {
     /// The server takes no more requests on it.
     is_left: Cell<bool>,
     /// Until it is known whether the server takes WebSockets.
-    ping: RefCell<Option<PingPong>>,
+    ping: Mutex<Option<PingPong>>,
+    _permit: Permit,
 }
 
 impl Shared {
@@ -86,7 +89,7 @@ impl Shared {
 
 impl Session {
     /// Begins on a connection, which a task of its own moves on.
-    pub(super) async fn begin(transport: Transport) -> Result<Rc<Self>, Failure> {
+    pub(super) async fn begin(transport: Transport, permit: Permit) -> Result<Rc<Self>, Failure> {
         let made = Builder::new()
             .enable_push(false)
             .initial_window_size(limits::ORIGIN_STREAM_WINDOW_BYTES)
@@ -95,7 +98,7 @@ impl Session {
             .max_send_buffer_size(limits::STREAM_SEND_BUFFER_BYTES)
             .handshake(transport);
         let (requests, mut connection) = made.await.map_err(|_| Failure::Connect)?;
-        let ping = RefCell::new(connection.ping_pong());
+        let ping = Mutex::new(connection.ping_pong());
         let task = spawn_local(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to an origin ended");
@@ -104,7 +107,7 @@ impl Session {
         let (connection, carried) = (task.abort_handle(), Rc::default());
         let used = Cell::new(Instant::now());
         let is_left = Cell::new(false);
-        Ok(Rc::new(Self { requests, connection, carried, used, is_left, ping }))
+        Ok(Rc::new(Self { requests, connection, carried, used, is_left, ping, _permit: permit }))
     }
 
     fn has_room(&self) -> bool {
@@ -115,11 +118,13 @@ impl Session {
     /// Whether the server takes extended CONNECT (RFC 8441 section 3). Its first SETTINGS say so, and
     /// are there when it has answered a PING.
     pub(super) async fn takes_websockets(&self) -> bool {
-        let ping = self.ping.borrow_mut().take();
-        if !self.requests.is_extended_connect_protocol_enabled()
-            && let Some(mut ping) = ping
-        {
-            let _ = ping.ping(Ping::opaque()).await;
+        // Whoever comes meanwhile waits as well.
+        let mut asked = self.ping.lock().await;
+        if let Some(ping) = &mut *asked {
+            // One that went away may have asked already.
+            let _ = ping.send_ping(Ping::opaque());
+            let _ = poll_fn(|cx| ping.poll_pong(cx)).await;
+            *asked = None;
         }
         self.requests.is_extended_connect_protocol_enabled()
     }
@@ -155,7 +160,10 @@ impl Session {
         }
         let answered = poll_fn(|cx| {
             while let Poll::Ready(Some(Ok(head))) = response.poll_informational(cx) {
-                interim.push(passed_on(head.status(), head.headers(), http::Version::HTTP_2));
+                // RFC 9113 section 8.6: there is no 101.
+                if head.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    interim.push(passed_on(head.status(), head.headers(), http::Version::HTTP_2));
+                }
             }
             pin!(&mut response).poll(cx)
         });

@@ -2,6 +2,9 @@
 //! wait for the next.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,11 +18,16 @@ use super::watched::View;
 use super::{http2, http11};
 use crate::config::origins as config;
 use crate::http::Version;
+use crate::limits;
 
 /// A server of an origin, as one worker knows it.
 pub(super) struct Server {
     /// Requests that are with it.
     outstanding: Cell<u32>,
+    /// Those of clients that have some.
+    of_clients: RefCell<HashMap<Network, u32>>,
+    /// Connections that it may have.
+    connections: usize,
     /// Failures in a row.
     failures: Cell<u32>,
     ejected_until: Cell<Option<Instant>>,
@@ -56,6 +64,8 @@ impl Server {
     pub(super) fn new(most: usize, version: Option<Version>) -> Self {
         Self {
             outstanding: Cell::new(0),
+            of_clients: RefCell::default(),
+            connections: most,
             failures: Cell::new(0),
             ejected_until: Cell::new(None),
             room: Semaphore::new(most),
@@ -107,10 +117,27 @@ impl Server {
         }
     }
 
-    /// A request is with it until what is returned is dropped.
-    pub(super) fn ask(self: &Rc<Self>) -> Asked {
-        self.outstanding.set(self.outstanding.get() + 1);
-        Asked { server: Rc::clone(self), room: Room::NotNeeded }
+    /// A request of a client is with it until what is returned is dropped.
+    ///
+    /// # Errors
+    /// Where the client has its share, and others may need what is left.
+    pub(super) fn ask(self: &Rc<Self>, client: IpAddr) -> Result<Asked, Failure> {
+        let places = match self.version.get() {
+            Some(Version::Http2) => self.connections * limits::ORIGIN_STREAMS,
+            _ => self.connections,
+        };
+        let share = places / limits::ORIGIN_SHARE_OF_CLIENT;
+        let (all, network) = (self.outstanding.get(), Network::of(client));
+        let mut of_clients = self.of_clients.borrow_mut();
+        let held = of_clients.entry(network).or_default();
+        let has_share = *held as usize >= share.max(limits::MIN_ORIGIN_SHARE);
+        if has_share && all as usize >= places - share {
+            return Err(Failure::ClientShare);
+        }
+        *held += 1;
+        drop(of_clients);
+        self.outstanding.set(all + 1);
+        Ok(Asked { server: Rc::clone(self), network, room: Room::NotNeeded })
     }
 
     /// A connection that waits, and is not closed as far as is known.
@@ -143,9 +170,23 @@ impl Server {
     }
 }
 
+/// Whom a client's requests are counted with: an address, in IPv6 the /64 that a host is given.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Network(u128);
+
+impl Network {
+    fn of(client: IpAddr) -> Self {
+        match client.to_canonical() {
+            IpAddr::V4(address) => Self(u32::from(address).into()),
+            IpAddr::V6(address) => Self(u128::from(address) >> 64 << 64),
+        }
+    }
+}
+
 /// A request that is with a server.
 pub(super) struct Asked {
     server: Rc<Server>,
+    network: Network,
     room: Room,
 }
 
@@ -179,6 +220,12 @@ impl Asked {
 impl Drop for Asked {
     fn drop(&mut self) {
         self.server.outstanding.set(self.server.outstanding.get() - 1);
+        if let Entry::Occupied(mut held) = self.server.of_clients.borrow_mut().entry(self.network) {
+            *held.get_mut() -= 1;
+            if *held.get() == 0 {
+                held.remove();
+            }
+        }
         if self.room == Room::Held {
             self.server.room.add_permits(1);
         }
