@@ -19,13 +19,16 @@ pub(crate) const BROWSERS: [setup::Package; 3] =
 /// Every host has an address of its own, all of them on one edge with one certificate, in a network
 /// namespace; the edge sends ORIGIN frames with all of their names, with another name alone, or none.
 /// It fails where a browser that goes by the frame (Firefox over HTTP/2, Chromium over HTTP/3) does
-/// not need one connection for all, or six where it was not told of them. It needs root, and about
-/// ten seconds when all is built.
+/// not need one connection for all, or six where it was not told of them. It needs root, and some
+/// seconds when all is built.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Print one line of JSON. The table goes to standard error either way.
     #[arg(long)]
     json: bool,
+    /// Over the other versions of HTTP, too, where they do not go by it.
+    #[arg(long)]
+    all: bool,
 }
 
 /// # Errors
@@ -38,6 +41,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let edge = process::build("edge-user", "landfast-edge", false)?;
     let mut count = process::command(process::build("tests", "coalescing", false)?);
     count.env("LANDFAST_EDGE", edge);
+    if options.all {
+        count.arg("all");
+    }
     if !options.json {
         count.stdout(Stdio::null());
     }
