@@ -71,8 +71,24 @@ fn a_good_file_gives_every_setting_or_its_default() {
     assert_eq!(liveness, [Liveness::Live, Liveness::Dead]);
 }
 
+#[test]
+fn requests_are_noted_where_the_file_says_where_and_as_json_unless_it_says_otherwise() {
+    let table = |rest: &str| with("[tls]", &format!("[access_log]\npath = \"/l/a\"\n{rest}[tls]"));
+    let of = |text: &str| parse(text).expect("good").access_log;
+    let noted = |format| Some(AccessLogConfig { path: "/l/a".into(), format });
+    assert_eq!(of(GOOD), None);
+    assert_eq!(of(&table("")), noted(LogFormat::Json));
+    assert_eq!(of(&table("format = \"text\"\n")), noted(LogFormat::Text));
+}
+
 /// What is replaced in the good file, by what, and what the report must hold.
 const MISTAKES: &[(&str, &str, &[&str])] = &[
+    ("[tls]", "[access_log]\npath = \"a.log\"\n[tls]", &["`path` is not an absolute path"]),
+    (
+        "[tls]",
+        "[access_log]\npath = \"/a\"\nformat = \"clf\"\n[tls]",
+        &["`format` cannot be `clf`"],
+    ),
     ("node = 1", "node = 4096", &["`node` is 4096: it must be 0 to 4095", "[edge.toml:2:8]"]),
     ("node = 1", "node = -1", &["`node` is -1: it must be 0 to 4095"]),
     ("node = 1", "node = \"ams1\"", &["invalid type: string", "expected i64", "[edge.toml:2:8]"]),

@@ -58,9 +58,12 @@ proxy = {{ origin = "app" }}
         lines
     }
 
+    /// By the time of their requests: workers do not wait for one another.
     fn noted(&self, count: usize) -> Vec<Value> {
         let parse = |line: String| serde_json::from_str(&line).expect("JSON");
-        self.lines(count).into_iter().map(parse).collect()
+        let mut lines: Vec<Value> = self.lines(count).into_iter().map(parse).collect();
+        lines.sort_by_key(|line| line["time"].to_string());
+        lines
     }
 }
 
