@@ -8,6 +8,7 @@
 //! | `bucket` | a bound on what may come at once, and then each second |
 //! | `client` | what these two share: who asks, and what is answered |
 //! | `check` | what a request must keep, whatever the version |
+//! | [`covered`] | for whom connections were found good |
 //! | [`date`] | when an answer was made |
 //! | `host` | whom a request is for |
 //! | [`content`] | what follows the head of a request |
@@ -26,6 +27,7 @@ mod bucket;
 mod check;
 pub(crate) mod client;
 pub mod content;
+pub mod covered;
 pub mod date;
 pub(crate) mod h1;
 pub(crate) mod h2;
@@ -46,6 +48,7 @@ use std::sync::Arc;
 
 use edge_wire::cid::ServerId;
 
+use self::covered::Covered;
 use self::date::Date;
 use self::h3::qpack::encoder::Encoder;
 use self::h3::tally::Tally;
@@ -79,6 +82,8 @@ pub struct Place {
     pub open_files: OpenFiles,
     /// Whom connections are good for.
     pub certificates: Arc<Live>,
+    /// For whom they were found good.
+    pub covered: Covered,
     /// What was refused of HTTP/3.
     pub refused: Tally,
     /// Where each request is noted, if it is.

@@ -277,6 +277,9 @@ pub const MAX_FIELDS: usize = 256;
 /// Frames in a row that carry nothing: DATA without content, and types that are not known. Clients
 /// grease with one or two (RFC 9114 section 7.2.8).
 pub const MAX_EMPTY_FRAMES: u32 = 128;
+/// Hosts that a worker remembers connections to be good for, with the name that these asked for. A
+/// worker is mostly asked for a few dozen; 10 KB.
+pub const REMEMBERED_HOSTS: usize = 64;
 /// Interim responses (1xx) before a final one. 103 comes once or twice; 102 was meant to come every
 /// 20 s while a long operation goes on.
 pub const MAX_INTERIM_RESPONSES: u32 = 32;

@@ -298,6 +298,7 @@ mod tests {
             distributions: Default::default(),
             open_files: OpenFiles::at_most(9),
             certificates: samples::live(UnknownNames::Refuse, &[&["a.example"]]).into(),
+            covered: Default::default(),
             refused: Default::default(),
             access_log: None,
         };

@@ -9,6 +9,7 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use super::Version;
+use super::covered::Covered;
 use super::h3::head::request::{RequestHead, Target};
 use super::h3::tally::Refused;
 use super::host::Host;
@@ -128,13 +129,48 @@ impl<'a> Asked<'a> {
     }
 }
 
+impl Asked<'_> {
+    /// Whom it is for, where that is said once or twice in the same words.
+    fn host_text(&self) -> Option<&str> {
+        let mut fields = self.headers.get_all(header::HOST).iter();
+        match (self.authority, fields.next(), fields.next()) {
+            (Some(authority), None, None) if self.version != Version::Http11 => Some(authority),
+            (Some(authority), Some(host), None) if host == authority => Some(authority),
+            (None, Some(host), None) => host.to_str().ok(),
+            _ => None,
+        }
+    }
+
+    /// Whether the connection of a client that asked for the certificate of `name` is good for whom
+    /// it is for.
+    fn check_host(
+        &self,
+        name: Option<&str>,
+        certificates: &Live,
+        covered: &Covered,
+    ) -> Result<(), Rejection> {
+        let (text, revision) = (self.host_text(), certificates.revision());
+        if text.is_some_and(|text| covered.is_known(revision, name, text)) {
+            return Ok(());
+        }
+        let host =
+            Host::of_https(self.version, self.authority, self.headers).ok_or(Rejection::Host)?;
+        if !certificates.covers(name, host.server_name()) {
+            return Err(Rejection::Misdirected);
+        }
+        text.into_iter().for_each(|text| covered.note(revision, name, text));
+        Ok(())
+    }
+}
+
 /// Checks a request of a client that asked for the certificate of `name`.
 pub(super) fn check(
     request: &Asked<'_>,
     name: Option<&str>,
     certificates: &Live,
+    covered: &Covered,
 ) -> Result<(), Rejection> {
-    let Asked { version, method, scheme, authority, path, headers } = *request;
+    let Asked { version, method, scheme, path, headers, .. } = *request;
     if headers.len() > limits::MAX_FIELDS {
         return Err(Rejection::Fields);
     }
@@ -146,11 +182,9 @@ pub(super) fn check(
     if expected.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         return Err(Rejection::Expectation);
     }
-    let host = Host::of_https(version, authority, headers).ok_or(Rejection::Host)?;
+    request.check_host(name, certificates, covered)?;
     // What is asked of a scheme, this connection has for https alone (RFC 9110 section 7.4).
-    if scheme.is_some_and(|scheme| *scheme != Scheme::HTTPS)
-        || !certificates.covers(name, host.server_name())
-    {
+    if scheme.is_some_and(|scheme| *scheme != Scheme::HTTPS) {
         return Err(Rejection::Misdirected);
     }
     if is_target(method, path) { Ok(()) } else { Err(Rejection::Target) }
@@ -227,12 +261,17 @@ mod tests {
 
     use super::*;
     use crate::config::UnknownNames;
+    use crate::tls::Source;
     use crate::tls::live::samples;
 
     fn checked(request: http::request::Builder) -> Result<(), Rejection> {
         let live = samples::live(UnknownNames::Refuse, &[&["a.example", "*.b.example"]]);
         let (parts, ()) = request.body(()).expect("a request").into_parts();
-        check(&Asked::of(Version::Http2, &parts), Some("a.example"), &live)
+        let (asked, covered) = (Asked::of(Version::Http2, &parts), Covered::default());
+        let checked = check(&asked, Some("a.example"), &live, &covered);
+        // What is remembered says the same.
+        assert_eq!(check(&asked, Some("a.example"), &live, &covered), checked);
+        checked
     }
 
     #[test]
@@ -246,6 +285,20 @@ mod tests {
             assert_eq!(checked(request), Ok(()));
         }
         assert_eq!(checked(Request::get("https://a.example/").header("etag", "\"x\"")), Ok(()));
+    }
+
+    /// What was found is good for as long as the certificates are the same.
+    #[test]
+    fn a_host_whose_certificate_is_gone_is_no_more_remembered() {
+        let live = samples::live(UnknownNames::Refuse, &[&["a.example", "b.example"]]);
+        let (parts, ()) = Request::get("https://b.example/").body(()).expect("good").into_parts();
+        let (asked, covered) = (Asked::of(Version::Http2, &parts), Covered::default());
+        let checked = |name| check(&asked, Some(name), &live, &covered);
+        assert_eq!(checked("a.example"), Ok(()));
+        assert_eq!(checked("c.example"), Err(Rejection::Misdirected), "of another connection");
+        assert_eq!(checked("a.example"), Ok(()));
+        live.remove(Source::Files, &["0"]);
+        assert_eq!(checked("a.example"), Err(Rejection::Misdirected));
     }
 
     fn of_length(times: usize) -> http::request::Builder {

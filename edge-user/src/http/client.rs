@@ -62,7 +62,7 @@ impl Client {
         let of_version = if version == Version::Http2 { http2 } else { http11 };
         of_version.set(of_version.get() + 1);
         let asked = Asked::of(version, request);
-        let checked = check(&asked, self.name.as_deref(), &place.certificates);
+        let checked = check(&asked, self.name.as_deref(), &place.certificates, &place.covered);
         let request = answer::Request {
             method: &request.method,
             authority: answer::authority(&request.uri, &request.headers),

@@ -46,6 +46,7 @@ impl Server {
             distributions: Default::default(),
             open_files: crate::proxy::files::read::OpenFiles::at_most(9),
             certificates: Arc::new(samples::live(UnknownNames::Refuse, &[&[NAME]])),
+            covered: Default::default(),
             refused: Default::default(),
             access_log: None,
         };

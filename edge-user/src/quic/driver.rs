@@ -210,19 +210,19 @@ pub fn spawn(setup: WorkerSetup) -> Result<WorkerHandle, SpawnError> {
         sandbox::keep_no_capability();
         let (own, workers) = (owners.own(), usize::from(owners.workers()));
         let engine = Rc::new(RefCell::new(engine));
-        let requests = Rc::new(Cell::new(0));
         let place = Rc::new(Place {
             own,
             name,
             site,
             port,
-            requests,
+            requests: Rc::new(Cell::new(0)),
             cut: Cell::new(0),
             date: Default::default(),
             encoder: Default::default(),
             distributions: InForce::new(distributions, workers),
             open_files,
             certificates,
+            covered: Default::default(),
             refused: Default::default(),
             access_log: access_log.map(|log| Rc::new(log.pen(worker))),
         });

@@ -84,6 +84,8 @@ enum Change {
 /// The certificates of a process, in force.
 pub struct Live {
     table: Current<Table>,
+    /// How often it was replaced.
+    revision: AtomicU64,
     /// Held by whoever makes the next table.
     changing: Mutex<()>,
     unknown_names: UnknownNames,
@@ -106,6 +108,7 @@ impl Live {
     fn with_clock(unknown_names: UnknownNames, clock: fn() -> SystemTime) -> Self {
         Self {
             table: Current::new(Table::default()),
+            revision: AtomicU64::new(0),
             changing: Mutex::new(()),
             unknown_names,
             provider: Arc::new(aws_lc_rs::default_provider()),
@@ -146,7 +149,7 @@ impl Live {
         let _turn = self.turn();
         let mut table = Table::clone(&self.table.load());
         let removed = ids.iter().filter(|id| table.remove(source, id)).count();
-        self.table.replace(table);
+        self.swap(table);
         removed
     }
 
@@ -156,7 +159,7 @@ impl Live {
         let _turn = self.turn();
         let mut table = Table::clone(&self.table.load());
         table.default = default.map(|(source, id)| Key { source, id: id.into() });
-        self.table.replace(table);
+        self.swap(table);
     }
 
     /// What `source` has in force, in no order.
@@ -200,6 +203,17 @@ impl Live {
     /// that we prefer, as all do that can check its signature.
     pub(crate) fn shown(&self, asked: Option<&str>) -> Option<Shown> {
         self.choose(&self.table.load(), asked, None).cloned().map(Shown)
+    }
+
+    /// Another number whenever what is in force has changed: until then [`Self::covers`] says the same.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    fn swap(&self, table: Table) {
+        self.table.replace(table);
+        self.revision.fetch_add(1, Ordering::Release);
     }
 
     fn choose<'a>(
@@ -266,7 +280,7 @@ impl Live {
         for served in checked {
             table.put(source, served);
         }
-        self.table.replace(table);
+        self.swap(table);
         changed
     }
 
@@ -303,7 +317,7 @@ impl Live {
                 }
             }
         }
-        self.table.replace(next);
+        self.swap(next);
         refused
     }
 

@@ -210,7 +210,8 @@ async fn reply(
     connection: &Connection,
     place: &Place,
 ) -> Result<Option<(Response<()>, Body)>, Failure> {
-    let checked = check(&Asked::of_http3(head), connection.server_name(), &place.certificates);
+    let (asked, name) = (Asked::of_http3(head), connection.server_name());
+    let checked = check(&asked, name, &place.certificates, &place.covered);
     let line = head.line();
     let Some(client) = connection.client() else { return Ok(None) };
     let request = answer::Request {
