@@ -8,6 +8,7 @@ mod h3_streams;
 mod http11;
 mod http2;
 mod http3;
+mod passes;
 mod transport;
 
 use std::collections::BTreeMap;

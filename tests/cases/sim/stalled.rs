@@ -106,6 +106,7 @@ impl Pair {
             distributions: Default::default(),
             open_files: OpenFiles::at_most(9),
             certificates: fleet.certificates.clone(),
+            covered: Default::default(),
             refused: Default::default(),
             access_log: None,
         };

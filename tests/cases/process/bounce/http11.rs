@@ -174,13 +174,13 @@ const CONTENTS: &[(&str, Why, Then)] = &[
     ("Transfer-Encoding: chunked\r\n\r\n0\r\nx : y\r\n\r\n", MALFORMED, Ends),
 ];
 
-fn made(case: &str, path: &str) -> String {
+pub(super) fn made(case: &str, path: &str) -> String {
     let host = format!("Host: {SERVER_NAME}");
     case.replace("PATH", path).replace("HOST", &host)
 }
 
 /// Sends it and a good request behind it, and reads all that is said.
-fn asked(stream: &mut Tls, request: &str, good: &str) -> String {
+pub(super) fn asked(stream: &mut Tls, request: &str, good: &str) -> String {
     let then = format!("GET {good} HTTP/1.1\r\nHost: {SERVER_NAME}\r\nConnection: close\r\n\r\n");
     // It may be closed before all of it was sent.
     let _ = stream.write_all(format!("{request}{then}").as_bytes());
@@ -191,7 +191,7 @@ fn asked(stream: &mut Tls, request: &str, good: &str) -> String {
 }
 
 /// The statuses of all answers.
-fn statuses(said: &str) -> Vec<&str> {
+pub(super) fn statuses(said: &str) -> Vec<&str> {
     said.split("HTTP/1.1 ").skip(1).filter_map(|answer| answer.get(..3)).collect()
 }
 
