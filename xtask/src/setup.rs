@@ -97,6 +97,15 @@ pub(crate) const CADDY: Package = Package {
     why: "the server that most will compare with (its package starts a service of its own)",
     present: || process::find("caddy").is_some(),
 };
+/// The same, where no service is to start.
+pub(crate) const CADDY_ALONE: Unpacked =
+    Unpacked { name: "caddy", program: "caddy", why: "an origin that many have" };
+/// A client of HTTP/1.1, with many connections.
+pub(crate) const WRK: Package = Package {
+    name: "wrk",
+    why: "a client of HTTP/1.1 with many connections",
+    present: || process::find("wrk").is_some(),
+};
 /// A machine for kernels that this host does not run.
 pub(crate) const QEMU: Package = Package {
     name: "qemu-system-x86",

@@ -109,7 +109,7 @@ fn needs(rings: &[Ring]) -> setup::Needs {
         packages.extend([setup::PEBBLE, setup::GTLSCLIENT]);
     }
     if processes {
-        packages.extend([setup::CURL, setup::NGHTTP2]);
+        packages.extend([setup::CURL, setup::NGHTTP2, setup::WRK]);
     }
     if namespaces || debian_kernels {
         packages.extend([setup::IPROUTE, setup::ETHTOOL]);
@@ -123,8 +123,11 @@ fn needs(rings: &[Ring]) -> setup::Needs {
     }
     setup::Needs {
         packages,
-        unpacked: if processes { vec![setup::PROMTOOL] } else { Vec::new() },
-        clients: namespaces,
+        unpacked: match processes {
+            true => vec![setup::PROMTOOL, setup::NGINX, setup::CADDY_ALONE],
+            false => Vec::new(),
+        },
+        clients: namespaces || processes,
         bpf_file_system: rings.contains(&Ring::Kernel),
     }
 }

@@ -2,6 +2,7 @@
 
 mod bed;
 mod cancels;
+mod clients;
 mod errors;
 mod expects;
 mod health;
@@ -9,6 +10,7 @@ mod over_http2;
 mod reload;
 mod responses;
 mod retries;
+mod sites;
 mod streaming;
 mod uploads;
 

@@ -65,6 +65,16 @@ pub fn python() -> PathBuf {
     python
 }
 
+/// A server that many have: what `LANDFAST_NGINX` names, else what is installed.
+pub fn nginx() -> PathBuf {
+    std::env::var_os("LANDFAST_NGINX").map_or_else(|| "nginx".into(), PathBuf::from)
+}
+
+/// Another one: what `LANDFAST_CADDY` names, else what is installed.
+pub fn caddy() -> PathBuf {
+    std::env::var_os("LANDFAST_CADDY").map_or_else(|| "caddy".into(), PathBuf::from)
+}
+
 /// What checks the rules of alerts: what `LANDFAST_PROMTOOL` names, else what is installed.
 pub fn promtool() -> PathBuf {
     std::env::var_os("LANDFAST_PROMTOOL").map_or_else(|| "promtool".into(), PathBuf::from)

@@ -99,6 +99,8 @@ pub(super) fn run(
     cargo.args(selection).envs(programs.iter().cloned());
     cargo.env("LANDFAST_PYTHON", setup::python());
     cargo.envs(setup::PROMTOOL.find().map(|promtool| ("LANDFAST_PROMTOOL", promtool)));
+    cargo.envs(setup::NGINX.find().map(|nginx| ("LANDFAST_NGINX", nginx)));
+    cargo.envs(setup::CADDY_ALONE.find().map(|caddy| ("LANDFAST_CADDY", caddy)));
     if options.all {
         cargo.envs(UNDER_ALL);
     }

@@ -62,6 +62,13 @@ impl Edge {
         self.distribute(&(origins.collect::<String>() + &proxied(&names)));
     }
 
+    /// Ends it at once; it can start again.
+    pub(super) fn stop(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
     /// A client that speaks this version.
     pub(super) async fn client(&self, version: Version) -> Client {
         let authority = &self.credentials.authority_der;
