@@ -125,6 +125,42 @@ async fn a_client_that_does_not_go_on_is_told_so() {
     }
 }
 
+/// RFC 9110 section 10.1.1.
+#[tokio::test]
+async fn content_is_sent_when_an_origin_of_http2_asks_for_it_and_not_where_it_answers_before() {
+    let origin = Http2Origin::start(None, async |request: Request<RecvStream>, mut respond| {
+        let respond: &mut SendResponse<Bytes> = &mut respond;
+        let (head, mut content) = request.into_parts();
+        let mut status = 401;
+        if head.uri.path() == "/wanted" {
+            let go_on = Response::builder().status(100).body(()).expect("a head");
+            let _ = respond.send_informational(go_on);
+            let part = content.data().await.and_then(Result::ok);
+            status = if part.as_deref() == Some(b"content") { 201 } else { 400 };
+        }
+        let response = Response::builder().status(status).body(()).expect("a head");
+        let _ = respond.send_response(response, true);
+    });
+    let origin = origin.expect("a port");
+    let edge = h2_in_clear(&origin, "");
+    for version in VERSIONS {
+        let client = edge.client(version).await;
+        let expecting =
+            |path| request("POST", path, &[("content-length", "7"), ("expect", "100-continue")]);
+        let begun = client.begin(expecting("/wanted"), true).await;
+        let Exchange { mut sender, mut receiver } = begun.expect("begun");
+        assert_eq!(receiver.head().await.expect("a head").status(), 100, "{version:?}");
+        sender.send(Bytes::from_static(b"content")).await.expect("sent");
+        sender.finish(None).await.expect("sent");
+        assert_eq!(receiver.answer().await.expect("an answer").status(), 201, "{version:?}");
+
+        let begun = client.begin(expecting("/unwanted"), true).await;
+        let Exchange { sender: _sender, receiver } = begun.expect("begun");
+        let answer = receiver.answer().await.expect("an answer");
+        assert_eq!((answer.status(), answer.interim.len()), (401, 0), "{version:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_origin_that_does_not_answer_in_time_is_a_timeout_and_floods_are_ended() {
     let origin = Http2Origin::start(None, async |request: Request<RecvStream>, mut respond| {
@@ -208,5 +244,7 @@ async fn an_origin_by_tls_is_believed_by_its_name_and_its_authority() {
             }
         }
     }
+    let failed = edge.sample(r#"landfast_origin_failures_total{origin="another",reason="tls"}"#);
+    assert_eq!(failed.as_deref(), Some("3"), "one by each version");
     assert!(edge.log().contains("verify"), "that nothing is verified is said:\n{}", edge.log());
 }

@@ -20,7 +20,7 @@ use super::Edge;
 use super::bed::url;
 
 /// What a body may take of memory, whatever its length.
-const MOST_KIB: u64 = 50 << 10;
+const MOST_KIB: u64 = 50_000_000 >> 10;
 /// What kernels and windows may hold of one that nobody takes: socket buffers of both sides of both
 /// connections, each at most 6 MiB (`tcp_rmem`, `tcp_wmem`).
 const MOST_UNDER_WAY_BYTES: u64 = 32 << 20;
@@ -28,15 +28,17 @@ static BLOCK: [u8; 64 << 10] = [b'x'; 64 << 10];
 
 /// More than memory may be taken for it; with `--all` what the edge promises.
 fn length() -> u64 {
-    if env::var_os("LANDFAST_TEST_ALL").is_some() { 10_000_000_000 } else { 96 << 20 }
+    if env::var_os("LANDFAST_TEST_ALL").is_some() { 10_000_000_000 } else { 64 << 20 }
 }
 
 impl Edge {
     /// The program is read as it is needed: what every request needs of it is there afterwards.
     async fn warm_up(&self) {
         for version in VERSIONS {
-            download(self, version, 1 << 20).await;
-            upload(self, version, 1 << 20).await;
+            for below in ["", "/h2"] {
+                download(self, version, below, 1 << 20).await;
+                upload(self, version, below, 1 << 20).await;
+            }
         }
     }
 
@@ -70,7 +72,7 @@ fn bulk() -> (Origin, Arc<AtomicU64>) {
                 visit.say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
                 continue;
             }
-            let mut left: u64 = path(&head)[1..].parse().expect("a number");
+            let mut left: u64 = last(path(&head));
             visit.say(&format!("HTTP/1.1 200 OK\r\ncontent-length: {left}\r\n\r\n"))?;
             while left > 0 {
                 let part = left.min(BLOCK.len() as u64);
@@ -83,16 +85,26 @@ fn bulk() -> (Origin, Arc<AtomicU64>) {
     (origin.expect("a port"), given)
 }
 
-/// The same by HTTP/2, downloads alone.
+/// The number at the end of a path; 0 where there is none.
+fn last(path: &str) -> u64 {
+    path.rsplit('/').next().and_then(|last| last.parse().ok()).unwrap_or(0)
+}
+
+/// The same by HTTP/2.
 fn bulk_by_http2() -> (Http2Origin, Arc<AtomicU64>) {
     let given = Arc::<AtomicU64>::default();
     let counted = Arc::clone(&given);
     let origin = Http2Origin::start(None, move |request: Request<RecvStream>, mut respond| {
         let counted = Arc::clone(&counted);
         async move {
-            let mut left: u64 = request.uri().path()[1..].parse().expect("a number");
+            let mut left: u64 = last(request.uri().path());
+            let mut content = request.into_body();
+            while let Some(Ok(part)) = content.data().await {
+                let _ = content.flow_control().release_capacity(part.len());
+            }
             let respond: &mut SendResponse<Bytes> = &mut respond;
-            let Ok(mut stream) = respond.send_response(Response::new(()), false) else { return };
+            let sent = respond.send_response(Response::new(()), left == 0);
+            let Ok(mut stream) = sent else { return };
             while left > 0 {
                 stream.reserve_capacity(left.min(BLOCK.len() as u64) as usize);
                 let room = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await;
@@ -107,9 +119,10 @@ fn bulk_by_http2() -> (Http2Origin, Arc<AtomicU64>) {
     (origin.expect("a port"), given)
 }
 
-async fn download(edge: &Edge, version: Version, length: u64) {
+/// From what is below a path.
+async fn download(edge: &Edge, version: Version, below: &str, length: u64) {
     let client = edge.client(version).await;
-    let begun = client.begin(request("GET", &format!("/{length}"), &[]), false).await;
+    let begun = client.begin(request("GET", &format!("{below}/{length}"), &[]), false).await;
     let Exchange { sender: _sender, mut receiver } = begun.expect("begun");
     assert_eq!(receiver.head().await.expect("a head").status(), 200, "{version:?}");
     let mut received = 0;
@@ -119,9 +132,9 @@ async fn download(edge: &Edge, version: Version, length: u64) {
     assert_eq!(received, length, "{version:?}");
 }
 
-async fn upload(edge: &Edge, version: Version, length: u64) {
+async fn upload(edge: &Edge, version: Version, below: &str, length: u64) {
     let client = edge.client(version).await;
-    let begun = request("POST", "/", &[("content-length", &length.to_string())]);
+    let begun = request("POST", &format!("{below}/"), &[("content-length", &length.to_string())]);
     let Exchange { mut sender, receiver } = client.begin(begun, true).await.expect("begun");
     let mut left = length;
     while left > 0 {
@@ -145,10 +158,12 @@ async fn a_body_of_any_length_goes_through_fifty_megabytes() {
     edge.warm_up().await;
     let before = edge.memory_kib("VmRSS");
     for version in VERSIONS {
-        download(&edge, version, length()).await;
-        upload(&edge, version, length()).await;
-        let grown = edge.memory_kib("VmHWM").saturating_sub(before);
-        assert!(grown < MOST_KIB, "{version:?}: {grown} KiB more than before");
+        for below in ["", "/h2"] {
+            download(&edge, version, below, length()).await;
+            upload(&edge, version, below, length()).await;
+            let grown = edge.memory_kib("VmHWM").saturating_sub(before);
+            assert!(grown < MOST_KIB, "{version:?} {below}: {grown} KiB more than before");
+        }
     }
 }
 
@@ -178,7 +193,7 @@ async fn an_origin_gives_no_more_than_its_client_takes() {
         let edge = Edge::in_front_of_all(&[("app", &[server], settings)]);
         for version in VERSIONS {
             let client = edge.client(version).await;
-            download(&edge, version, 1 << 20).await;
+            download(&edge, version, "", 1 << 20).await;
             let before = edge.memory_kib("VmRSS");
             given.store(0, Ordering::Relaxed);
             let begun = client.begin(request("GET", &format!("/{LENGTH}"), &[]), false).await;
@@ -194,38 +209,57 @@ async fn an_origin_gives_no_more_than_its_client_takes() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_gives_no_more_than_its_origin_takes() {
+/// Takes what is sent to `/taken`, and of anything else the head alone.
+fn lazy() -> Origin {
     let origin = Origin::start(|visit, _| {
         let head = visit.head()?;
         if path(&head) == "/taken" {
             visit.content(&head)?;
             return visit.say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
         }
-        // It takes nothing.
         std::thread::park_timeout(Duration::from_secs(60));
         Ok(())
     });
-    let origin = origin.expect("a port");
-    let edge = Edge::in_front_of(&origin, "");
-    for version in VERSIONS {
-        let client = edge.client(version).await;
-        // The program is read as it is needed, and a request needs much of it.
-        client.post("/taken", &BLOCK).await.expect("an answer");
-        let before = edge.memory_kib("VmRSS");
-        let begun = request("POST", "/", &[("content-length", "100000000")]);
-        let mut exchange = client.begin(begun, true).await.expect("begun");
-        let sent = Arc::<AtomicU64>::default();
-        let counted = Arc::clone(&sent);
-        let sending = tokio::spawn(async move {
-            while exchange.sender.send(Bytes::from_static(&BLOCK)).await.is_ok() {
-                counted.fetch_add(BLOCK.len() as u64, Ordering::Relaxed);
-            }
-        });
-        let sent = settled(&sent).await;
-        assert!(sent < MOST_UNDER_WAY_BYTES, "{version:?}: {sent} bytes");
-        let grown = edge.memory_kib("VmRSS").saturating_sub(before);
-        assert!(grown < 16 << 10, "{version:?}: {grown} KiB more than {before}");
-        sending.abort();
+    origin.expect("a port")
+}
+
+fn lazy_by_http2() -> Http2Origin {
+    let origin = Http2Origin::start(None, async |request: Request<RecvStream>, mut respond| {
+        let respond: &mut SendResponse<Bytes> = &mut respond;
+        if request.uri().path() == "/taken" {
+            let _ = respond.send_response(Response::new(()), true);
+            return;
+        }
+        let _ = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+    });
+    origin.expect("a port")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_gives_no_more_than_its_origin_takes() {
+    let (http11, http2) = (lazy(), lazy_by_http2());
+    let settings = "protocol = \"h2\"";
+    for (server, settings) in [(url(http11.address()), ""), (url(http2.address()), settings)] {
+        let edge = Edge::in_front_of_all(&[("app", &[server], settings)]);
+        for version in VERSIONS {
+            let client = edge.client(version).await;
+            // The program is read as it is needed, and a request needs much of it.
+            client.post("/taken", &BLOCK).await.expect("an answer");
+            let before = edge.memory_kib("VmRSS");
+            let begun = request("POST", "/", &[("content-length", "100000000")]);
+            let mut exchange = client.begin(begun, true).await.expect("begun");
+            let sent = Arc::<AtomicU64>::default();
+            let counted = Arc::clone(&sent);
+            let sending = tokio::spawn(async move {
+                while exchange.sender.send(Bytes::from_static(&BLOCK)).await.is_ok() {
+                    counted.fetch_add(BLOCK.len() as u64, Ordering::Relaxed);
+                }
+            });
+            let sent = settled(&sent).await;
+            assert!(sent < MOST_UNDER_WAY_BYTES, "{version:?} {settings}: {sent} bytes");
+            let grown = edge.memory_kib("VmRSS").saturating_sub(before);
+            assert!(grown < 16 << 10, "{version:?} {settings}: {grown} KiB more than {before}");
+            sending.abort();
+        }
     }
 }
