@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 
 use super::{Edge, WITHIN, eventually};
@@ -15,9 +15,17 @@ impl Edge {
     pub(super) fn listen_by_tcp(&mut self) -> u16 {
         // Ports that the kernel gives to listeners are not those that it gives to clients, of which
         // the tests beside this one have hundreds.
-        let listeners = [(); 2].map(|()| TcpListener::bind("[::]:0").expect("a free port"));
-        let [http, tls] =
-            listeners.each_ref().map(|bound| bound.local_addr().expect("bound").port());
+        let bind = || TcpListener::bind("[::]:0").expect("a free port");
+        let port = |bound: &TcpListener| bound.local_addr().expect("bound").port();
+        let listeners = [(); 2].map(|()| bind());
+        let [http, mut tls] = listeners.each_ref().map(port);
+        // QUIC has the number, too, which some client beside this one may have.
+        let mut others = Vec::new();
+        while UdpSocket::bind(("::", tls)).is_err() {
+            others.push(bind());
+            tls = others.last().map_or(tls, port);
+            assert!(others.len() < 100, "every port is in use");
+        }
         self.change_config(
             &format!("port = {}, workers", self.port),
             &format!("port = {tls}, workers"),
