@@ -7,7 +7,6 @@
 
 mod names;
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -181,7 +180,10 @@ pub fn response_fields(fields: &mut HeaderMap, version: http::Version) {
     if fields.contains_key(header::TRANSFER_ENCODING) {
         fields.remove(header::CONTENT_LENGTH);
     }
-    if fields.contains_key(header::CONNECTION) {
+    // Most servers name `keep-alive` alone, which goes whatever they name.
+    let options = fields.get_all(header::CONNECTION);
+    let keeps_alive = |option: &[u8]| option.eq_ignore_ascii_case(b"keep-alive");
+    if !options.iter().flat_map(listed).all(keeps_alive) {
         let named = fields.clone();
         remove_named(fields, &named);
     }
@@ -299,21 +301,17 @@ fn remove_named(fields: &mut HeaderMap, sent: &HeaderMap) {
 /// `Forwarded` (RFC 7239), and what stood for it before and mostly still does. What there is already
 /// is believed. `by` is left out: it would name an address of ours, which is that of every node.
 fn say_whence(fields: &mut HeaderMap, from: &From<'_>) {
-    let address = from.client.ip().to_canonical();
-    let mut forwarded = String::with_capacity(48 + from.authority.len());
+    let is_ipv6 = from.client.ip().to_canonical().is_ipv6();
+    let address = from.client.ip().to_canonical().to_string();
+    let mut forwarded = String::with_capacity(48 + address.len() + from.authority.len());
     // RFC 7239 section 6: an IPv6 address is in brackets, and in quotes because of the colons.
-    let written = match address.is_ipv6() {
-        true => write!(forwarded, "for=\"[{address}]\";host="),
-        false => write!(forwarded, "for={address};host="),
-    };
-    written.expect("a String takes any text");
+    let [before, behind] = if is_ipv6 { ["for=\"[", "]\";host="] } else { ["for=", ";host="] };
+    forwarded.extend([before, &address, behind]);
     push_value(&mut forwarded, from.authority);
-    forwarded += ";proto=";
-    forwarded += SCHEME;
+    forwarded.extend([";proto=", SCHEME]);
     // A host that was routed by is a value, and an address is.
-    let [forwarded, address, authority] =
-        [forwarded, address.to_string(), from.authority.to_owned()]
-            .map(|text| HeaderValue::from_maybe_shared(Bytes::from(text)).ok());
+    let [forwarded, address, authority] = [forwarded, address, from.authority.to_owned()]
+        .map(|text| HeaderValue::from_maybe_shared(Bytes::from(text)).ok());
     join(fields, header::FORWARDED, b", ", forwarded);
     join(fields, X_FORWARDED_FOR, b", ", address);
     fields.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(SCHEME));
@@ -342,6 +340,10 @@ fn push_value(text: &mut String, value: &str) {
 /// Makes one line of those with this name and `last`: some programs read the first line alone, some
 /// the last.
 fn join(fields: &mut HeaderMap, name: HeaderName, between: &[u8], last: Option<HeaderValue>) {
+    if !fields.contains_key(&name) {
+        // Mostly.
+        return last.map_or((), |last| drop(fields.insert(name, last)));
+    }
     let (mut joined, mut count) = (Vec::new(), 0);
     for line in fields.get_all(&name).iter().chain(&last).filter(|line| !line.is_empty()) {
         if count > 0 {

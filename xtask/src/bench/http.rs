@@ -103,7 +103,7 @@ fn h3_1k(bench: &Bench, name: &str) -> Result<Vec<Figure>> {
 fn h2_1k(bench: &Bench, name: &str) -> Result<Vec<Figure>> {
     let kinds = [Kind::Edge, Kind::Nginx];
     let servers = bench.site.start_all(&kinds, None)?;
-    let rounds = bench.h2_cpu(&servers, "files")?;
+    let rounds = bench.h2_cpu(&servers)?;
     Ok(compare(name, "us", &rounds, &[Kind::Nginx.name()]))
 }
 
@@ -120,23 +120,25 @@ fn proxy_h3_h1(bench: &Bench, name: &str) -> Result<Vec<Figure>> {
 fn proxy_h2_h1(bench: &Bench, name: &str) -> Result<Vec<Figure>> {
     let origin = bench.site.origin()?;
     let servers = bench.site.start_all(&[Kind::Edge, Kind::Nginx], Some(origin.address))?;
-    let rounds = bench.h2_cpu(&servers, "bytes")?;
+    let rounds = bench.h2_cpu(&servers)?;
     let figures = compare(name, "us", &rounds, &[Kind::Nginx.name()]);
     Ok(with_goal(figures, Goal::AtMost(1.0)))
 }
 
-/// Bytes for each second of processor time, from an origin and from the edge itself.
+/// Bytes for each second of processor time, from an origin and from the edge itself: the same bytes
+/// over and over, and a file.
 fn bulk_proxy(bench: &Bench, name: &str) -> Result<Vec<Figure>> {
     let origin = bench.site.origin()?;
     let proxy = bench.site.start(Kind::Edge, Some(origin.address))?;
-    let direct = bench.direct.site.start(Direct::Edge)?;
-    let servers = [proxy, direct];
+    let own = bench.direct.site.start(Direct::Edge)?;
+    let file = bench.site.start(Kind::Edge, None)?;
+    let servers = [proxy, own, file];
     let bytes_per_second = |one: usize| {
         let nanoseconds = bench.direct.cpu_of(h3::BULK.load, &servers[one])?;
         Ok(h3::BULK_BYTES as f64 / nanoseconds * 1e3)
     };
     let rounds = in_turn(bench.effort.rounds, servers.len(), bytes_per_second)?;
-    let figures = compare(name, "MB/cpu-s", &rounds, &["the edge's own answer"]);
+    let figures = compare(name, "MB/cpu-s", &rounds, &["bytes of its own", "a file of its own"]);
     Ok(with_goal(figures, Goal::AtLeast(0.7)))
 }
 
@@ -179,11 +181,10 @@ fn idle_connections() -> Result<usize> {
 }
 
 impl Bench {
-    /// Microseconds of each server's processor time for a request by HTTP/2 for a body below
-    /// `folder`, round by round.
-    fn h2_cpu(&self, servers: &[Server], folder: &str) -> Result<Vec<Vec<f64>>> {
+    /// Microseconds of each server's processor time for a request by HTTP/2, round by round.
+    fn h2_cpu(&self, servers: &[Server]) -> Result<Vec<Vec<f64>>> {
         let asked = H2.of(self.effort);
-        let path = format!("/{folder}/{ANSWER_BYTES}");
+        let path = format!("/bytes/{ANSWER_BYTES}");
         let cpu = |one: usize| {
             let load = || Ok(h2load::run(&asked, servers[one].address, &path)?.answers);
             Ok(cpu_per_answer(&servers[one], load)? * 1e-3)
@@ -194,7 +195,7 @@ impl Bench {
     fn idle_h2_client(&self, server: &Server, count: usize) -> Result<Client> {
         let mut command = process::command(&self.site.h2_idle);
         command.arg(server.address.to_string()).arg(&self.site.certificate);
-        command.arg(count.to_string()).arg(format!("/files/{ANSWER_BYTES}"));
+        command.arg(count.to_string()).arg(format!("/bytes/{ANSWER_BYTES}"));
         Client::start(command)
     }
 }

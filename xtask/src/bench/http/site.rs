@@ -78,8 +78,8 @@ impl Site {
         kinds.iter().map(|kind| self.start(*kind, origin)).collect()
     }
 
-    /// Starts a server on the servers' core: with `/files/N`, a file of N bytes, or as a proxy with
-    /// `/bytes/N`, which is the origin's.
+    /// Starts a server on the servers' core, with a file of N bytes at `/bytes/N`: one of its own, or
+    /// as a proxy the origin's.
     ///
     /// # Errors
     /// Where it does not start.
@@ -151,26 +151,23 @@ fn distribution(folder: &Path, origin: Option<SocketAddr>) -> String {
     let origins = origin.map_or_else(String::new, |origin| {
         format!("[[origins]]\nname = \"origin\"\nservers = [\"http://{origin}\"]\n")
     });
-    let behaviour = match origin {
-        None => format!(
-            "path = \"/files/\"\nfiles = {{ root = \"{}/www/bytes\", append = \"rest\" }}\n",
-            folder.display()
-        ),
-        Some(_) => "path = \"/bytes/\"\nproxy = { origin = \"origin\" }\n".to_owned(),
+    let answers = match origin {
+        None => format!("files = {{ root = \"{}/www\" }}", folder.display()),
+        Some(_) => "proxy = { origin = \"origin\" }".to_owned(),
     };
     format!(
         "{origins}[[distributions]]\nnames = [\"{SERVER_NAME}\"]\n\
-         [[distributions.behaviours]]\n{behaviour}"
+         [[distributions.behaviours]]\npath = \"/bytes/\"\n{answers}\n"
     )
 }
 
-/// One process, no log of accesses, and no end to a connection that is used.
+/// One process, no log of accesses, and no end to a connection that is used; else as Debian has it.
 fn nginx_config(folder: &Path, does: &str) -> String {
     let folder = folder.display();
     format!(
         "daemon off;\nmaster_process off;\npid {folder}/nginx.pid;\n\
          error_log {folder}/error.log;\nevents {{ worker_connections 16384; }}\n\
-         http {{\naccess_log off;\nsendfile on;\ntcp_nodelay on;\n\
+         http {{\naccess_log off;\nsendfile on;\ntcp_nopush on;\n\
          keepalive_requests 1000000000;\nkeepalive_timeout 600s;\n\
          client_body_temp_path {folder}/client;\nproxy_temp_path {folder}/proxy;\n\
          fastcgi_temp_path {folder}/fastcgi;\nuwsgi_temp_path {folder}/uwsgi;\n\
@@ -188,7 +185,7 @@ fn nginx_server(folder: &Path, address: SocketAddr, origin: Option<SocketAddr>) 
         )
     });
     let location = match origin {
-        None => format!("location /files/ {{ alias {folder}/www/bytes/; }}"),
+        None => format!("location /bytes/ {{ root {folder}/www; }}"),
         Some(_) => "location /bytes/ { proxy_pass http://origin; proxy_http_version 1.1; \
                     proxy_set_header Connection \"\"; }"
             .to_owned(),
