@@ -84,7 +84,11 @@ pub(super) fn run(only: &[String], effort: Effort) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (name, measure) in MEASURES.iter().filter(|(name, _)| wanted(name)) {
         eprintln!("{name}");
-        figures.extend(measure(&bench, name).context(*name)?);
+        let measured = measure(&bench, name).context(*name)?;
+        for Figure { value, unit, against, ratio, .. } in &measured {
+            eprintln!("  {value} {unit}, {ratio} against {against}");
+        }
+        figures.extend(measured);
     }
     ensure!(!figures.is_empty(), "no figure is named like that");
     Ok(figures)

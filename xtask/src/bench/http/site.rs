@@ -17,6 +17,9 @@ use crate::{process, setup};
 /// Idle connections to an origin that a proxy keeps: more than there are requests at one time.
 const KEPT: usize = 256;
 
+/// The folder of an edge that is a proxy: another one may run beside it.
+const PROXY: &str = "proxy";
+
 /// A server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -59,8 +62,10 @@ impl Site {
         let nginx = setup::NGINX.find().context("nginx was unpacked")?;
         let folder = process::root().join("target/bench/http");
         server::bodies(&folder.join("www/bytes"), [ANSWER_BYTES, BULK_BYTES].into_iter())?;
+        fs::create_dir_all(folder.join(PROXY))?;
         for file in ["cert.pem", "key.pem"] {
             fs::copy(credentials.join(file), folder.join(file))?;
+            fs::copy(credentials.join(file), folder.join(PROXY).join(file))?;
         }
         let certificate = folder.join("cert.pem");
         Ok(Self { edge, nginx, h2_idle, folder, certificate })
@@ -114,8 +119,9 @@ impl Site {
     }
 
     fn edge(&self, address: SocketAddr, origin: Option<SocketAddr>) -> Result<Command> {
-        let config = self.folder.join("edge.toml");
-        let text = server::edge_config(&self.edge, &self.folder, address)?;
+        let folder = origin.map_or(self.folder.clone(), |_| self.folder.join(PROXY));
+        let config = folder.join("edge.toml");
+        let text = server::edge_config(&self.edge, &folder, address)?;
         fs::write(&config, text + &distribution(&self.folder, origin))?;
         let mut command = process::command(&self.edge);
         command.arg("serve").arg("--config").arg(config);
