@@ -6,10 +6,8 @@
 
 mod check;
 pub mod coalescing;
-pub mod distributions;
 mod file;
 mod joined;
-pub mod origins;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,9 +16,10 @@ use std::time::Duration;
 
 pub use crate::identity::ControllerAddress;
 pub use crate::nodes::Liveness;
-pub(crate) use check::unfit;
+pub use ::distributions;
+pub use ::distributions::origins;
+use ::distributions::{Distribution, Served};
 use coalescing::Coalescing;
-use distributions::Distribution;
 pub use joined::JoinError;
 use origins::Origin;
 use settings::read_bounded;
@@ -320,6 +319,12 @@ pub fn parse(path: &Path, text: &str, host: &Host) -> Result<Config, ConfigError
 }
 
 impl Config {
+    /// What the file says is answered under which names.
+    #[must_use]
+    pub fn served(&self) -> Served {
+        Served { distributions: self.distributions.clone(), origins: self.origins.clone() }
+    }
+
     /// Our own entry in `nodes`. Not to be asked for before [`Config::joined`] where there is a
     /// controller.
     #[must_use]

@@ -123,8 +123,6 @@ pub const MAX_PEM_BYTES: u64 = 1 << 20;
 pub const MAX_CHAIN_CERTIFICATES: usize = 10;
 /// Names in a certificate: authorities of the Web issue for 100, some for 250.
 pub const MAX_CERTIFICATE_NAMES: usize = 1000;
-/// Bytes of a DNS name as it is written (RFC 1035 section 2.3.4, without the root's length byte).
-pub const MAX_HOST_NAME_BYTES: usize = 253;
 /// Certificates that are served, of the controller and from files. About 5 kB each with its key
 /// ready to sign, so 330 MB at the most.
 pub const MAX_CERTIFICATES: usize = 65_536;

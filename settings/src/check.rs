@@ -151,6 +151,22 @@ impl Check {
         parsed
     }
 
+    /// That there are not more than `most` of something.
+    pub fn at_most(
+        &mut self,
+        most: usize,
+        count: usize,
+        what: &str,
+        place: Range<usize>,
+    ) -> Checked<()> {
+        if count <= most {
+            return Some(());
+        }
+        let reason = format!("{count} {what}: at most {most} are possible");
+        self.refuse(Problem::new(reason).at(place, "too many"));
+        None
+    }
+
     /// Notes that something stands twice.
     pub fn twice(&mut self, what: String, first: Range<usize>, second: Range<usize>, help: &str) {
         self.refuse(Problem::new(what).at(first, "first here").at(second, "again here").help(help));

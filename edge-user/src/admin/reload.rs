@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::blocklist;
 use super::control::Control;
 use super::protocol::{BlocklistChange, Reloaded};
-use crate::config::{self, Config, ConfigError, Host, origins};
+use crate::config::{self, Config, ConfigError, Host};
 use crate::limits;
 use crate::proxy::{Distributions, OpenError};
 use crate::quic::cid::MintError;
@@ -181,7 +181,7 @@ impl Control {
         sandbox::check_reach(&read.origins)?;
         let distributions = Distributions::open(&read.distributions, &read.origins)?;
         let distributions = distributions.coalescing(&read.coalescing);
-        let mut warnings: Vec<_> = origins::warnings(&read).collect();
+        let mut warnings: Vec<_> = read.served().warnings().collect();
         let mut rest = Config {
             distributions: started.distributions.clone(),
             origins: started.origins.clone(),

@@ -2,24 +2,17 @@
 
 mod addresses;
 mod admission;
-mod behaviours;
 mod certificates;
 mod coalescing;
 mod controller;
-mod distributions;
-mod files;
-mod header_rules;
 mod nodes;
-mod origin_servers;
-mod origins;
-
-pub(crate) use addresses::unfit;
 
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ::distributions::Served;
 use settings::problem::suggestion;
 use settings::{Checked, Problem, Text};
 
@@ -62,9 +55,12 @@ pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
     let access_log = file.access_log.as_ref().map(|table| check.access_log(table));
     let quic = check.quic(&file.quic);
     let admission = check.admission(&file.admission);
-    let distributions = check.distributions(file.distributions.as_ref());
-    let origins = check.origins(file);
-    let coalescing = check.coalescing(&file.coalescing, distributions.as_deref());
+    let (distributions, origins) = (file.distributions.as_ref(), file.origins.as_ref());
+    let served = ::distributions::check(&mut check, distributions, origins);
+    // A controller has distributions of its own, which are not here.
+    let known = served.as_ref().filter(|_| file.controller.is_none());
+    let known = known.map(|served| &served.distributions[..]);
+    let coalescing = check.coalescing(&file.coalescing, known);
     let drain = check.seconds(
         &file.drain_seconds,
         "drain_seconds",
@@ -76,6 +72,7 @@ pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
     check.ports(&file.listen, listen.as_ref(), &file.steering, steering.as_ref());
     let whole = move || {
         let Fleet { node, site, nodes, fleet_file } = fleet?;
+        let Served { distributions, origins } = served?;
         Some(Config {
             file: PathBuf::new(), // known to whoever read it
             node,
@@ -99,8 +96,8 @@ pub(super) fn check(file: &File, host: &Host) -> Result<Config, Vec<Problem>> {
             },
             quic: quic?,
             admission: admission?,
-            distributions: distributions?,
-            origins: origins?,
+            distributions,
+            origins,
             coalescing: coalescing?,
         })
     };

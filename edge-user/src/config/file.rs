@@ -1,8 +1,7 @@
 //! The file as it is written: names, and where each value stands. Nothing is checked here but
 //! the kind of each value and that no setting is unknown.
 
-use std::collections::BTreeMap;
-
+use ::distributions::file::{Distribution, Origin};
 use serde::Deserialize;
 use settings::{LogTable, Number, Text};
 use toml::Spanned;
@@ -122,115 +121,10 @@ pub(super) struct Node {
     pub(super) liveness: Option<Text>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Distribution {
-    pub(super) names: Spanned<Vec<Text>>,
-    pub(super) behaviours: Option<Vec<Behaviour>>,
-    pub(super) request_headers: Option<HeaderRules>,
-    pub(super) response_headers: Option<HeaderRules>,
-    pub(super) request_id: Option<Text>,
-    pub(super) server_timing: Option<bool>,
-}
-
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Coalescing {
     pub(super) announce: Option<bool>,
     pub(super) add: Option<Spanned<Vec<Text>>>,
     pub(super) exclude: Option<Spanned<Vec<Text>>>,
-}
-
-/// One of `redirect`, `respond`, `files` and `proxy` is there, which is checked.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Behaviour {
-    pub(super) path: Text,
-    pub(super) exact: Option<bool>,
-    pub(super) redirect: Option<Spanned<Redirect>>,
-    pub(super) respond: Option<Spanned<Respond>>,
-    pub(super) files: Option<Spanned<Files>>,
-    pub(super) proxy: Option<Spanned<Proxy>>,
-    pub(super) request_headers: Option<Spanned<HeaderRules>>,
-    pub(super) response_headers: Option<HeaderRules>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Redirect {
-    pub(super) to: Text,
-    pub(super) status: Option<Number>,
-    pub(super) append: Option<Text>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Respond {
-    pub(super) status: Option<Number>,
-    pub(super) body: Option<Text>,
-    pub(super) content_type: Option<Text>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Files {
-    pub(super) root: Text,
-    pub(super) index: Option<Text>,
-    pub(super) append: Option<Text>,
-    #[serde(default)]
-    pub(super) precompressed: Vec<Text>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Proxy {
-    pub(super) origin: Text,
-    pub(super) append: Option<Text>,
-    pub(super) forwarded: Option<Text>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Origin {
-    pub(super) name: Text,
-    pub(super) servers: Spanned<Vec<Text>>,
-    pub(super) protocol: Option<Text>,
-    pub(super) host: Option<Text>,
-    pub(super) server_name: Option<Text>,
-    pub(super) ca: Option<Text>,
-    pub(super) verify: Option<Spanned<bool>>,
-    pub(super) connect_timeout_seconds: Option<Number>,
-    pub(super) response_timeout_seconds: Option<Number>,
-    pub(super) idle_timeout_seconds: Option<Number>,
-    pub(super) total_timeout_seconds: Option<Number>,
-    pub(super) max_connections: Option<Number>,
-    pub(super) keep_alive_seconds: Option<Number>,
-    pub(super) health: Option<Health>,
-    pub(super) max_failures: Option<Number>,
-    pub(super) eject_seconds: Option<Number>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Health {
-    pub(super) path: Text,
-    pub(super) interval_seconds: Option<Number>,
-    pub(super) timeout_seconds: Option<Number>,
-    pub(super) status: Option<Number>,
-    pub(super) rise: Option<Number>,
-    pub(super) fall: Option<Number>,
-}
-
-/// Names and values.
-pub(super) type Fields = BTreeMap<Text, Text>;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct HeaderRules {
-    #[serde(default)]
-    pub(super) set: Fields,
-    #[serde(default)]
-    pub(super) add: Fields,
-    #[serde(default)]
-    pub(super) remove: Vec<Text>,
 }

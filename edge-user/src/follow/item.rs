@@ -159,7 +159,7 @@ where
     let octets = <[u8; N]>::try_from(bytes.as_ref());
     let octets = octets.map_err(|_| Unusable::Address { family, why: "of another length" })?;
     let address = T::from(octets);
-    match crate::config::unfit(address.into()) {
+    match distributions::names::unfit(address.into()) {
         Some(why) => Err(Unusable::Address { family, why }),
         None => Ok(Some(address)),
     }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use crate::config::unfit;
 use crate::tls::host_name;
+use ::distributions::names::unfit;
 
 /// Where a controller listens: an IP address or a DNS name, and a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -16,8 +16,6 @@ pub const LOOK_UP_WITHIN: Duration = Duration::from_secs(10);
 /// A look-up is tried again so often where somebody renames directories at the same time (`EAGAIN`,
 /// openat2(2)).
 pub const LOOKUP_TRIES: usize = 8;
-/// Bytes of the name of an index file (`NAME_MAX`).
-pub const MAX_INDEX_NAME_BYTES: usize = 255;
 /// Entries of `Accept-Encoding` that are read: there are a dozen codings in all.
 pub const MAX_ACCEPTED_CODINGS: usize = 32;
 /// Entity tags of a condition that are read: a cache sends the few that it has.

@@ -34,9 +34,6 @@ pub enum Odd {
     /// `..` at the root. RFC 3986 section 5.2.4 ignores it, which no honest client relies on.
     #[error("it leads above the root (..)")]
     AboveRoot,
-    /// `.` or `..` where an operator writes a path, which is never compared with one that has them.
-    #[error("it has a dot segment (. or ..)")]
-    DotSegment,
     /// `..;x`: some programs take the parameters off first, and then have a dot segment.
     #[error("a dot segment has parameters (..;)")]
     DotParameters,
@@ -98,26 +95,6 @@ impl<'a> Path<'a> {
         let mut slashes = self.escaped.match_indices('/').skip(count);
         slashes.next().map_or("", |(at, _)| &self.escaped[at..])
     }
-}
-
-/// Whether `text` is a path in plain form, as an operator writes it.
-///
-/// # Errors
-/// Where no request's path would ever equal it or begin with it.
-pub fn check_plain(text: &str) -> Result<(), Odd> {
-    if text.contains('\\') {
-        return Err(Odd::Separator);
-    }
-    let segments = text.strip_prefix('/').ok_or(Odd::Relative)?;
-    let mut segments = segments.split('/').peekable();
-    let mut path = Segments::default();
-    while let Some(segment) = segments.next() {
-        if matches!(segment, "." | "..") {
-            return Err(Odd::DotSegment);
-        }
-        path.take(segment.as_bytes(), segments.peek().is_none())?;
-    }
-    Ok(())
 }
 
 /// Whether all of it stands for itself. `.` and `;` are looked at more closely where they begin a

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::join::Joined;
 use crate::admission::Rules;
 use crate::admission::blocklist::BlocklistError;
-use crate::config::{Config, JoinError, origins};
+use crate::config::{Config, JoinError};
 use crate::follow::first::{Fleet, Lacking};
 use crate::follow::{force, last_good};
 use crate::identity::{Identity, IdentityError};
@@ -126,15 +126,17 @@ impl Inputs {
         Rules::load(&config)?;
         Distributions::open(&config.distributions, &config.origins)?;
         warnings.extend(kept_alive(&config));
-        warnings.extend(origins::warnings(&config));
+        warnings.extend(config.served().warnings());
         Ok(warnings)
     }
 
     /// What will do, but not well.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let of_config = kept_alive(&self.config).into_iter().chain(origins::warnings(&self.config));
-        self.tls.warnings.iter().cloned().chain(of_config).collect()
+        let mut warnings = self.tls.warnings.clone();
+        warnings.extend(kept_alive(&self.config));
+        warnings.extend(self.config.served().warnings());
+        warnings
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime};
 
+pub(crate) use ::distributions::names::host_name;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry::{Oid, asn1_rs::oid};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -89,16 +90,6 @@ fn dns_name(text: &str) -> Option<Name> {
         Some(parent) => host_name(parent).map(Name::Below),
         None => host_name(text).map(Name::Exact),
     }
-}
-
-/// `text` in the form in which names are compared, where it is a DNS name: in lower case, without
-/// dot at its end.
-pub(crate) fn host_name(text: &str) -> Option<Box<str>> {
-    let text = text.strip_suffix('.').unwrap_or(text);
-    let in_label = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(in_label);
-    let is_name = text.len() <= limits::MAX_HOST_NAME_BYTES && text.split('.').all(is_label);
-    is_name.then(|| text.to_ascii_lowercase().into())
 }
 
 fn acme_identifier(certificate: &X509Certificate<'_>) -> Option<[u8; 32]> {

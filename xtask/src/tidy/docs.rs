@@ -148,14 +148,18 @@ pub(super) fn every_setting_is_documented(files: &[File]) -> Vec<Violation> {
     let settings = |text: &str| {
         let fields = iter::zip(1.., text.lines());
         let field = |(line, text): (usize, &str)| {
-            let (name, _) = text.trim().strip_prefix("pub(super) ")?.split_once(':')?;
+            let shared = ["pub(super) ", "pub(crate) "];
+            let field = shared.iter().find_map(|shared| text.trim().strip_prefix(shared))?;
+            let (name, _) = field.split_once(':')?;
             (!name.contains(' ')).then(|| (line, format!("`{name}`"), name.to_owned()))
         };
         // Tables are headings, their settings rows.
         let known = fields.filter_map(field);
         known.map(|(line, setting, name)| (line, vec![setting, format!("[{name}]")])).collect()
     };
-    named_on_a_page(files, "edge-user/src/config/file.rs", "docs/configuration.md", settings)
+    let code = ["edge-user/src/config/file.rs", "distributions/src/file.rs"];
+    let named = code.map(|code| named_on_a_page(files, code, "docs/configuration.md", settings));
+    named.into_iter().flatten().collect()
 }
 
 /// Every metric is on the page about them.

@@ -103,7 +103,8 @@ pub(super) fn protocol_code_reads_no_clock(files: &[File]) -> Vec<Violation> {
     })
 }
 
-/// Losing the controller must not stop an edge, nor the reverse: they share no code but the wire.
+/// Losing the controller must not stop an edge, nor the reverse: they share no code but the wire, and
+/// what both read in files.
 pub(super) fn the_edge_and_the_controller_are_strangers(files: &[File]) -> Vec<Violation> {
     let why = "the edge outlives the controller; what both say to each other is in fleet-wire";
     code_of(files, "", |file, line, text, violations| {

@@ -2,32 +2,12 @@
 
 use std::net::IpAddr;
 
+use ::distributions::names::unfit;
 use settings::{Problem, Text};
 use toml::Spanned;
 
 use super::{Check, Checked};
 use crate::limits;
-
-/// Why an address cannot be one that packets are sent to, in words; `None` where it can.
-pub(crate) fn unfit(address: IpAddr) -> Option<&'static str> {
-    let link_local = match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    };
-    if address.is_unspecified() {
-        Some("unspecified")
-    } else if address.is_multicast() {
-        Some("multicast")
-    } else if link_local {
-        Some("link-local")
-    } else if matches!(address, IpAddr::V4(address) if address.is_broadcast()) {
-        Some("broadcast")
-    } else if matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some()) {
-        Some("an IPv4 address in IPv6 form")
-    } else {
-        None
-    }
-}
 
 impl Check {
     /// An address of the family that `T` stands for, to which packets can be sent.

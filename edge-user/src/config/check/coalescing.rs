@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::{Check, Checked};
 use crate::config::coalescing::Coalescing;
-use crate::config::distributions::{Distribution, HostPattern};
+use crate::config::distributions::{Distribution, HostPattern, host_pattern};
 use crate::config::file;
 use crate::limits;
 
@@ -52,7 +52,7 @@ impl Check {
         let mut known: HashMap<_, &Text> = HashMap::new();
         let mut good = true;
         for name in names {
-            let Some(pattern) = self.host_pattern(name) else {
+            let Some(pattern) = host_pattern(self, name) else {
                 good = false;
                 continue;
             };

@@ -205,7 +205,7 @@ fn more_than_the_bounds_is_a_mistake() {
         })
         .collect();
     refused(&format!("{GOOD}{distributions}"), "1001 distributions: at most 1000");
-    let body = "a".repeat(limits::MAX_RESPOND_BODY_BYTES + 1);
+    let body = "a".repeat(crate::config::distributions::limits::MAX_RESPOND_BODY_BYTES + 1);
     let body =
         format!("[[distributions.behaviours]]\npath = \"/\"\nrespond = {{ body = \"{body}\" }}\n");
     refused(&site("\"a.example\"", &body), "a body of 65537 bytes: at most 65536");

@@ -6,9 +6,7 @@ use http::StatusCode;
 
 use super::*;
 use crate::config::distributions::{Answer, Append, Forwarded, Proxy};
-use crate::config::origins::{
-    Health, HostSent, OriginTls, Protocol, Server, ServerHost, Timeouts, warnings,
-};
+use crate::config::origins::{Health, HostSent, OriginTls, Protocol, Server, ServerHost, Timeouts};
 
 const SITE: &str = r#"
 [[origins]]
@@ -122,7 +120,7 @@ fn a_proxy_names_its_origin_and_what_is_sent_there() {
 fn an_origin_that_nobody_asks_or_that_proves_nothing_is_warned_of() {
     let shown = |text: &str| -> Vec<String> {
         let config = parse(text).map_err(|error| render(&error)).expect("good");
-        warnings(&config).collect()
+        config.served().warnings().collect()
     };
     assert!(shown(&site()).is_empty());
     let unused = site().replace("proxy = { origin = \"old\" }", "respond = { status = 410 }");

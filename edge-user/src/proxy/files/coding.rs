@@ -1,35 +1,9 @@
 //! Which coding of a file a client takes (RFC 9110 section 12.5.3): pure.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, header};
 
 use crate::config::distributions::Coding;
 use crate::limits;
-
-impl Coding {
-    /// Its name in fields.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Brotli => "br",
-            Self::Zstandard => "zstd",
-            Self::Gzip => "gzip",
-        }
-    }
-
-    /// What the name of a file in it ends with.
-    #[must_use]
-    pub const fn suffix(self) -> &'static str {
-        match self {
-            Self::Brotli => ".br",
-            Self::Zstandard => ".zst",
-            Self::Gzip => ".gz",
-        }
-    }
-
-    pub(super) fn value(self) -> HeaderValue {
-        HeaderValue::from_static(self.name())
-    }
-}
 
 /// The codings of `offered` that a client prefers to none, the one it likes best first, and in the
 /// order of `offered` where it likes them alike.
@@ -88,6 +62,8 @@ fn thousandths(text: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
     use Coding::{Brotli, Gzip, Zstandard};
 

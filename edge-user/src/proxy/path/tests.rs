@@ -1,5 +1,6 @@
 //! What becomes of paths, one by one and by their properties.
 
+use distributions::check_plain;
 use proptest::prelude::*;
 
 use super::*;

@@ -9,13 +9,13 @@ use settings::{Problem, Text};
 use toml::Spanned;
 
 use super::header_rules::Of;
+use super::plain_path::check_plain;
 use super::{Check, Checked};
-use crate::config::distributions::{
+use crate::file;
+use crate::limits;
+use crate::{
     Answer, Append, Behaviour, Forwarded, HeaderRules, PathPattern, Proxy, Redirect, Respond,
 };
-use crate::config::file;
-use crate::limits;
-use crate::proxy::path::check_plain;
 
 /// What a redirect may say (RFC 9110 section 15.4).
 const REDIRECTS: [StatusCode; 5] = [
@@ -26,7 +26,7 @@ const REDIRECTS: [StatusCode; 5] = [
     StatusCode::PERMANENT_REDIRECT,
 ];
 
-impl Check {
+impl Check<'_> {
     pub(super) fn behaviours(
         &mut self,
         distribution: &file::Distribution,

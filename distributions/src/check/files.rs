@@ -3,11 +3,11 @@
 use settings::{Problem, Text};
 
 use super::{Check, Checked};
-use crate::config::distributions::{Append, Coding, Files};
-use crate::config::file;
+use crate::file;
 use crate::limits;
+use crate::{Append, Coding, Files};
 
-impl Check {
+impl Check<'_> {
     pub(super) fn files(&mut self, files: &file::Files) -> Checked<Files> {
         let root = self.path(&files.root, "root");
         let index = match &files.index {

@@ -11,17 +11,21 @@ use toml::Spanned;
 
 use super::origin_servers::Servers;
 use super::{Check, Checked};
-use crate::config::file::{self, File};
-use crate::config::origins::{Health, HostSent, Origin, OriginTls, Protocol, Timeouts};
+use crate::file;
 use crate::limits;
+use crate::origins::{Health, HostSent, Origin, OriginTls, Protocol, Timeouts};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-impl Check {
-    pub(super) fn origins(&mut self, file: &File) -> Checked<Vec<Origin>> {
-        let listed = file.origins.as_ref().map_or(&[][..], |list| list.get_ref());
-        self.origins_named(file, listed);
-        let place = file.origins.as_ref().map(Spanned::span).unwrap_or_default();
+impl Check<'_> {
+    pub(super) fn origins(
+        &mut self,
+        distributions: Option<&Spanned<Vec<file::Distribution>>>,
+        origins: Option<&Spanned<Vec<file::Origin>>>,
+    ) -> Checked<Vec<Origin>> {
+        let listed = origins.map_or(&[][..], |list| list.get_ref());
+        self.origins_named(distributions.map_or(&[][..], |list| list.get_ref()), listed);
+        let place = origins.map(Spanned::span).unwrap_or_default();
         self.at_most(limits::MAX_ORIGINS, listed.len(), "origins", place)?;
         let mut earlier = HashMap::new();
         let checked: Vec<_> = listed
@@ -40,10 +44,9 @@ impl Check {
     }
 
     /// Every proxy asks an origin that is there. Whether that one is good is seen elsewhere.
-    fn origins_named(&mut self, file: &File, listed: &[file::Origin]) {
+    fn origins_named(&mut self, asking: &[file::Distribution], listed: &[file::Origin]) {
         let known: Vec<_> = listed.iter().map(|origin| origin.name.get_ref().as_str()).collect();
-        let distributions = file.distributions.iter().flat_map(Spanned::get_ref);
-        let behaviours = distributions.flat_map(|it| it.behaviours.iter().flatten());
+        let behaviours = asking.iter().flat_map(|it| it.behaviours.iter().flatten());
         for proxy in behaviours.filter_map(|behaviour| behaviour.proxy.as_ref()) {
             let origin = &proxy.get_ref().origin;
             let name = origin.get_ref().as_str();
@@ -110,7 +113,7 @@ impl Check {
     fn origin_name(&mut self, text: &Text) -> Checked<Box<str>> {
         let name = text.get_ref().as_str();
         let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let length = 1..=limits::MAX_NAME_BYTES;
+        let length = 1..=limits::MAX_ORIGIN_NAME_BYTES;
         if !length.contains(&name.len()) || !name.bytes().all(known) {
             self.refuse(
                 Problem::new(format!("`{name}` is not the name of an origin"))

@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::Config;
-
 /// A set of servers that answer alike, and how they are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// 1 to [`crate::limits::MAX_NAME_BYTES`] of `a-z`, `0-9` and `-`. No other origin has it. What it
+    /// 1 to [`crate::limits::MAX_ORIGIN_NAME_BYTES`] of `a-z`, `0-9` and `-`. No other origin has it. What it
     /// is called in metrics.
     pub name: Box<str>,
     /// 1 to [`crate::limits::MAX_ORIGIN_SERVERS`], in the order of the file. No two are the same.
@@ -158,24 +156,4 @@ impl Origin {
     pub fn ca(&self) -> Option<&Path> {
         self.tls.as_ref()?.ca.as_deref()
     }
-}
-
-/// What of the origins will do, but not well.
-pub(crate) fn warnings(config: &Config) -> impl Iterator<Item = String> {
-    let used = |origin: &Origin| {
-        let mut asked = config.distributions.iter().flat_map(|distribution| distribution.origins());
-        asked.any(|name| *name == *origin.name)
-    };
-    config.origins.iter().flat_map(move |origin| {
-        let unused = (!used(origin))
-            .then(|| format!("origin {}: no behaviour has a proxy to it", origin.name));
-        let unverified = origin.tls.as_ref().is_some_and(|tls| !tls.verify).then(|| {
-            format!(
-                "origin {}: `verify` is false: whoever is between this node and its servers can \
-                 read and change all that passes",
-                origin.name
-            )
-        });
-        unused.into_iter().chain(unverified)
-    })
 }

@@ -4,8 +4,8 @@ use http::{HeaderName, HeaderValue, header};
 use settings::{Problem, Text};
 
 use super::{Check, Checked};
-use crate::config::distributions::HeaderRules;
-use crate::config::file;
+use crate::HeaderRules;
+use crate::file;
 use crate::limits;
 
 /// How a message is framed and what its bytes are is the business of who sends them: RFC 9110
@@ -41,7 +41,7 @@ pub(super) enum Of {
     Requests,
 }
 
-impl Check {
+impl Check<'_> {
     pub(super) fn header_rules(
         &mut self,
         rules: Option<&file::HeaderRules>,

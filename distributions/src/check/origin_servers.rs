@@ -6,10 +6,11 @@ use std::ops::Range;
 use settings::{Problem, Text};
 use toml::Spanned;
 
-use super::{Check, Checked, unfit};
-use crate::config::origins::{Server, ServerHost};
+use super::{Check, Checked};
 use crate::limits;
-use crate::tls::host_name;
+use crate::names::host_name;
+use crate::names::unfit;
+use crate::origins::{Server, ServerHost};
 
 /// The servers of an origin, all of one scheme.
 pub(super) struct Servers {
@@ -21,7 +22,7 @@ pub(super) struct Servers {
 /// What is wrong with a URL, and what to do.
 type Wrong = (&'static str, &'static str);
 
-impl Check {
+impl Check<'_> {
     pub(super) fn servers(&mut self, servers: &Spanned<Vec<Text>>) -> Checked<Servers> {
         let (place, texts) = (servers.span(), servers.get_ref());
         if texts.is_empty() {

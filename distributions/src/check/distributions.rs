@@ -9,12 +9,12 @@ use toml::Spanned;
 
 use super::header_rules::Of;
 use super::{Check, Checked};
-use crate::config::distributions::{Distribution, HostPattern};
-use crate::config::file;
+use crate::file;
 use crate::limits;
-use crate::tls::host_name;
+use crate::names::host_name;
+use crate::{Distribution, HostPattern};
 
-impl Check {
+impl Check<'_> {
     pub(super) fn distributions(
         &mut self,
         listed: Option<&Spanned<Vec<file::Distribution>>>,
@@ -78,7 +78,7 @@ impl Check {
             .get_ref()
             .iter()
             .map(|name| {
-                let pattern = self.host_pattern(name)?;
+                let pattern = host_pattern(self, name)?;
                 if let Some(first) = earlier.get(&pattern) {
                     let what = format!("the name {pattern} is there twice");
                     let help = "a host is answered by one distribution: remove one";
@@ -91,49 +91,35 @@ impl Check {
             .collect();
         checked.into_iter().collect()
     }
+}
 
-    pub(super) fn host_pattern(&mut self, text: &Text) -> Checked<HostPattern> {
-        let (name, wildcard) = match text.get_ref().strip_prefix("*.") {
-            Some(rest) => (rest, true),
-            None => (text.get_ref().as_str(), false),
-        };
-        let help = if name.parse::<IpAddr>().is_ok() {
-            "names only: a client that asks for an address gets 421"
-        } else if !name.is_ascii() {
-            "write it as in DNS, each label of other letters as xn--..."
-        } else if name.contains('*') {
-            "a * stands for the whole first label, and there is none for every host"
-        } else if name.contains(['/', ':']) {
-            "a name alone, without scheme, port and path"
-        } else {
-            "labels of letters, digits and hyphens with a dot between, at most 253 bytes"
-        };
-        // What ends in a number is an address to browsers, however odd.
-        let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
-        let good = host_name(name).filter(|name| !name.rsplit('.').next().is_some_and(is_number));
-        let Some(name) = good else {
-            self.refuse(
-                Problem::new(format!("`{}` is not a host name", text.get_ref()))
-                    .at(text.span(), "not a name")
-                    .help(help),
-            );
-            return None;
-        };
-        Some(if wildcard { HostPattern::Below(name) } else { HostPattern::Exact(name) })
-    }
-
-    pub(super) fn at_most(
-        &mut self,
-        most: usize,
-        count: usize,
-        what: &str,
-        place: Range<usize>,
-    ) -> Checked<()> {
-        if count <= most {
-            return Some(());
-        }
-        let reason = format!("{count} {what}: at most {most} are possible");
-        self.refuse(Problem::new(reason).at(place, "too many"));
-        None
-    }
+/// The hosts that a name of a distribution stands for.
+pub fn host_pattern(check: &mut settings::Check, text: &Text) -> Checked<HostPattern> {
+    let (name, wildcard) = match text.get_ref().strip_prefix("*.") {
+        Some(rest) => (rest, true),
+        None => (text.get_ref().as_str(), false),
+    };
+    let help = if name.parse::<IpAddr>().is_ok() {
+        "names only: a client that asks for an address gets 421"
+    } else if !name.is_ascii() {
+        "write it as in DNS, each label of other letters as xn--..."
+    } else if name.contains('*') {
+        "a * stands for the whole first label, and there is none for every host"
+    } else if name.contains(['/', ':']) {
+        "a name alone, without scheme, port and path"
+    } else {
+        "labels of letters, digits and hyphens with a dot between, at most 253 bytes"
+    };
+    // What ends in a number is an address to browsers, however odd.
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    let good = host_name(name).filter(|name| !name.rsplit('.').next().is_some_and(is_number));
+    let Some(name) = good else {
+        check.refuse(
+            Problem::new(format!("`{}` is not a host name", text.get_ref()))
+                .at(text.span(), "not a name")
+                .help(help),
+        );
+        return None;
+    };
+    Some(if wildcard { HostPattern::Below(name) } else { HostPattern::Exact(name) })
 }

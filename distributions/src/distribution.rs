@@ -93,7 +93,7 @@ pub struct Behaviour {
     pub response_headers: HeaderRules,
 }
 
-/// The paths that a behaviour is for, as [`crate::proxy::path::Path::plain`] has them.
+/// The paths that a behaviour is for, in the plain form that [`crate::check_plain`] tells of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PathPattern {
     /// This one.
@@ -196,10 +196,38 @@ pub enum Coding {
     Gzip,
 }
 
+impl Coding {
+    /// Its name in fields.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Brotli => "br",
+            Self::Zstandard => "zstd",
+            Self::Gzip => "gzip",
+        }
+    }
+
+    /// What the name of a file in it ends with.
+    #[must_use]
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Brotli => ".br",
+            Self::Zstandard => ".zst",
+            Self::Gzip => ".gz",
+        }
+    }
+
+    /// Its name as a field's value.
+    #[must_use]
+    pub fn value(self) -> HeaderValue {
+        HeaderValue::from_static(self.name())
+    }
+}
+
 /// The answer of an origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
-    /// Its name; one of [`super::Config::origins`] has it.
+    /// Its name; one of [`crate::Served::origins`] has it.
     pub origin: Box<str>,
     /// What of the request's path the origin is asked for: [`Append::Path`] or [`Append::Rest`]. The
     /// query goes with both.
