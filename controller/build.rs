@@ -3,7 +3,12 @@
 use std::error::Error;
 
 /// Messages with a secret in them: their `Debug` is written by hand, without it.
-const SECRET: &[&str] = &[".landfast.operator.v1.Invited", ".landfast.operator.v1.Import"];
+const SECRET: &[&str] = &[
+    ".landfast.operator.v1.Invited",
+    ".landfast.operator.v1.Import",
+    ".landfast.operator.v1.DistributionsFile",
+    ".landfast.operator.v1.Distributions",
+];
 
 /// Answers, which `--json` shows as they are.
 const SHOWN: &[&str] = &[
@@ -19,6 +24,8 @@ const SHOWN: &[&str] = &[
     "Certificate",
     "SecretList",
     "Secret",
+    "Distributions",
+    "NodeRefusal",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -2,6 +2,7 @@
 
 mod ask;
 mod certificates;
+mod distributions;
 mod nodes;
 mod offline;
 mod show;
@@ -63,6 +64,9 @@ enum Command {
     /// Certificates and who issues them.
     #[command(subcommand)]
     Certificates(certificates::Command),
+    /// What nodes answer under which names, beside what their own configuration has.
+    #[command(subcommand)]
+    Distributions(distributions::Command),
     /// Accounts at certificate authorities. Each is made by the first order there.
     #[command(subcommand)]
     Accounts(Accounts),
@@ -183,6 +187,7 @@ fn with_config(path: &Path, command: Command) -> Outcome {
             Command::Status(form) => ask::status(&config, form).await,
             Command::Nodes(command) => nodes::run(&config, command).await,
             Command::Certificates(command) => certificates::run(&config, command).await,
+            Command::Distributions(command) => distributions::run(&config, command).await,
             Command::Accounts(Accounts::List(form)) => ask::accounts(&config, form).await,
             Command::Accounts(Accounts::Rollover { issuer, form }) => {
                 ask::roll(&config, issuer, form).await

@@ -4,10 +4,11 @@
 //! |---|---|
 //! | [`message`] | the messages and the service, made of `proto/` |
 //! | [`socket`] | the Unix socket, and the way to it |
-//! | `nodes`, `certificates`, `accounts`, `secrets` | an answer for each command |
+//! | `nodes`, `certificates`, `distributions`, `accounts`, `secrets` | an answer for each command |
 
 mod accounts;
 mod certificates;
+mod distributions;
 pub mod message;
 mod nodes;
 mod secrets;
@@ -207,6 +208,27 @@ impl Service for Operator {
         self.rotate(&request.into_inner().kind).await
     }
 
+    async fn put_distributions(
+        &self,
+        request: Request<m::DistributionsFile>,
+    ) -> Result<Response<m::Done>, Status> {
+        self.put_distributions_of(request.into_inner().text).await
+    }
+
+    async fn show_distributions(
+        &self,
+        _: Request<m::ShowRequest>,
+    ) -> Result<Response<m::Distributions>, Status> {
+        Ok(Response::new(self.show_distributions_of()?))
+    }
+
+    async fn remove_distributions(
+        &self,
+        _: Request<m::RemoveRequest>,
+    ) -> Result<Response<m::Done>, Status> {
+        self.remove_distributions_of().await
+    }
+
     type BackUpStream = Pieces;
 
     async fn back_up(&self, _: Request<m::BackUpRequest>) -> Result<Response<Pieces>, Status> {
@@ -233,6 +255,7 @@ impl Operator {
             certificates_missing: count(missing),
             orders: count(certificates.iter().filter(|it| it.is_ordered()).count()),
             troubles: self.troubles(&nodes, &certificates),
+            distributions: count(self.distributions_count()),
         }
     }
 

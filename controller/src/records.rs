@@ -27,6 +27,8 @@ pub enum Record {
     Request(Request),
     /// A certificate that is served.
     Certificate(Certificate),
+    /// What is answered under which names.
+    Distributions(Distributions),
     /// An account at an authority.
     Account(Account),
     /// An order in progress.
@@ -172,6 +174,13 @@ pub struct Certificate {
     pub fingerprint: String,
 }
 
+/// What is answered under which names, as an operator has put it: checked.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Distributions {
+    /// The tables of it, with their comments.
+    pub file: String,
+}
+
 /// An account at an authority.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Account {
@@ -299,6 +308,7 @@ kinds! {
     Secrets: fleet_wire::key::SECRETS, _secrets => "";
     Request: "request/", request => request.id;
     Certificate: fleet_wire::key::CERTIFICATE, certificate => certificate.id;
+    Distributions: fleet_wire::key::DISTRIBUTIONS, _distributions => "";
     Account: fleet_wire::key::ACCOUNT, account => account.issuer;
     Order: "order/", order => order.id;
     Challenge: "challenge/", challenge => challenge.name();
@@ -327,6 +337,10 @@ impl Record {
             Self::Certificate(certificate) => {
                 let audience = Audience::Names(certificate.names.clone());
                 Some((Body::Certificate(certificate.message()?), audience))
+            }
+            Self::Distributions(distributions) => {
+                let file = Bytes::from(distributions.file.clone());
+                Some((Body::Distributions(message::Distributions { file }), Audience::All))
             }
             Self::Account(Account { stateless_thumbprint, .. }) => {
                 let thumbprint = stateless_thumbprint.clone()?;
@@ -428,6 +442,7 @@ shown! {
     Authority {}
     Secrets {}
     Certificate { id, names, not_before, not_after, source, fingerprint }
+    Distributions {}
     Account { issuer }
     Order { id }
 }
@@ -440,48 +455,4 @@ impl std::fmt::Debug for Challenge {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_item_has_the_key_of_its_record() {
-        let challenge =
-            Challenge::Http01 { token: "abc".into(), key_authorization: "abc.def".into() };
-        assert_eq!(challenge.key(), format!("{}abc", fleet_wire::key::HTTP_01));
-        let key = String::new();
-        let challenge =
-            Challenge::TlsAlpn01 { name: "a.example".into(), certificate: key.clone(), key };
-        assert_eq!(challenge.key(), format!("{}a.example", fleet_wire::key::TLS_ALPN_01));
-    }
-
-    #[test]
-    fn a_wildcard_covers_one_label() {
-        assert!(covers("*.example.com", "www.EXAMPLE.com") && covers("a.example", "A.example"));
-        assert!(covers("*.example.com", "*.example.com"));
-        assert!(!covers("*.example.com", "example.com"));
-        assert!(!covers("*.example.com", "a.b.example.com"));
-        assert!(!covers("*.example.com", "wwwexample.com"));
-    }
-
-    #[test]
-    fn no_key_is_shown() {
-        let secret = || "SECRET".to_owned();
-        let shown = [
-            format!("{:?}", Authority { certificate: secret(), key: secret() }),
-            format!("{:?}", Secrets { fleet_file: secret(), rotations: Default::default() }),
-            format!("{:?}", Order { id: "a".into(), state: secret().into() }),
-            format!(
-                "{:?}",
-                Account {
-                    issuer: "a".into(),
-                    credentials: secret().into(),
-                    stateless_thumbprint: None,
-                    next_key: Some(secret()),
-                }
-            ),
-        ];
-        for shown in shown {
-            assert!(!shown.contains("SECRET"), "{shown}");
-        }
-    }
-}
+mod tests;

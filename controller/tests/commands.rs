@@ -355,3 +355,68 @@ fn what_the_configuration_says_of_certificates_holds_for_commands_and_files() {
         assert!(code == 2 && words.contains("[certificates]"), "{name}: {words}");
     }
 }
+
+#[test]
+fn distributions_are_put_once_they_have_no_mistake_shown_as_they_were_put_and_removed() {
+    let place = Place::new();
+    place.ok(&["init"]);
+    let running = place.serve();
+    assert!(place.fails(&["distributions", "show"]).1.contains("`distributions put FILE`"));
+    assert!(place.fails(&["distributions", "remove"]).1.contains("there are no distributions"));
+    let file = place.path("site.toml");
+    let path = file.to_str().expect("text");
+    let put = ["distributions", "put", path];
+    let good = "# ours\n[[origins]]\nname = \"app\"\nservers = [\"http://192.0.2.7\"]\n\
+        [[distributions]]\nnames = [\"www.example\"]\n\
+        behaviours = [{ path = \"/\", proxy = { origin = \"app\" } }]\n";
+    fs::write(&file, good).expect("written");
+    let done = place.json(&put);
+    assert_eq!(done["word"], "distribution www.example: added\norigin app: added");
+    let serial = place.json(&["status"])["serial"].as_u64();
+    assert_eq!(place.json(&put)["word"], "nothing is answered otherwise than before");
+    assert_eq!(place.json(&["status"])["serial"].as_u64(), serial, "nodes get nothing anew");
+
+    // A mistake is shown with its place, and leaves what there was.
+    fs::write(&file, good.replace("origin = \"app\"", "origin = \"ap\"")).expect("written");
+    let (code, words) = place.fails(&put);
+    assert_eq!(code, 2, "{words}");
+    for expected in ["there is no origin `ap`", "site.toml:7:", "did you mean `app`?"] {
+        assert!(words.contains(expected), "no `{expected}` in {words}");
+    }
+    fs::write(&file, "#".repeat(fleet_wire::MAX_DISTRIBUTIONS_BYTES + 1)).expect("written");
+    let (code, words) = place.fails(&put);
+    assert!(code == 2 && words.contains("at most 122880 are possible"), "{words}");
+    fs::write(&file, "names = []").expect("written");
+    assert_eq!(place.fails(&put).0, 2);
+    assert_eq!(place.fails(&["distributions", "put", "/nowhere"]).0, 2);
+    drop(running);
+
+    // It is in the store, and what is shown can be put.
+    let _running = place.serve();
+    let shown = place.json(&["distributions", "show"]);
+    assert_eq!((shown["text"].as_str(), shown["serial"].as_u64()), (Some(good), serial));
+    assert_eq!(shown["nodes_expected"], 0);
+    fs::write(&file, place.ok(&["distributions", "show"])).expect("written");
+    assert!(place.ok(&put).contains("nothing is answered otherwise"));
+    assert_eq!(place.json(&["status"])["distributions"], 1);
+    place.ok(&["distributions", "remove"]);
+    assert_eq!(place.json(&["status"])["distributions"], 0);
+    let log = fs::read_to_string(place.path("log")).expect("a log");
+    assert!(!log.contains("192.0.2.7"), "{log}");
+}
+
+/// Each quote and each end of a line takes two bytes in the store.
+#[test]
+fn distributions_of_the_most_bytes_are_stored_whatever_they_are() {
+    let place = Place::new();
+    place.ok(&["init"]);
+    let _running = place.serve();
+    let file = place.path("site.toml");
+    for text in ["\n".repeat(fleet_wire::MAX_DISTRIBUTIONS_BYTES), {
+        let quotes = fleet_wire::MAX_DISTRIBUTIONS_BYTES - 1;
+        format!("#{}", "\"".repeat(quotes))
+    }] {
+        fs::write(&file, text).expect("written");
+        place.ok(&["distributions", "put", file.to_str().expect("text")]);
+    }
+}

@@ -19,16 +19,28 @@ pub struct Served {
     pub origins: Vec<Origin>,
 }
 
-/// Why what two sources say cannot both be in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why what a node's file says and what the controller gives cannot both be in force.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Clash {
     /// A host is answered by one distribution.
+    #[error(
+        "the name {0} is in a distribution of this node's file and in one of the controller's: remove one"
+    )]
     Name(String),
     /// A proxy asks one origin.
+    #[error("an origin {0} is in this node's file and among the controller's: rename one")]
     Origin(Box<str>),
     /// Distributions, more than there may be.
+    #[error(
+        "this node's file and the controller have {0} distributions together: at most {most} are possible",
+        most = limits::MAX_DISTRIBUTIONS
+    )]
     Distributions(usize),
     /// Origins, more than there may be.
+    #[error(
+        "this node's file and the controller have {0} origins together: at most {most} are possible",
+        most = limits::MAX_ORIGINS
+    )]
     Origins(usize),
 }
 

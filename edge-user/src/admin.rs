@@ -8,6 +8,7 @@
 //! | [`control`] | what may be asked and changed: reports, the phase of the process |
 //! | [`fleet`] | the nodes of the fleet, which come, change and go |
 //! | [`reload`] | reads again what may change while the process runs |
+//! | [`served`] | what is answered under which names, by the configuration and by the controller |
 //! | [`metrics`] | reports -> the text that Prometheus reads |
 //! | [`http`] | the listener of `/metrics`, `/healthz`, `/readyz` |
 //! | [`protocol`] | the lines of the admin socket |
@@ -27,6 +28,7 @@ pub mod http;
 pub mod metrics;
 pub mod protocol;
 pub mod reload;
+pub mod served;
 pub mod socket;
 
 #[cfg(test)]

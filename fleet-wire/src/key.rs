@@ -4,6 +4,8 @@
 pub const NODE: &str = "node/";
 /// The fleet's secrets, all in one item, so that they change together.
 pub const SECRETS: &str = "secrets";
+/// What is answered under which names, all in one item: a proxy asks an origin that is in it, too.
+pub const DISTRIBUTIONS: &str = "distributions";
 /// Certificates: `certificate/example.com`.
 pub const CERTIFICATE: &str = "certificate/";
 /// Answers for HTTP-01, by token.

@@ -27,5 +27,8 @@ pub const MAX_MESSAGE_BYTES: usize = 2 << 20;
 pub const MAX_BUNDLE_BYTES: usize = 1 << 20;
 /// Bytes of one item at most, encoded.
 pub const MAX_ITEM_BYTES: usize = 256 << 10;
+/// Bytes of [`message::Distributions`] at most: several hundred of them. In the controller's store,
+/// where each quote and each end of a line takes two bytes, they are within [`MAX_ITEM_BYTES`].
+pub const MAX_DISTRIBUTIONS_BYTES: usize = 120 << 10;
 /// Items of a fleet at most: 10,000 certificates, a challenge for each, and 4,096 nodes fit.
 pub const MAX_ITEMS: usize = 32_768;

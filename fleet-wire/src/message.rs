@@ -41,6 +41,12 @@ impl fmt::Debug for TlsAlpn01 {
     }
 }
 
+impl fmt::Debug for Distributions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Distributions").field("bytes", &self.file.len()).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +58,7 @@ mod tests {
             format!("{:?}", EnrolRequest { token: secret.clone(), request: secret.clone() }),
             format!("{:?}", Secrets { fleet_file: secret.clone() }),
             format!("{:?}", Certificate { chain: vec![secret.clone()], key: secret.clone() }),
+            format!("{:?}", Distributions { file: secret.clone() }),
             format!("{:?}", Http01 { token: "SECRET".into(), key_authorization: "SECRET".into() }),
             format!(
                 "{:?}",

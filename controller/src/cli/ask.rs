@@ -53,6 +53,15 @@ pub(super) fn answer<T>(answer: Result<Response<T>, Status>) -> Result<T, Ended>
     })
 }
 
+/// The text of a file that a command names.
+pub(super) fn read(path: &Path) -> Result<String, Ended> {
+    let text = std::fs::File::open(path).and_then(settings::read_bounded);
+    text.map_err(|error| {
+        eprintln!("landfast-controller: {}: {error}", path.display());
+        Ended(WRONG)
+    })
+}
+
 /// Shows an answer: as JSON, or by `words`.
 pub(super) fn show<T: Serialize>(
     form: Form,

@@ -1,6 +1,6 @@
 //! `certificates`: what is served, and who issues it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use controller::acme::RevocationReason;
@@ -9,8 +9,8 @@ use controller::operator::message::{
     CertificateName, CertificateRequest, CertificatesRequest, Import, Revocation,
 };
 
-use super::ask::{answer, connect, done, show as shown};
-use super::{Ended, Form, Outcome, WRONG, show};
+use super::ask::{answer, connect, done, read, show as shown};
+use super::{Form, Outcome, show};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -93,12 +93,4 @@ pub(super) async fn run(config: &Config, command: Command) -> Outcome {
         Command::Remove(Name { id, form }) => (form, controller.remove_certificate(name(id)).await),
     };
     done(form, &answer(word)?)
-}
-
-fn read(path: &Path) -> Result<String, Ended> {
-    let text = std::fs::File::open(path).and_then(settings::read_bounded);
-    text.map_err(|error| {
-        eprintln!("landfast-controller: {}: {error}", path.display());
-        Ended(WRONG)
-    })
 }

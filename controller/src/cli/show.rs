@@ -4,8 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use controller::init::{Made, Restored};
 use controller::operator::message::{
-    Account, AccountList, Certificate, CertificateList, Invited, Node, NodeList, Secret,
-    SecretList, Status,
+    Account, AccountList, Certificate, CertificateList, Distributions, Invited, Node, NodeList,
+    Secret, SecretList, Status,
 };
 
 pub(super) fn status(status: &Status) -> String {
@@ -19,6 +19,9 @@ pub(super) fn status(status: &Status) -> String {
             status.certificates, status.certificates_missing, status.orders
         ),
     ];
+    if status.distributions > 0 {
+        lines.push(format!("{} distributions for every node", status.distributions));
+    }
     lines.extend(status.troubles.iter().map(|trouble| format!("look at: {trouble}")));
     lines.join("\n")
 }
@@ -107,6 +110,18 @@ pub(super) fn certificates(list: &CertificateList) -> String {
     };
     let rows = list.certificates.iter().map(row);
     table(&["NAME", "STATE", "ENDS IN", "NODES", "ORDER", "ISSUER", "NAMES"], rows)
+}
+
+/// A file that can be put again: what is not of it is in comments.
+pub(super) fn distributions(shown: &Distributions) -> String {
+    let Distributions { text, serial, nodes_serving, nodes_expected, refused } = shown;
+    let mut lines = vec![format!(
+        "# since serial {serial}; in force at {nodes_serving} of {nodes_expected} live nodes"
+    )];
+    let refused = refused.iter();
+    lines.extend(refused.map(|it| format!("# node {} refuses them: {}", it.node, it.reason)));
+    lines.push(text.trim_end().to_owned());
+    lines.join("\n")
 }
 
 pub(super) fn accounts(list: &AccountList) -> String {

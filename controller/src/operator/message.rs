@@ -34,6 +34,18 @@ impl fmt::Debug for Import {
     }
 }
 
+impl fmt::Debug for DistributionsFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DistributionsFile").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Distributions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Distributions").field("serial", &self.serial).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +55,8 @@ mod tests {
         let secret = || "SECRET".to_owned();
         let invited = Invited { id: 1, name: String::new(), token: secret(), expires: 0 };
         let import = Import { id: "a".into(), chain: secret(), key: secret() };
-        assert!(!format!("{invited:?}{import:?}").contains("SECRET"));
+        let file = DistributionsFile { text: secret() };
+        let shown = Distributions { text: secret(), ..Distributions::default() };
+        assert!(!format!("{invited:?}{import:?}{file:?}{shown:?}").contains("SECRET"));
     }
 }

@@ -3,12 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use distributions::Served;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::following;
 use super::metrics::Snapshot;
 use super::protocol::{Answer, KeysInForce, Request, Status, WorkerStatus};
+use super::served::Sources;
 use crate::access_log::AccessLog;
 use crate::admission::Rules;
 use crate::config::{Config, NodeConfig, SteeringMode};
@@ -65,6 +67,8 @@ pub struct Parts {
     pub rules: watch::Sender<Rules>,
     /// What is answered under which names.
     pub distributions: watch::Sender<Arc<Distributions>>,
+    /// What of that the controller gave.
+    pub given: Served,
     /// How far the process is confined.
     pub landlock: Landlock,
     /// The process among those of its node.
@@ -97,6 +101,7 @@ pub struct Control {
     pub(super) relay: Option<RelayHandle>,
     rules: watch::Sender<Rules>,
     pub(super) distributions: watch::Sender<Arc<Distributions>>,
+    pub(super) sources: Current<Sources>,
     landlock: Landlock,
     generation: u8,
     phase: watch::Sender<Phase>,
@@ -125,6 +130,7 @@ impl Control {
             relay,
             rules,
             distributions,
+            given,
             landlock,
             generation,
             secrets,
@@ -135,6 +141,8 @@ impl Control {
             controller,
             access_log,
         } = parts;
+        let (file, coalescing) = (config.served(), config.coalescing.clone());
+        let sources = Sources { file, controller: given, coalescing };
         Self {
             fleet: watch::Sender::new(config.nodes.as_slice().into()),
             config,
@@ -144,6 +152,7 @@ impl Control {
             relay,
             rules,
             distributions,
+            sources: Current::new(sources),
             landlock,
             generation,
             phase: watch::Sender::new(Phase::Starting),
@@ -351,6 +360,7 @@ impl Control {
                 made_under: secrets.encapsulate_with,
                 read: secrets.encapsulation_keys.iter().map(|key| key.key_id).collect(),
             },
+            distributions: self.sources.load().status(),
             controller: self.controller().map(|view| following::status(view, SystemTime::now())),
             workers: reports.iter().enumerate().map(worker).collect(),
         }

@@ -121,11 +121,22 @@ pub struct Status {
     pub connection_ids: KeysInForce,
     /// Keys of the encapsulation between nodes.
     pub encapsulation: KeysInForce,
+    /// What is answered under which names.
+    pub distributions: DistributionsStatus,
     /// How it stands with its controller, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controller: Option<ControllerStatus>,
     /// The workers, in order.
     pub workers: Vec<WorkerStatus>,
+}
+
+/// How many distributions are in force, by who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DistributionsStatus {
+    /// Those of the node's configuration.
+    pub file: usize,
+    /// Those of its controller.
+    pub controller: usize,
 }
 
 /// How a node stands with its controller.

@@ -12,9 +12,10 @@ use tokio::time::timeout;
 use super::blocklist;
 use super::control::Control;
 use super::protocol::{BlocklistChange, Reloaded};
+use super::served::{NotServed, Sources};
 use crate::config::{self, Config, ConfigError, Host};
 use crate::limits;
-use crate::proxy::{Distributions, OpenError};
+use crate::proxy::Distributions;
 use crate::quic::cid::MintError;
 use crate::quic::driver::ToWorker;
 use crate::relay::RelayOrder;
@@ -30,9 +31,10 @@ pub enum ReloadError {
     /// The configuration has mistakes; nothing is changed.
     #[error("{0}; nothing is changed")]
     Config(ConfigError),
-    /// A directory of files or an origin's authorities cannot be read; nothing is changed.
+    /// A directory of files or an origin's authorities cannot be read, or what the controller gives
+    /// does not go with what the file says; nothing is changed.
     #[error("{0}; nothing is changed")]
-    Open(#[from] OpenError),
+    Served(#[from] NotServed),
     /// An origin that the process could not ask from its start; nothing is changed.
     #[error("{0}; nothing is changed")]
     Reach(#[from] OutOfReach),
@@ -150,8 +152,9 @@ impl Control {
         let FilesInForce { changes: certificates, warnings: of_certificates } = certificates;
         changes.extend(certificates);
         warnings.extend(of_certificates);
-        if let Some((distributions, of_config)) = read {
+        if let Some((sources, distributions, of_config)) = read {
             changes.extend(self.put_distributions(distributions));
+            self.sources.replace(sources);
             warnings.extend(of_config);
         }
         if let Some(blocklist) = blocklist {
@@ -166,7 +169,7 @@ impl Control {
     /// What the configuration says now of who answers, and warnings: of that, and where it says more
     /// that is new.
     /// Nothing, where it never was in a file.
-    fn read_config(&self) -> Result<Option<(Distributions, Vec<String>)>, ReloadError> {
+    fn read_config(&self) -> Result<Option<(Sources, Distributions, Vec<String>)>, ReloadError> {
         let started = self.config();
         if started.file.as_os_str().is_empty() {
             return Ok(None);
@@ -179,9 +182,11 @@ impl Control {
         };
         let read = config::load(&started.file, &host).map_err(ReloadError::Config)?;
         sandbox::check_reach(&read.origins)?;
-        let distributions = Distributions::open(&read.distributions, &read.origins)?;
-        let distributions = distributions.coalescing(&read.coalescing);
-        let mut warnings: Vec<_> = read.served().warnings().collect();
+        let controller = self.sources.load().controller.clone();
+        let coalescing = read.coalescing.clone();
+        let sources = Sources { file: read.served(), controller, coalescing };
+        let distributions = sources.open()?;
+        let mut warnings: Vec<_> = sources.file.warnings().collect();
         let mut rest = Config {
             distributions: started.distributions.clone(),
             origins: started.origins.clone(),
@@ -198,11 +203,11 @@ impl Control {
             let file = started.file.display();
             warnings.push(format!("{file}: other settings than [[distributions]], [[origins]] and [coalescing] differ from those at the start: restart to have them in force"));
         }
-        Ok(Some((distributions, warnings)))
+        Ok(Some((sources, distributions, warnings)))
     }
 
     /// Whoever asks from now on is answered by these. Says what is different.
-    fn put_distributions(&self, mut distributions: Distributions) -> Vec<String> {
+    pub(super) fn put_distributions(&self, mut distributions: Distributions) -> Vec<String> {
         let changes = distributions.changes_since(&self.distributions.borrow());
         if !changes.is_empty() {
             distributions.go_on_from(&self.distributions.borrow());

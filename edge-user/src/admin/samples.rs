@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use distributions::Served;
 use fleet_wire::secrets::Secrets;
 use tokio::sync::watch;
 
@@ -27,6 +28,7 @@ pub(crate) fn parts(config: Config, secrets: &Secrets) -> Parts {
                 .expect("its files are there")
                 .coalescing(&config.coalescing),
         )),
+        given: Served::default(),
         landlock: Landlock::Partial,
         generation: 3,
         secrets: secrets.clone(),

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use edge_user::admin::client;
 use edge_user::admin::protocol::{
-    Answer, BlocklistChange, ControllerStatus, KeysInForce, NodeStatus, PositionStatus,
-    RefusedItem, Reloaded, Request, Status, word,
+    Answer, BlocklistChange, ControllerStatus, DistributionsStatus, KeysInForce, NodeStatus,
+    PositionStatus, RefusedItem, Reloaded, Request, Status, word,
 };
 use edge_user::config::Host;
 use edge_user::nodes::Liveness;
@@ -155,6 +155,12 @@ fn summary(status: &Status) -> String {
         keys("connection IDs", "minted under config", &status.connection_ids),
         keys("packets to nodes", "sent under key", &status.encapsulation),
     ];
+    let DistributionsStatus { file, controller } = status.distributions;
+    if file + controller > 0 {
+        lines.push(format!(
+            "{file} distributions of the configuration, {controller} of the controller"
+        ));
+    }
     lines.extend(status.controller.iter().flat_map(of_controller));
     for worker in &status.workers {
         let number = worker.worker;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use distributions::Served;
 use fleet_wire::key;
 use fleet_wire::message::item::Body;
 use fleet_wire::message::{Certificate, Item, Refused, TlsAlpn01};
 
-use super::item::Value;
+use super::item::{self, Value};
 use super::last_good::LastGood;
 use super::state::{Change, Step};
 use crate::admin::control::Control;
@@ -89,14 +90,24 @@ impl Force {
                 self.account = Some(key.to_owned());
                 Ok(())
             }
+            Value::Distributions(given) => self.distributions(given.as_ref().clone()).await,
             // Those of a step go together.
             Value::Certificate(_) => Ok(()),
         }
     }
 
+    async fn distributions(&self, given: Served) -> Result<(), String> {
+        let changed = self.control.change_distributions(given).await;
+        let words = changed.map_err(|error| error.to_string())?;
+        words.iter().for_each(|change| tracing::info!("by the controller: {change}"));
+        Ok(())
+    }
+
     async fn remove(&mut self, key: &str) -> Result<(), String> {
         let challenges = self.control.challenges();
-        if let Some(id) = key.strip_prefix(key::CERTIFICATE) {
+        if key == key::DISTRIBUTIONS {
+            self.distributions(Served::default()).await?;
+        } else if let Some(id) = key.strip_prefix(key::CERTIFICATE) {
             self.control.certificates().remove(Source::Controller, &[id]);
         } else if let Some(token) = key.strip_prefix(key::HTTP_01) {
             challenges.remove_http01(token);
@@ -109,6 +120,15 @@ impl Force {
             removed.map_err(|error| error.to_string())?;
         }
         Ok(())
+    }
+}
+
+/// What a state has answered under which names, for a start, which alone can open its files.
+pub(crate) fn distributions(state: &LastGood) -> Served {
+    let item = state.items.iter().find(|item| item.key == key::DISTRIBUTIONS);
+    match item.map(|item| item::check(item)) {
+        Some(Ok(Value::Distributions(served))) => Served::clone(&served),
+        _ => Served::default(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use distributions::Served;
 use fleet_wire::key;
 use fleet_wire::message::item::Body;
 use fleet_wire::message::{self, Item, Standing};
@@ -28,6 +29,8 @@ pub enum Value {
     Http01(message::Http01),
     /// A certificate for TLS-ALPN-01, which only TLS can judge.
     TlsAlpn01(message::TlsAlpn01),
+    /// What is answered under which names.
+    Distributions(Arc<Served>),
     /// An account for whose challenges no token is needed.
     Account(message::Account),
 }
@@ -77,8 +80,14 @@ pub enum Unusable {
     #[error("the fleet's secrets: {0}")]
     Secrets(#[from] FleetError),
     /// Not text at all.
-    #[error("the fleet's secrets are not text")]
-    NotText,
+    #[error("{0} are not text")]
+    NotText(&'static str),
+    /// Larger than any that a controller stores.
+    #[error("the distributions have {0} bytes: at most {most} are taken", most = fleet_wire::MAX_DISTRIBUTIONS_BYTES)]
+    LargeDistributions(usize),
+    /// A file with mistakes, each of them.
+    #[error("{0}")]
+    Distributions(String),
     /// This process could not go on without it.
     #[error("it cannot be taken away while this node serves")]
     Needed,
@@ -104,6 +113,7 @@ pub fn check(item: &Item) -> Result<Value, Unusable> {
         Body::Http01(answer) => (key::HTTP_01, Some(answer.token.clone())),
         Body::TlsAlpn01(answer) => (key::TLS_ALPN_01, Some(answer.name.clone())),
         Body::Account(_) => (key::ACCOUNT, None),
+        Body::Distributions(_) => (key::DISTRIBUTIONS, Some(String::new())),
     };
     match (item.key.strip_prefix(prefix), name) {
         (Some(in_key), Some(name)) if in_key == name => {}
@@ -117,12 +127,25 @@ pub fn check(item: &Item) -> Result<Value, Unusable> {
         Body::Http01(answer) => Value::Http01(answer.clone()),
         Body::TlsAlpn01(answer) => Value::TlsAlpn01(answer.clone()),
         Body::Account(account) => Value::Account(account.clone()),
+        Body::Distributions(given) => Value::Distributions(Arc::new(served(given)?)),
     })
 }
 
 fn fleet_secrets(secrets: &message::Secrets) -> Result<Secrets, Unusable> {
-    let text = std::str::from_utf8(&secrets.fleet_file).map_err(|_| Unusable::NotText)?;
+    let text = std::str::from_utf8(&secrets.fleet_file)
+        .map_err(|_| Unusable::NotText("the fleet's secrets"))?;
     Ok(Secrets::parse(Path::new("of the controller"), text)?)
+}
+
+/// The rules of the same tables in the configuration.
+fn served(given: &message::Distributions) -> Result<Served, Unusable> {
+    if given.file.len() > fleet_wire::MAX_DISTRIBUTIONS_BYTES {
+        return Err(Unusable::LargeDistributions(given.file.len()));
+    }
+    let text = std::str::from_utf8(&given.file);
+    let text = text.map_err(|_| Unusable::NotText("the distributions"))?;
+    let served = distributions::parse(Path::new("the controller's distributions"), text);
+    served.map_err(|error| Unusable::Distributions(error.to_string()))
 }
 
 /// The rules of `[[nodes]]` in the configuration, for an entry on its own.

@@ -30,27 +30,30 @@ pub struct LastGood {
     pub items: Vec<Arc<Item>>,
     /// What it refused beside that.
     pub refused: Vec<Refused>,
-    /// Of what it refused, what only a start can take: other secrets, or another address of its own.
+    /// Of what it refused, what only a start may be able to take: other secrets, another address of
+    /// its own, distributions with files and origins that a running process cannot reach.
     pub for_next_start: Vec<Arc<Item>>,
 }
 
 impl LastGood {
-    /// The same, with what was kept for the next start in place of what it held. Nothing, where
-    /// nothing was.
+    /// The same, with what was kept for the next start in place of what it held, as far as
+    /// `is_wanted`. Nothing, where nothing was.
     #[must_use]
-    pub fn at_next_start(&self) -> Option<Self> {
-        if self.for_next_start.is_empty() {
+    pub fn at_next_start(&self, is_wanted: impl Fn(&Item) -> bool) -> Option<Self> {
+        let kept = self.for_next_start.iter().cloned();
+        let (kept, rest): (Vec<_>, Vec<_>) = kept.partition(|item| is_wanted(item));
+        if kept.is_empty() {
             return None;
         }
-        let is_kept = |key: &str| self.for_next_start.iter().any(|item| item.key == key);
+        let is_kept = |key: &str| kept.iter().any(|item| item.key == key);
         let items = self.items.iter().filter(|item| !is_kept(&item.key));
         Some(Self {
             position: self.position,
-            items: items.chain(&self.for_next_start).cloned().collect(),
+            items: items.chain(&kept).cloned().collect(),
             // That it was refused stays said: what the start makes of it, the controller is told by
             // being asked for everything.
             refused: self.refused.clone(),
-            for_next_start: Vec::new(),
+            for_next_start: rest,
         })
     }
 }

@@ -147,7 +147,8 @@ impl State {
     pub fn last_good(&self) -> Option<LastGood> {
         let items = self.items().cloned().collect();
         let ours = format!("{}{}", key::NODE, self.node);
-        let for_next_start = [&ours[..], key::SECRETS].map(|key| self.refused.item(key));
+        let for_next_start =
+            [&ours[..], key::SECRETS, key::DISTRIBUTIONS].map(|key| self.refused.item(key));
         Some(LastGood {
             position: self.position?,
             items,

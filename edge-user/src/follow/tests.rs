@@ -2,10 +2,12 @@
 
 mod scripted;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use distributions::Served;
 use fleet_wire::message::item::Body;
 use fleet_wire::message::{self, Bundle, Item, Position, Report, Standing, order, report};
 use fleet_wire::secrets::{IdMode, Secrets, to_text};
@@ -14,7 +16,7 @@ use tokio::sync::watch;
 
 use super::first::{self, Fleet};
 use super::follower::{Again, Follower};
-use super::force::Force;
+use super::force::{self, Force};
 use super::last_good::LastGood;
 use super::stream::StreamError;
 use super::view::View;
@@ -178,15 +180,58 @@ async fn what_only_a_start_can_take_is_there_at_the_next_one() {
     let items = vec![of_fleet(&secrets), entry(Standing::Serving)];
     stream.send(whole(at(1, 1, 1), items)).await;
     stream.applied().await;
-    assert_eq!(node.kept.borrow().clone().expect("to be kept").at_next_start(), None);
+    assert_eq!(node.kept.borrow().clone().expect("to be kept").at_next_start(|_| true), None);
     let other = Secrets { worker_hash: [9; 16], ..secrets.clone() };
     stream.send(changes(at(1, 1, 2), vec![of_fleet(&other)])).await;
     assert_eq!(stream.applied().await.refused.len(), 1);
     let kept = node.kept.borrow().clone().expect("to be kept");
     let start = |state: &LastGood| Fleet::of(NODE, state).expect("enough").secrets.worker_hash;
     assert_eq!(start(&kept), secrets.worker_hash);
-    let next = kept.at_next_start().expect("another one");
+    let next = kept.at_next_start(|_| true).expect("another one");
     assert_eq!((start(&next), next.items.len()), (other.worker_hash, 2));
+}
+
+fn of_files(root: &Path) -> Item {
+    let root = root.display();
+    let file = format!(
+        "[[distributions]]\nnames = [\"a.example\"]\n\
+         behaviours = [{{ path = \"/\", files = {{ root = \"{root}\" }} }}]\n"
+    );
+    let given = message::Distributions { file: file.into() };
+    item(key::DISTRIBUTIONS, Body::Distributions(given))
+}
+
+#[tokio::test]
+async fn distributions_that_cannot_be_served_leave_the_old_and_wait_for_the_next_start() {
+    let secrets = secrets();
+    let directory = tempfile::tempdir().expect("made");
+    let (first, second) = (directory.path().to_owned(), directory.path().join("second"));
+    let (node, mut stream, _task) = following(&secrets).await;
+    let items = vec![of_fleet(&secrets), entry(Standing::Serving), of_files(&first)];
+    stream.send(whole(at(1, 1, 1), items)).await;
+    assert_eq!(stream.applied().await.refused, []);
+    stream.send(changes(at(1, 1, 2), vec![of_files(&second), challenge("a")])).await;
+    let refused = stream.applied().await.refused;
+    let [refused] = &refused[..] else { panic!("one: {refused:?}") };
+    assert_eq!(refused.key, key::DISTRIBUTIONS);
+    assert!(refused.reason.contains(&second.display().to_string()), "{}", refused.reason);
+    assert!(node.answers(&"a".repeat(43)));
+    let kept = node.kept.borrow().clone().expect("to be kept");
+    let root = |state: &LastGood| {
+        let served = force::distributions(state);
+        served.distributions[0].roots().next().expect("files").to_owned()
+    };
+    assert_eq!(root(&kept), first);
+    assert_eq!(kept.at_next_start(|item| item.key != key::DISTRIBUTIONS), None);
+    let next = kept.at_next_start(|item| item.key == key::DISTRIBUTIONS).expect("another one");
+    assert_eq!((root(&next), next.items.len()), (second, kept.items.len()));
+    // Gone from the controller, gone here.
+    let gone = Bundle { removed: vec![key::DISTRIBUTIONS.into()], ..changes(at(1, 1, 3), vec![]) };
+    stream.send(gone).await;
+    assert_eq!(stream.applied().await.refused, []);
+    let kept = node.kept.borrow().clone().expect("to be kept");
+    assert_eq!(force::distributions(&kept), Served::default());
+    assert_eq!((kept.for_next_start.len(), kept.refused.len()), (0, 0));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use distributions::Served;
 use fleet_wire::secrets::{FleetError, Secrets};
 use tokio::sync::watch;
 
@@ -24,6 +25,8 @@ pub struct Inputs {
     pub(super) rules: Rules,
     /// What is answered under which names, for the workers; a reload changes it.
     pub(super) distributions: watch::Sender<Arc<Distributions>>,
+    /// What of that the controller gave.
+    pub(super) given: Served,
     /// With a controller.
     pub(super) joined: Option<Joined>,
 }
@@ -69,7 +72,7 @@ impl Inputs {
     /// Where one of them cannot be used.
     pub fn load(config: Config) -> Result<Self, InputError> {
         let secrets = Secrets::load(config.fleet_file.as_ref().ok_or(InputError::NoFleetFile)?)?;
-        Self::with(config, secrets, None)
+        Self::with(config, secrets, Served::default(), None)
     }
 
     /// Of what the controller gave, and the files that `config` names besides.
@@ -77,7 +80,8 @@ impl Inputs {
         let node = joined.node();
         let Fleet { nodes, secrets } = Fleet::of(node, joined.last_good())?;
         let certificates = force::certificates(joined.last_good());
-        let inputs = Self::with(config.joined(node, nodes)?, secrets, Some(joined))?;
+        let given = force::distributions(joined.last_good());
+        let inputs = Self::with(config.joined(node, nodes)?, secrets, given, Some(joined))?;
         // No client is refused between the first worker and the rest of the state. What is bad is
         // said then.
         let live = &inputs.tls.certificates;
@@ -85,17 +89,30 @@ impl Inputs {
         Ok(inputs)
     }
 
-    fn with(config: Config, secrets: Secrets, joined: Option<Joined>) -> Result<Self, InputError> {
+    fn with(
+        config: Config,
+        secrets: Secrets,
+        given: Served,
+        joined: Option<Joined>,
+    ) -> Result<Self, InputError> {
         let tls = tls::load(&config.tls, &secrets.tickets)?;
         let rules = Rules::load(&config)?;
-        let distributions = Distributions::open(&config.distributions, &config.origins)?;
-        let distributions = Arc::new(distributions.coalescing(&config.coalescing));
+        // Why not both, where it is not both, is said when all of the state is put in force.
+        let (given, distributions) = match open_with(&config, &given) {
+            Some(both) => (given, both),
+            None => {
+                let own = Distributions::open(&config.distributions, &config.origins)?;
+                (Served::default(), own)
+            }
+        };
+        let distributions = distributions.coalescing(&config.coalescing);
         Ok(Self {
             config: Arc::new(config),
             secrets: Arc::new(secrets),
             tls,
             rules,
-            distributions: watch::Sender::new(distributions),
+            distributions: watch::Sender::new(Arc::new(distributions)),
+            given,
             joined,
         })
     }
@@ -113,7 +130,12 @@ impl Inputs {
             warnings.push(InputError::NotEnrolled.to_string());
         }
         match last_good::load(&config.state_directory) {
-            Ok(Some(_)) => {}
+            Ok(Some(kept)) => {
+                let clash = config.served().with(&force::distributions(&kept)).err();
+                warnings.extend(
+                    clash.map(|clash| format!("what is of the controller is not served: {clash}")),
+                );
+            }
             Ok(None) => warnings.push(
                 "there is no last good bundle: the start waits for the controller".to_owned(),
             ),
@@ -130,6 +152,14 @@ impl Inputs {
         Ok(warnings)
     }
 
+    /// What the process has to reach from its start on: what the controller gave is none of the
+    /// configuration, and reads files and asks origins all the same.
+    pub(super) fn reaches(&self) -> Config {
+        let both = self.config.served().with(&self.given).unwrap_or_default();
+        let Served { distributions, origins } = both;
+        Config { distributions, origins, ..Config::clone(&self.config) }
+    }
+
     /// What will do, but not well.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
@@ -138,6 +168,13 @@ impl Inputs {
         warnings.extend(self.config.served().warnings());
         warnings
     }
+}
+
+/// What the controller gives beside what `config` has; nothing, where they do not go together or
+/// cannot be opened.
+pub(super) fn open_with(config: &Config, given: &Served) -> Option<Distributions> {
+    let both = config.served().with(given).ok()?;
+    Distributions::open(&both.distributions, &both.origins).ok()
 }
 
 /// A warning, where connections that nobody uses live on.

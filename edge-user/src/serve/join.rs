@@ -8,16 +8,18 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fleet_wire::message::Standing;
+use fleet_wire::key;
+use fleet_wire::message::{Item, Standing};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::inputs::open_with;
 use super::{InputError, Inputs, ServeError, Signals, StateError, notify};
 use crate::admin::control::Control;
 use crate::config::{Config, ControllerConfig, NodeConfig};
 use crate::follow::first::Fleet;
 use crate::follow::follower::Follower;
-use crate::follow::force::Force;
+use crate::follow::force::{self, Force};
 use crate::follow::last_good::{self, LastGood};
 use crate::follow::run::{self, Membership};
 use crate::follow::view::{Shown, View};
@@ -120,14 +122,22 @@ pub(super) fn join(
         }
     };
     // What the process before could not take, where that is enough to start with.
-    let last_good = match last_good.at_next_start() {
-        Some(next) if fits(&config, node, &next) => {
-            tracing::info!("what only a start can take of the controller's state is taken now");
-            next
-        }
+    let is_served = |item: &Item| item.key == key::DISTRIBUTIONS;
+    let last_good = match last_good.at_next_start(|item| !is_served(item)) {
+        Some(next) if fits(&config, node, &next) => taken_now(next),
+        _ => last_good,
+    };
+    // By themselves: neither holds up the other.
+    let last_good = match last_good.at_next_start(is_served) {
+        Some(next) if open_with(&config, &force::distributions(&next)).is_some() => taken_now(next),
         _ => last_good,
     };
     Ok(Some(Inputs::joined(config, Joined::new(membership, last_good))?))
+}
+
+fn taken_now(next: LastGood) -> LastGood {
+    tracing::info!("what only a start can take of the controller's state is taken now");
+    next
 }
 
 fn fits(config: &Config, node: u16, state: &LastGood) -> bool {

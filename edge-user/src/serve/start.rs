@@ -77,7 +77,7 @@ pub(super) fn start(mut inputs: Inputs, state: State) -> Result<Edge, ServeError
     let steering = steer(&inputs, generation, &opened.sockets)?;
     let rules = watch::Sender::new(inputs.rules.clone());
     // Everything is bound and attached. Threads that start from here on have no more than this one.
-    let started = sandbox::enter(&config, duties(&config, steering.as_ref()))
+    let started = sandbox::enter(&inputs.reaches(), duties(&config, steering.as_ref()))
         .map_err(ServeError::from)
         .and_then(|landlock| {
             let relay = relay.map(|relay| start_relay(relay, &inboxes)).transpose()?;
@@ -106,6 +106,7 @@ pub(super) fn start(mut inputs: Inputs, state: State) -> Result<Edge, ServeError
         relay: relay.clone(),
         rules,
         distributions: inputs.distributions,
+        given: inputs.given,
         landlock,
         generation,
         secrets: Secrets::clone(&inputs.secrets),

@@ -12,11 +12,12 @@ use controller::ledger::Change;
 use controller::records::{Node, NodeStanding, Secrets};
 use edge_user::identity::Identity;
 use fleet_wire::secrets::{self, IdMode};
+use http::Request;
 use nix::sys::signal::Signal;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::credentials::SERVER_NAME;
 use tests::fleet::topology::Place;
 use tests::fleet::{Controller, ControllerOptions};
@@ -239,6 +240,129 @@ async fn one_item_that_cannot_be_taken_is_shown_and_holds_up_nothing() {
     };
     eventually("it is served", serves, || edge.log());
     edge.connect().await.identity().await.expect("an answer");
+}
+
+/// What is answered under [`SERVER_NAME`] of files in `root`.
+fn files(root: &str) -> String {
+    format!(
+        "[[distributions]]\nnames = [\"{SERVER_NAME}\"]\n\
+         behaviours = [{{ path = \"/\", files = {{ root = \"{root}\" }} }}]\n"
+    )
+}
+
+impl Followed {
+    /// Puts `tables` for every node, and waits until the node has said what it made of them.
+    fn put(&self, tables: &str) {
+        let file = self.directory.path().join("site.toml");
+        fs::write(&file, tables).expect("written");
+        let put = ["distributions", "put", file.to_str().expect("UTF-8")];
+        self.controller.run(&put).expect("it has no mistake");
+        let serial = self.controller.ask(&["status"]).expect("answered")["serial"].as_u64();
+        let told = || self.edge.controller()["position"]["serial"].as_u64() >= serial;
+        eventually("it has come", told, || self.edge.log());
+    }
+
+    /// What is in force of the configuration and of the controller, by `status`, and how many live
+    /// nodes have the controller's.
+    fn distributions(&self) -> (Value, Value) {
+        let output = self.edge.run(&["status", "--config", &self.edge.path("edge.toml"), "--json"]);
+        let status: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let shown = self.controller.ask(&["distributions", "show"]).unwrap_or_default();
+        (status["distributions"].clone(), shown)
+    }
+
+    async fn body(&self, path: &str) -> (u16, String) {
+        let client = self.edge.connect().await;
+        let uri = format!("https://{SERVER_NAME}{path}");
+        let request = Request::builder().uri(uri).body(()).expect("good");
+        let answer = client.ask(request).await.expect("an answer");
+        (answer.status, String::from_utf8_lossy(&answer.body).into_owned())
+    }
+}
+
+/// Files elsewhere cannot be opened by a process that runs: the next one opens them.
+#[tokio::test]
+async fn distributions_of_the_controller_are_served_now_or_by_the_next_process() {
+    let mut followed = Followed::new();
+    for root in ["first", "second"] {
+        let root = followed.directory.path().join(root);
+        fs::create_dir(&root).expect("made");
+        fs::write(root.join("index.html"), root.file_name().expect("one").as_encoded_bytes())
+            .expect("written");
+    }
+    let root = |name: &str| followed.directory.path().join(name).display().to_string();
+    let (first, second) = (files(&root("first")), files(&root("second")));
+    let fixed = format!(
+        "[[distributions]]\nnames = [\"{SERVER_NAME}\"]\n\
+         behaviours = [{{ path = \"/\", respond = {{ body = \"fixed\" }} }}]\n"
+    );
+    followed.start();
+    followed.put(&fixed);
+    assert_eq!(followed.body("/").await, (200, "fixed".into()));
+    assert_eq!(followed.distributions().0, json!({"file": 0, "controller": 1}));
+
+    followed.put(&first);
+    let landlock = followed.edge.metric("landfast_landlock{enforced=\"none\"}");
+    if landlock.as_deref() == Some("1") {
+        return assert_eq!(followed.body("/").await, (200, "first".into()), "nothing is confined");
+    }
+    assert_eq!(followed.body("/").await, (200, "fixed".into()));
+    let (_, shown) = followed.distributions();
+    let reason = shown["refused"][0]["reason"].as_str().expect("it is refused").to_owned();
+    assert!(reason.contains("restart it for another one"), "{reason}");
+    assert_eq!((&shown["nodes_serving"], &shown["nodes_expected"]), (&json!(0), &json!(1)));
+    let troubles = followed.controller.ask(&["status"]).expect("answered")["troubles"].to_string();
+    assert!(troubles.contains("node 1 refuses distributions: "), "{troubles}");
+
+    followed.stop_edge();
+    followed.start();
+    assert_eq!(followed.body("/").await, (200, "first".into()));
+    let serves = |shown: &Value| shown["nodes_serving"] == 1;
+    let show = ["distributions", "show"];
+    followed.controller.until("it is told", WITHIN, &show, serves).expect("told");
+
+    // And without a controller; what cannot be had then leaves what can.
+    followed.put(&second);
+    fs::remove_dir_all(followed.directory.path().join("second")).expect("there");
+    followed.controller.kill().expect("it ran");
+    followed.stop_edge();
+    followed.edge.start();
+    assert_eq!(followed.body("/").await, (200, "first".into()));
+    assert_eq!(followed.edge.controller()["refused"][0]["item"], "distributions");
+}
+
+#[tokio::test]
+async fn a_nodes_own_distributions_stay_whatever_the_controller_puts_or_removes() {
+    let mut followed = Followed::new();
+    let fixed = |name: &str, body: &str| {
+        format!(
+            "[[distributions]]\nnames = [\"{name}\"]\n\
+             behaviours = [{{ path = \"/\", respond = {{ body = \"{body}\" }} }}]\n"
+        )
+    };
+    followed.edge.distribute(&fixed(SERVER_NAME, "own"));
+    followed.start();
+    followed.put(&fixed(SERVER_NAME, "the controller's"));
+    assert_eq!(followed.body("/").await, (200, "own".into()));
+    let refused = followed.edge.controller()["refused"][0].clone();
+    assert_eq!(refused["item"], "distributions");
+    let reason = refused["reason"].as_str().expect("text");
+    assert!(reason.starts_with("the name landfast.test is in a distribution of this"), "{reason}");
+
+    followed.put(&fixed("other.test", "the controller's"));
+    assert_eq!(followed.distributions().0, json!({"file": 1, "controller": 1}));
+    assert_eq!(followed.edge.controller()["refused"], json!([]));
+    // Nor does a reload take what is the controller's.
+    followed.edge.distribute(&fixed("other.test", "own"));
+    let (code, _, said) = followed.edge.reload();
+    assert!(code == Some(1) && said.contains("the name other.test is in"), "{said}");
+
+    followed.controller.run(&["distributions", "remove"]).expect("removed");
+    let gone = || followed.distributions().0 == json!({"file": 1, "controller": 0});
+    eventually("they are gone", gone, || followed.edge.log());
+    assert_eq!(followed.body("/").await, (200, "own".into()));
+    let (code, said, warned) = followed.edge.reload();
+    assert_eq!(code, Some(0), "{said}{warned}");
 }
 
 /// An identity of which two thirds are over, as the controller made it 17 hours ago.

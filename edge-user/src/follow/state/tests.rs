@@ -142,7 +142,16 @@ fn one_bad_item_holds_up_no_other() {
     let named_otherwise = Item { key: "challenge/http-01/9".into(), ..challenge(3, 1) };
     let not_text = message::Secrets { fleet_file: Bytes::from_static(b"\xff") };
     let bad_secrets = Item { key: key::SECRETS.into(), body: Some(Body::Secrets(not_text)) };
+    let distributions = |file: Bytes| {
+        let given = message::Distributions { file };
+        Item { key: key::DISTRIBUTIONS.into(), body: Some(Body::Distributions(given)) }
+    };
+    let long = vec![b'#'; fleet_wire::MAX_DISTRIBUTIONS_BYTES + 1].into();
+    let bad_given = distributions(Bytes::from_static(b"[[distributions]]\nnames = []"));
     let bad = [
+        (bad_given, "the controller's distributions: a distribution without a name"),
+        (distributions(Bytes::from_static(b"\xff")), "the distributions are not text"),
+        (distributions(long), "the distributions have 122881 bytes: at most 122880"),
         (unknown, "a kind that this version does not know"),
         (large, "it has 2621"),
         (named_otherwise, "its key does not fit"),
