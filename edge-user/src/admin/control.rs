@@ -67,8 +67,8 @@ pub struct Parts {
     pub rules: watch::Sender<Rules>,
     /// What is answered under which names.
     pub distributions: watch::Sender<Arc<Distributions>>,
-    /// What of that the controller gave.
-    pub given: Served,
+    /// What of that the controller gave. `None`: what it gave could not be served at the start.
+    pub given: Option<Served>,
     /// How far the process is confined.
     pub landlock: Landlock,
     /// The process among those of its node.
@@ -141,8 +141,12 @@ impl Control {
             controller,
             access_log,
         } = parts;
-        let (file, coalescing) = (config.served(), config.coalescing.clone());
-        let sources = Sources { file, controller: given, coalescing };
+        let sources = Sources {
+            file: config.served(),
+            lacks: given.is_none(),
+            controller: given.unwrap_or_default(),
+            coalescing: config.coalescing.clone(),
+        };
         Self {
             fleet: watch::Sender::new(config.nodes.as_slice().into()),
             config,

@@ -100,7 +100,11 @@ async fn readiness(control: &Control) -> Response<Full<Bytes>> {
         Phase::Draining => Some("draining: told to stop\n".to_owned()),
         // By its word alone, which holds while it is away: that a controller is lost is never a
         // reason to withdraw.
-        Phase::Serving => match control.controller().and_then(|view| view.not_ready()) {
+        Phase::Serving => match control
+            .controller()
+            .and_then(|view| view.not_ready())
+            .or_else(|| control.lacks_distributions())
+        {
             Some(reason) => Some(format!("{reason}\n")),
             None => stuck(control).await,
         },

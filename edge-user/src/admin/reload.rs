@@ -182,9 +182,9 @@ impl Control {
         };
         let read = config::load(&started.file, &host).map_err(ReloadError::Config)?;
         sandbox::check_reach(&read.origins)?;
-        let controller = self.sources.load().controller.clone();
-        let coalescing = read.coalescing.clone();
-        let sources = Sources { file: read.served(), controller, coalescing };
+        let now = Sources::clone(&self.sources.load());
+        let (file, coalescing) = (read.served(), read.coalescing.clone());
+        let sources = Sources { file, coalescing, ..now };
         let distributions = sources.open()?;
         let mut warnings: Vec<_> = sources.file.warnings().collect();
         let mut rest = Config {

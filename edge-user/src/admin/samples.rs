@@ -28,7 +28,7 @@ pub(crate) fn parts(config: Config, secrets: &Secrets) -> Parts {
                 .expect("its files are there")
                 .coalescing(&config.coalescing),
         )),
-        given: Served::default(),
+        given: Some(Served::default()),
         landlock: Landlock::Partial,
         generation: 3,
         secrets: secrets.clone(),

@@ -2,6 +2,7 @@
 //! controller. Neither has a name or an origin of the other, so neither takes anything over.
 
 use distributions::{Clash, Served};
+use fleet_wire::key;
 
 use super::control::Control;
 use super::protocol::DistributionsStatus;
@@ -16,6 +17,9 @@ pub(super) struct Sources {
     pub(super) file: Served,
     /// What the controller gave; nothing, where there is none.
     pub(super) controller: Served,
+    /// Whether what the controller gave could not be served at the start, and nothing else has come
+    /// since: clients come for hosts that this node does not know.
+    pub(super) lacks: bool,
     /// Of which names of both clients are told: `[coalescing]` of the configuration, as well.
     pub(super) coalescing: Coalescing,
 }
@@ -52,6 +56,17 @@ impl Sources {
 }
 
 impl Control {
+    /// Why the node is not to be announced, by what it serves; nothing where it is.
+    pub(super) fn lacks_distributions(&self) -> Option<&'static str> {
+        let refused = self.controller().is_some_and(|view| {
+            // Gone from the controller, it is neither in force nor refused.
+            view.refused.iter().any(|refused| refused.key == key::DISTRIBUTIONS)
+        });
+        (refused && self.sources.load().lacks).then_some(
+            "the controller's distributions are not served: `landfast-edge status` says why",
+        )
+    }
+
     /// Has what the controller gives answered beside what the configuration has, instead of what it
     /// gave before. Says what changed, once it is in force.
     ///
@@ -62,7 +77,8 @@ impl Control {
         given: Served,
     ) -> Result<Vec<String>, NotServed> {
         let _turn = self.reloading.lock().await;
-        let sources = Sources { controller: given, ..Sources::clone(&self.sources.load()) };
+        let sources =
+            Sources { controller: given, lacks: false, ..Sources::clone(&self.sources.load()) };
         sandbox::check_reach(&sources.controller.origins)?;
         let changes = self.put_distributions(sources.open()?);
         if !changes.is_empty() {

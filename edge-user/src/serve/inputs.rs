@@ -25,8 +25,8 @@ pub struct Inputs {
     pub(super) rules: Rules,
     /// What is answered under which names, for the workers; a reload changes it.
     pub(super) distributions: watch::Sender<Arc<Distributions>>,
-    /// What of that the controller gave.
-    pub(super) given: Served,
+    /// What of that the controller gave. `None`: it cannot be served.
+    pub(super) given: Option<Served>,
     /// With a controller.
     pub(super) joined: Option<Joined>,
 }
@@ -99,10 +99,10 @@ impl Inputs {
         let rules = Rules::load(&config)?;
         // Why not both, where it is not both, is said when all of the state is put in force.
         let (given, distributions) = match open_with(&config, &given) {
-            Some(both) => (given, both),
+            Some(both) => (Some(given), both),
             None => {
                 let own = Distributions::open(&config.distributions, &config.origins)?;
-                (Served::default(), own)
+                (None, own)
             }
         };
         let distributions = distributions.coalescing(&config.coalescing);
@@ -155,7 +155,10 @@ impl Inputs {
     /// What the process has to reach from its start on: what the controller gave is none of the
     /// configuration, and reads files and asks origins all the same.
     pub(super) fn reaches(&self) -> Config {
-        let both = self.config.served().with(&self.given).unwrap_or_default();
+        let file = self.config.served();
+        // They go together, or it is not there.
+        let both = self.given.as_ref().and_then(|given| file.with(given).ok());
+        let both = both.unwrap_or(file);
         let Served { distributions, origins } = both;
         Config { distributions, origins, ..Config::clone(&self.config) }
     }

@@ -329,6 +329,19 @@ async fn distributions_of_the_controller_are_served_now_or_by_the_next_process()
     followed.edge.start();
     assert_eq!(followed.body("/").await, (200, "first".into()));
     assert_eq!(followed.edge.controller()["refused"][0]["item"], "distributions");
+
+    // Where nothing of it can be had, clients would come for hosts that the node does not know.
+    fs::remove_dir_all(followed.directory.path().join("first")).expect("there");
+    followed.stop_edge();
+    followed.edge.start_with(&[]);
+    let Followed { edge, controller, .. } = &followed;
+    let lacks = "the controller's distributions are not served";
+    let is_out = || edge.get("/readyz").is_some_and(|(_, why)| why.starts_with(lacks));
+    eventually("it is not to be announced", is_out, || edge.log());
+    controller.start().expect("it serves again");
+    controller.run(&["distributions", "remove"]).expect("removed");
+    let is_ready = || edge.get("/readyz") == Some((200, "ready\n".into()));
+    eventually("there is nothing that it lacks", is_ready, || edge.log());
 }
 
 #[tokio::test]
