@@ -3,6 +3,8 @@
 
 use std::cell::RefCell;
 
+use ::distributions::limits::MAX_HOST_NAME_BYTES;
+
 use crate::limits;
 
 /// What a worker remembers of it.
@@ -37,7 +39,7 @@ impl Covered {
         if pairs.is_empty() {
             *pairs = (0..limits::REMEMBERED_HOSTS).map(|_| None).collect();
         }
-        if host.len() <= limits::MAX_HOST_NAME_BYTES {
+        if host.len() <= MAX_HOST_NAME_BYTES {
             pairs[slot(host)] =
                 Some(Pair { name: name.map(Into::into), host: host.into(), revision });
         }
