@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
+use futures_util::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -43,6 +44,21 @@ pub async fn connect(
     let connector = TlsConnector::from(Arc::new(tls));
     let one = |index| one(&connector, server, from(index), path);
     stream::iter(0..count).map(one).buffered(AT_ONCE).try_collect().await
+}
+
+/// How many the server has ended: they held nothing any more. On the runtime that made them.
+pub async fn ended(held: &mut [Held]) -> usize {
+    // What has happened to the sockets is heard of now.
+    tokio::task::yield_now().await;
+    let has_ended = |stream: &mut Held| loop {
+        // What is there (tickets, frames about the connection) does not matter.
+        match stream.read(&mut [0; 64]).now_or_never() {
+            None => return false,
+            Some(Ok(0) | Err(_)) => return true,
+            Some(Ok(_)) => {}
+        }
+    };
+    held.iter_mut().map(has_ended).filter(|ended| *ended).count()
 }
 
 /// An address of the loopback.

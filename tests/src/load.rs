@@ -32,8 +32,8 @@ use session::Session;
 const HANDSHAKES_AT_ONCE: usize = 8;
 /// What may be unread on a stream: more than a server keeps in flight, so that it is the limit.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
-/// Longer than any pause between two rounds.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longer than any pause between two rounds, and than ten thousand handshakes on a busy machine.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What to do to a server.
 pub struct Plan {

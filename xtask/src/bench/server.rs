@@ -115,8 +115,8 @@ pub(super) fn free_address() -> Result<SocketAddr> {
 }
 
 /// The configuration of an edge at `address` with one worker and without steering, whose files are
-/// in `folder`: all but what it answers. Its secrets are made anew each time: what an older edge
-/// wrote may have another form.
+/// in `folder`: all but what it answers. No connection ends while thousands of others are made. Its
+/// secrets are made anew each time: what an older edge wrote may have another form.
 ///
 /// # Errors
 /// Where a file cannot be written.
@@ -135,6 +135,7 @@ drain_seconds = 1
 listen = {{ anycast = ["127.0.0.1"], port = {port}, tcp = true, workers = 1 }}
 tls = {{ certificate = "{folder}/cert.pem", key = "{folder}/key.pem" }}
 steering = {{ mode = "off" }}
+quic = {{ idle_timeout_seconds = 300 }}
 admin = {{ listen = "{admin}", socket = "{folder}/admin.sock" }}
 nodes = [{{ id = 1, name = "here", site = "local", ipv4 = "127.0.0.2" }}]
 "#
