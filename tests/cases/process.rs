@@ -50,9 +50,8 @@ impl Edge {
         let directory = tempfile::tempdir().expect("a fresh directory");
         let credentials = Certificates::make().and_then(|made| made.write(directory.path()));
         let credentials = credentials.expect("written");
-        let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let admin = admin.local_addr().expect("bound");
-        let edge = Self { directory, credentials, port: free_udp_port(), admin, child: None };
+        let admin = (Ipv4Addr::LOCALHOST, free_port()).into();
+        let edge = Self { directory, credentials, port: free_port(), admin, child: None };
         edge.write_config("");
         assert!(edge.run(&["fleet", "init", &edge.path("fleet.toml")]).status.success());
         edge
@@ -83,7 +82,7 @@ nodes = [{{ id = 1, name = "here", site = "lab", ipv4 = "{own}" }}]
             port = self.port,
             certificate = self.credentials.certificate.display(),
             key = self.credentials.key.display(),
-            encapsulation = free_udp_port(),
+            encapsulation = free_port(),
             admin = self.admin,
             socket = self.path("admin.sock"),
         );
@@ -190,9 +189,20 @@ impl Drop for Edge {
 }
 
 /// The configuration takes no port 0: one that was free a moment ago.
-fn free_udp_port() -> u16 {
-    let socket = UdpSocket::bind("[::]:0").expect("a free port");
-    socket.local_addr().expect("bound").port()
+/// A port that nobody has, in TCP and in UDP, and that is promised to nobody: below those that the
+/// kernel gives to whoever asks for any, so that no client and no listener of another test has it by
+/// the time when it is bound.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(211);
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(next < 10_000, "every port is in use");
+        let port = 20_000 + (start.wrapping_add(next) % 10_000) as u16;
+        if TcpListener::bind(("::", port)).is_ok() && UdpSocket::bind(("::", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn eventually(what: &str, holds: impl Fn() -> bool, explain: impl Fn() -> String) {

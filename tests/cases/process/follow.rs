@@ -1,7 +1,7 @@
 //! A node whose fleet, secrets and certificates are a controller's.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, SystemTime};
@@ -22,7 +22,7 @@ use tests::credentials::SERVER_NAME;
 use tests::fleet::topology::Place;
 use tests::fleet::{Controller, ControllerOptions};
 
-use super::{Edge, WITHIN, eventually, service_manager, stderr};
+use super::{Edge, WITHIN, eventually, free_port, service_manager, stderr};
 use crate::controller::nodes;
 
 /// What routers announce; no address of this host, so packets come straight to its port.
@@ -78,10 +78,7 @@ impl Followed {
 impl Edge {
     /// A configuration in which the controller has the rest.
     fn write_config_with(&mut self, controller: SocketAddr) {
-        // As for the cases of TCP, which has the reason.
-        let listeners = [(); 2].map(|()| TcpListener::bind("[::]:0").expect("a free port"));
-        let [http, tls] =
-            listeners.each_ref().map(|bound| bound.local_addr().expect("bound").port());
+        let (http, tls) = (free_port(), free_port());
         self.port = tls;
         let config = format!(
             r#"

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Command;
 
-use super::{Edge, WITHIN, eventually};
+use super::{Edge, WITHIN, eventually, free_port};
 
 /// RFC 8555 section 8.3, with a token that nobody has set.
 const CHALLENGE: &str = "/.well-known/acme-challenge/LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0";
@@ -13,19 +13,7 @@ const CHALLENGE: &str = "/.well-known/acme-challenge/LoqXcYV8q5ONbJQxbmR7SCTNo3t
 impl Edge {
     /// Has it listen by TCP, too, and says at which port by HTTP.
     pub(super) fn listen_by_tcp(&mut self) -> u16 {
-        // Ports that the kernel gives to listeners are not those that it gives to clients, of which
-        // the tests beside this one have hundreds.
-        let bind = || TcpListener::bind("[::]:0").expect("a free port");
-        let port = |bound: &TcpListener| bound.local_addr().expect("bound").port();
-        let listeners = [(); 2].map(|()| bind());
-        let [http, mut tls] = listeners.each_ref().map(port);
-        // QUIC has the number, too, which some client beside this one may have.
-        let mut others = Vec::new();
-        while UdpSocket::bind(("::", tls)).is_err() {
-            others.push(bind());
-            tls = others.last().map_or(tls, port);
-            assert!(others.len() < 100, "every port is in use");
-        }
+        let (http, tls) = (free_port(), free_port());
         self.change_config(
             &format!("port = {}, workers", self.port),
             &format!("port = {tls}, workers"),
