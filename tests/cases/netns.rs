@@ -4,6 +4,7 @@ mod addresses;
 mod admission;
 mod bed;
 mod bgp;
+mod browsing;
 mod clean_stop;
 mod client_moves;
 mod clients;

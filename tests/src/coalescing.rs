@@ -6,8 +6,8 @@
 //! | `site` | the edge, and what it tells clients |
 //! | `browser` | browsers that nobody of this project wrote |
 
-mod browser;
-mod site;
+pub(crate) mod browser;
+pub(crate) mod site;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -57,7 +57,8 @@ impl Run {
 pub fn run(browser: Browser, protocol: Protocol, told: Told) -> Result<Run> {
     let site = Site::start(told)?;
     let browser_version = browser.version()?;
-    browser.show(&site, protocol).with_context(|| format!("{browser:?}, {protocol:?}"))?;
+    let _said =
+        browser.show(&site, protocol).with_context(|| format!("{browser:?}, {protocol:?}"))?;
     let metrics = site.metrics()?;
     for host in HOSTS {
         let labels = [&*format!("distribution=\"{host}\""), "status=\"2xx\""];
@@ -70,7 +71,7 @@ pub fn run(browser: Browser, protocol: Protocol, told: Told) -> Result<Run> {
 }
 
 /// Connections by the protocol's transport, and requests by other protocols.
-fn counted(metrics: &Metrics, protocol: Protocol) -> (u64, u64) {
+pub(crate) fn counted(metrics: &Metrics, protocol: Protocol) -> (u64, u64) {
     let all = metrics.sum("landfast_requests_total", &[]);
     let by_tcp = metrics.sum("landfast_tcp_requests_total", &[]);
     match protocol {

@@ -2,6 +2,7 @@
 //!
 //! | module | job |
 //! |---|---|
+//! | [`browsing`] | nginx behind an edge, and a browser in front of it |
 //! | [`coalescing`] | how many connections browsers need for several names |
 //! | [`controller_cost`] | how fast a controller reaches many nodes, and what it holds in memory |
 //! | [`credentials`] | what the nodes of a test share, and a client that trusts it |
@@ -28,6 +29,7 @@
 //! | [`stickiness`] | how many connections survive route changes, with steering and without |
 //! | [`versions`] | clients of every version of HTTP, spoken to in the same way |
 
+pub mod browsing;
 pub mod coalescing;
 pub mod controller_cost;
 pub mod credentials;

@@ -123,9 +123,10 @@ fn needs(rings: &[Ring]) -> setup::Needs {
     }
     setup::Needs {
         packages,
-        unpacked: match processes {
-            true => vec![setup::PROMTOOL, setup::NGINX, setup::CADDY_ALONE],
-            false => Vec::new(),
+        unpacked: match (processes, namespaces) {
+            (true, _) => vec![setup::PROMTOOL, setup::NGINX, setup::CADDY_ALONE],
+            (false, true) => vec![setup::NGINX],
+            (false, false) => Vec::new(),
         },
         clients: namespaces || processes,
         bpf_file_system: rings.contains(&Ring::Kernel),

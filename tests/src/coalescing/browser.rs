@@ -60,8 +60,8 @@ impl Browser {
         Ok(number.with_context(|| format!("{program} --version says {said:?}"))?.to_owned())
     }
 
-    /// Shows the page of `site` until all of it has come.
-    pub(super) fn show(self, site: &Site, protocol: Protocol) -> Result<()> {
+    /// Shows the page of `site` until all of it has come. What it printed; Chromium prints the page.
+    pub(crate) fn show(self, site: &Site, protocol: Protocol) -> Result<String> {
         let profile = site.path("profile");
         fs::create_dir_all(&profile)?;
         let mut command = match self {
@@ -90,7 +90,7 @@ impl Browser {
             "{program} ended with {status}; it must run as root, without a window:\n{}",
             last_lines(site)
         );
-        Ok(())
+        Ok(String::from_utf8_lossy(&fs::read(site.path("said"))?).into_owned())
     }
 }
 

@@ -56,18 +56,35 @@ impl Told {
 }
 
 /// The edge, and where clients of it run.
-pub(super) struct Site {
+pub(crate) struct Site {
     edge: Daemon, // ended before its namespace
     namespace: Namespace,
     clients: Namespace,
     directory: PathBuf,
     /// The key of its certificate.
-    pub(super) pin: String,
+    pub(crate) pin: String,
 }
 
 impl Site {
     /// Serves the page at [`HOSTS`].
     pub(super) fn start(told: Told) -> Result<Self> {
+        let mut tables = String::new();
+        for host in HOSTS.into_iter().chain([UNRELATED]) {
+            let (content_type, body) = match host == HOSTS[0] {
+                true => ("text/html", page()),
+                false => ("image/svg+xml", IMAGE.to_owned()),
+            };
+            write!(
+                tables,
+                "[[distributions]]\nnames = [\"{host}\"]\n[[distributions.behaviours]]\npath = \"/\"\n\
+                 respond = {{ content_type = \"{content_type}\", body = \"{body}\" }}\n"
+            )?;
+        }
+        Self::start_with(told, &tables)
+    }
+
+    /// Serves what these tables of the configuration say.
+    pub(crate) fn start_with(told: Told, tables: &str) -> Result<Self> {
         let name = BedName::unique();
         let (namespace, clients) = (name.namespace("site"), name.namespace("clients"));
         let directory = name.directory();
@@ -76,7 +93,7 @@ impl Site {
         let names: Vec<_> = HOSTS.into_iter().chain([UNRELATED]).collect();
         let certificates = Certificates::of(&names)?;
         let site = Self { edge, namespace, clients, directory, pin: certificates.pin() };
-        site.write_files(&certificates, told)?;
+        site.write_files(&certificates, told, tables)?;
         site.link()?;
         let mut serve = Command::new(programs::edge());
         serve.arg("serve").arg("--config").arg(site.path("edge.toml"));
@@ -107,7 +124,7 @@ impl Site {
         ))
     }
 
-    fn write_files(&self, certificates: &Certificates, told: Told) -> Result<()> {
+    fn write_files(&self, certificates: &Certificates, told: Told, tables: &str) -> Result<()> {
         let files = certificates.write(&self.directory)?;
         let hosts = HOSTS.into_iter().enumerate();
         let hosts = hosts.map(|(host, name)| format!("{} {name}\n", address(host)));
@@ -122,7 +139,7 @@ impl Site {
             .arg(self.path("fleet.toml"))
             .output()?;
         ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let mut config = format!(
+        let config = format!(
             r#"node = 1
 fleet_file = "{fleet}"
 state_directory = "{state}"
@@ -134,7 +151,7 @@ admin = {{ listen = "{ADMIN}", socket = "{socket}" }}
 nodes = [{{ id = 1, name = "here", site = "lab", ipv4 = "198.51.100.1" }}]
 [coalescing]
 {coalescing}
-"#,
+{tables}"#,
             fleet = self.path("fleet.toml").display(),
             state = self.path("state").display(),
             anycast = address(0),
@@ -143,28 +160,24 @@ nodes = [{{ id = 1, name = "here", site = "lab", ipv4 = "198.51.100.1" }}]
             socket = self.path("admin.sock").display(),
             coalescing = told.table(),
         );
-        for host in HOSTS.into_iter().chain([UNRELATED]) {
-            let (content_type, body) = match host == HOSTS[0] {
-                true => ("text/html", page()),
-                false => ("image/svg+xml", IMAGE.to_owned()),
-            };
-            write!(
-                config,
-                "[[distributions]]\nnames = [\"{host}\"]\n[[distributions.behaviours]]\npath = \"/\"\n\
-                 respond = {{ content_type = \"{content_type}\", body = \"{body}\" }}\n"
-            )?;
-        }
         Ok(fs::write(self.path("edge.toml"), config)?)
     }
 
     /// A file of it, or one that a browser may make.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
     /// What clients trust, PEM.
     pub(super) fn authority(&self) -> PathBuf {
         self.path("authority.pem")
+    }
+
+    /// Runs a program in the namespace of the edge, until what is returned is dropped.
+    pub(crate) fn run_beside(&self, name: &str, command: Command) -> Result<Daemon> {
+        let program = Daemon::new(name, self.path(&format!("{name}.out")));
+        program.start(command, |command| self.namespace.enter(|| command.spawn()))?;
+        Ok(program)
     }
 
     /// Starts a program that finds [`HOSTS`] where they are.
@@ -185,7 +198,7 @@ nodes = [{{ id = 1, name = "here", site = "lab", ipv4 = "198.51.100.1" }}]
     }
 
     /// What the edge has counted.
-    pub(super) fn metrics(&self) -> Result<Metrics> {
+    pub(crate) fn metrics(&self) -> Result<Metrics> {
         let (status, body) = self.http("/metrics")?;
         ensure!(status == 200, "metrics answer {status}");
         Metrics::parse(&body)
