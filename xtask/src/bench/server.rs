@@ -2,10 +2,12 @@
 //! not needed any more.
 
 use std::fs::{self, File, Permissions};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -101,17 +103,28 @@ impl Drop for Server {
     }
 }
 
-/// An address of the loopback at whose port nobody is, neither by UDP nor by TCP.
+/// Ports that no kernel gives to clients unless it is told to (`ip_local_port_range`): of ten thousand
+/// connections that have just ended, one would be in the way.
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// An address of the loopback at whose port nobody is, at any address, neither by UDP nor by TCP.
+/// Another one each time.
 ///
 /// # Errors
 /// Where there is none.
 pub(super) fn free_address() -> Result<SocketAddr> {
-    loop {
-        let address = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        if TcpListener::bind(address).is_ok() {
-            return Ok(address);
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    // Another process begins elsewhere.
+    let own = std::process::id() as usize * 16;
+    for _ in PORTS {
+        let given = usize::from(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + u16::try_from((own + given) % PORTS.len())?;
+        let everywhere = (Ipv6Addr::UNSPECIFIED, port);
+        if UdpSocket::bind(everywhere).is_ok() && TcpListener::bind(everywhere).is_ok() {
+            return Ok((Ipv4Addr::LOCALHOST, port).into());
         }
     }
+    bail!("no port is free")
 }
 
 /// The configuration of an edge at `address` with one worker and without steering, whose files are
@@ -226,6 +239,14 @@ fn has_listener(table: &str, transport: Transport, port: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_address_is_given_twice() {
+        let addresses: Vec<_> = (0..9).map(|_| free_address().expect("a free port")).collect();
+        let different: std::collections::BTreeSet<_> = addresses.iter().collect();
+        assert_eq!(different.len(), addresses.len());
+        assert!(addresses.iter().all(|address| PORTS.contains(&address.port())));
+    }
 
     #[test]
     fn a_listener_is_told_from_a_connection_at_its_port() {
