@@ -224,3 +224,58 @@ fn until(client: &mut impl io::Read, end: &str) -> String {
     }
     String::from_utf8(said).expect("text")
 }
+
+/// RFC 9110 section 10.1.1, and RFC 9112 section 9.3: what follows such an answer could be the content
+/// that was announced, or the next request.
+#[test]
+fn a_connection_ends_where_nobody_could_tell_content_from_a_request() {
+    let script = |visit: &mut Visit, _| {
+        loop {
+            visit.head()?;
+            visit.say("HTTP/1.1 401 No\r\ncontent-length: 2\r\n\r\nno")?;
+        }
+    };
+    let origin = Origin::start(script).expect("a port");
+    let edge = Edge::in_front_of(&origin, "");
+    let host = format!("Host: {SERVER_NAME}\r\n");
+    let upgrade = format!(
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\n\
+         Sec-WebSocket-Version: 13\r\n"
+    );
+    for head in [
+        format!("POST / HTTP/1.1\r\n{host}Expect: 100-continue\r\nContent-Length: 41\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\n{host}{upgrade}\r\n"),
+    ] {
+        let mut client = edge.http11();
+        let smuggled = format!("GET /smuggled HTTP/1.1\r\n{host}\r\n");
+        client.write_all(head.as_bytes()).expect("taken");
+        let answer = until(&mut client, "\r\n\r\nno");
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+        // The edge may have closed by now.
+        let _ = client.write_all(smuggled.as_bytes());
+        let mut rest = Vec::new();
+        let _ = io::Read::read_to_end(&mut client, &mut rest);
+        assert_eq!(String::from_utf8_lossy(&rest), "");
+    }
+    assert!(!origin.sent().concat().contains("smuggled"));
+}
+
+/// hyper takes a GET of unknown length for one without content.
+#[test]
+fn content_of_unknown_length_reaches_the_origin_whatever_the_method() {
+    let origin = Origin::answering(200, "done").expect("a port");
+    let edge = Edge::in_front_of(&origin, "");
+    for method in ["GET", "POST"] {
+        let mut client = edge.http11();
+        let request = format!(
+            "{method} / HTTP/1.1\r\nHost: {SERVER_NAME}\r\nTransfer-Encoding: chunked\r\n\r\n\
+             5\r\nhello\r\n0\r\n\r\n"
+        );
+        client.write_all(request.as_bytes()).expect("taken");
+        until(&mut client, "done");
+    }
+    let sent = origin.sent().concat().to_lowercase();
+    assert_eq!(sent.matches("transfer-encoding: chunked").count(), 2, "{sent}");
+    assert_eq!(sent.matches("5\r\nhello\r\n0\r\n\r\n").count(), 2, "{sent}");
+}

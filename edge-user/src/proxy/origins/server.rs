@@ -231,3 +231,39 @@ impl Drop for Asked {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that keeps whatever it can get, and others.
+    #[test]
+    fn the_last_places_are_for_clients_that_have_few() {
+        let server = Rc::new(Server::new(512, Some(Version::Http11)));
+        let greedy = |host: u16| format!("2001:db8::{host:x}").parse().expect("an address");
+        let mut held = Vec::new();
+        let refused = loop {
+            // One network, whichever address of it.
+            match server.ask(greedy(held.len() as u16)) {
+                Ok(asked) => held.push(asked),
+                Err(failure) => break failure,
+            }
+        };
+        assert_eq!((refused, held.len()), (Failure::ClientShare, 512 - 64));
+        let other = "203.0.113.9".parse().expect("an address");
+        let others: Vec<_> = (0..64).map_while(|_| server.ask(other).ok()).collect();
+        assert_eq!(others.len(), 64);
+        assert_eq!(server.ask(other).err(), Some(Failure::ClientShare));
+        drop(held);
+        assert!(server.ask(other).is_ok() && server.ask(greedy(0)).is_ok());
+        assert_eq!(server.of_clients.borrow().len(), 1, "who has none is forgotten");
+    }
+
+    #[test]
+    fn where_there_are_few_places_a_client_may_have_what_a_browser_asks_for() {
+        let server = Rc::new(Server::new(1, Some(Version::Http11)));
+        let client = "203.0.113.9".parse().expect("an address");
+        let asked: Vec<_> = (0..99).map_while(|_| server.ask(client).ok()).collect();
+        assert_eq!(asked.len(), limits::MIN_ORIGIN_SHARE);
+    }
+}
