@@ -185,7 +185,8 @@ async fn answers_and_origins_are_in_the_metrics_for_all_workers_together() {
         format!("{seconds}_sum{{distribution=\"www.example.com\"}} 80.5\n"),
         format!("{seconds}_count{{distribution=\"www.example.com\"}} 14\n"),
         "landfast_origin_responses_total{origin=\"app\",status=\"5xx\"} 2\n".into(),
-        "landfast_origin_failures_total{origin=\"app\",reason=\"client_gone\"} 30\n".into(),
+        // The sixteenth reason, of two workers.
+        "landfast_origin_failures_total{origin=\"app\",reason=\"client_share\"} 30\n".into(),
         "landfast_origin_retries_total{origin=\"app\"} 10\n".into(),
         "landfast_origin_responses_cut_total{origin=\"app\"} 12\n".into(),
         "landfast_origin_connections_total{origin=\"app\"} 14\n".into(),

@@ -130,7 +130,8 @@ impl Upstream {
     /// Asks, and once more where that is sure to do no harm.
     pub(super) async fn ask(self: &Rc<Self>, question: Question<'_>) -> Result<Answered, Failure> {
         self.sweep();
-        let (begun, answered) = (Instant::now(), self.ask_twice(question).await);
+        let begun = Instant::now();
+        let answered = self.ask_twice(question, begun).await;
         match &answered {
             Ok(answered) => self.counts.answered(answered.head.status(), begun.elapsed()),
             Err(failure) => self.counts.failed(*failure),
@@ -138,7 +139,11 @@ impl Upstream {
         answered
     }
 
-    async fn ask_twice(self: &Rc<Self>, question: Question<'_>) -> Result<Answered, Failure> {
+    async fn ask_twice(
+        self: &Rc<Self>,
+        question: Question<'_>,
+        begun: Instant,
+    ) -> Result<Answered, Failure> {
         let Question { head, content, trailers, expects, is_websocket, is_safe, .. } = question;
         let Question { interim, note, client, open, .. } = question;
         let timeouts = self.watched.origin.timeouts;
@@ -147,7 +152,7 @@ impl Upstream {
         let sink = interim.map_or_else(Sink::default, Interim::sink);
         let gate = expects.then(|| sink.clone());
         let total = timeouts.total.filter(|_| !is_websocket);
-        let deadline = total.map(|total| Instant::now() + total);
+        let deadline = total.map(|total| begun + total);
         let (mut upload, mut tried) = (Upload::new(content, trailers, gate, idle), None);
         loop {
             let index = self.choose(tried).ok_or(Failure::NoServer)?;
@@ -160,6 +165,8 @@ impl Upstream {
                 is_safe,
                 client,
                 open,
+                // The clock is read once, where there is one attempt.
+                begun: if tried.is_none() { begun } else { Instant::now() },
                 deadline,
             };
             match attempt.ask(head, upload, &sink).await {
@@ -174,15 +181,16 @@ impl Upstream {
     }
 
     fn choose(&self, tried: Option<usize>) -> Option<usize> {
-        let (view, now) = (self.view.borrow(), Instant::now());
+        let view = self.view.borrow();
         let view = view.borrow();
+        if self.servers.len() == 1 {
+            return view.servers()[0].well.then_some(0);
+        }
+        let now = Instant::now();
         let candidates = self.servers.iter().zip(view.servers()).enumerate();
         let candidates = candidates.map(|(index, (server, known))| {
             server.candidate(known.well, tried == Some(index), now)
         });
-        if self.servers.len() == 1 {
-            return view.servers()[0].well.then_some(0);
-        }
         choose::choose(candidates, random())
     }
 

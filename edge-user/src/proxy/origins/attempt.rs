@@ -42,6 +42,8 @@ pub(super) struct Attempt<'a> {
     pub(super) is_safe: bool,
     pub(super) client: IpAddr,
     pub(super) open: &'a OpenFiles,
+    /// When it begins.
+    pub(super) begun: Instant,
     pub(super) deadline: Option<Instant>,
 }
 
@@ -116,8 +118,7 @@ impl Attempt<'_> {
 
     /// A place with the server and a connection, whether it has carried another request, in time.
     async fn begin_in_time(&self) -> Result<(Line, bool, Asked), Failure> {
-        let now = Instant::now();
-        let until = now + self.upstream.watched.origin.timeouts.connect;
+        let until = self.begun + self.upstream.watched.origin.timeouts.connect;
         let until = self.deadline.map_or(until, |deadline| deadline.min(until));
         let mut asked = self.upstream.servers[self.index].ask(self.client)?;
         match timeout_at(until, self.line_for_it(&mut asked)).await {
@@ -164,7 +165,9 @@ impl Attempt<'_> {
         loop {
             if server.version.get() == Some(Version::Http11) {
                 asked.take_room().await;
-                let idle = (!self.is_second).then(|| server.take_idle(origin.keep_alive)).flatten();
+                let idle = (!self.is_second)
+                    .then(|| server.take_idle(origin.keep_alive, self.begun))
+                    .flatten();
                 if let Some(sender) = idle {
                     return Ok((Line::Http11(sender), true));
                 }

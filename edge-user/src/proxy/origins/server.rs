@@ -141,10 +141,10 @@ impl Server {
     }
 
     /// A connection that waits, and is not closed as far as is known.
-    pub(super) fn take_idle(&self, keep_alive: Duration) -> Option<http11::Sender> {
+    pub(super) fn take_idle(&self, keep_alive: Duration, now: Instant) -> Option<http11::Sender> {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { sender, since }) = idle.pop() {
-            if since.elapsed() >= keep_alive {
+            if now.saturating_duration_since(since) >= keep_alive {
                 // The others are older still.
                 idle.clear();
                 return None;
