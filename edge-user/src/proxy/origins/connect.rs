@@ -125,3 +125,38 @@ impl AsyncWrite for Transport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use socket2::{Domain, Socket, Type};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_keeps_nobody_from_the_next() {
+        // Whoever connects to a full backlog is not answered.
+        let full = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        full.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a port");
+        full.listen(0).expect("a backlog of one");
+        let silent = full.local_addr().ok().and_then(|it| it.as_socket()).expect("an address");
+        let mut waiting = Vec::new();
+        let soon = Duration::from_millis(500);
+        while let Ok(Ok(stream)) = timeout(soon, TcpStream::connect(silent)).await {
+            waiting.push(stream);
+        }
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let good = listener.local_addr().expect("bound");
+        let within = Duration::from_secs(2);
+        let reached = first_of(&[silent, good], within, None, Version::Http11).await;
+        let Ok((Transport::Clear(stream), Version::Http11)) = reached else {
+            panic!("the second is there");
+        };
+        assert_eq!(stream.peer_addr().expect("connected"), good);
+        let alone = first_of(&[silent], soon, None, Version::Http11).await;
+        assert_eq!(alone.err(), Some(Failure::ConnectTimeout));
+        assert_eq!(first_of(&[], soon, None, Version::Http11).await.err(), Some(Failure::Resolve));
+    }
+}
