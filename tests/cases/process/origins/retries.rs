@@ -137,3 +137,27 @@ async fn a_request_that_an_origin_of_http2_left_behind_goes_again() {
     }
     assert_eq!(origin.sent().len(), 4, "each but the first on a new connection");
 }
+
+/// It may be dead: nobody tells the edge of a host that has vanished. Its successor answers, and what
+/// the first one may have looked at is not sent again.
+#[tokio::test]
+async fn a_connection_of_http2_that_does_not_respond_is_left_to_itself() {
+    let origin = Origin::start(|visit, connection| {
+        visit.begin_http2()?;
+        loop {
+            let stream = visit.next_request()?;
+            if connection > 0 {
+                visit.send(&ok(stream))?;
+            }
+        }
+    });
+    let origin = origin.expect("a port");
+    let settings = "protocol = \"h2\"\nmax_failures = 0\nresponse_timeout_seconds = 1";
+    let edge = Edge::in_front_of(&origin, settings);
+    let client = edge.client(Version::Http2).await;
+    for (turn, status) in [504, 200, 200].into_iter().enumerate() {
+        let answer = client.ask(request("GET", "/", &[])).await.expect("an answer");
+        assert_eq!(answer.status(), status, "{turn}");
+    }
+    assert_eq!(origin.sent().len(), 2, "its successor is one");
+}
