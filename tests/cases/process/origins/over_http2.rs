@@ -9,7 +9,7 @@ use h2::{Reason, RecvStream};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tests::credentials::SERVER_NAME;
 use tests::http2_origin::{Http2Origin, OriginTls};
-use tests::versions::{Exchange, VERSIONS, request};
+use tests::versions::{Exchange, VERSIONS, Version, request};
 
 use super::Edge;
 use super::bed::url;
@@ -247,4 +247,34 @@ async fn an_origin_by_tls_is_believed_by_its_name_and_its_authority() {
     let failed = edge.sample(r#"landfast_origin_failures_total{origin="another",reason="tls"}"#);
     assert_eq!(failed.as_deref(), Some("3"), "one by each version");
     assert!(edge.log().contains("verify"), "that nothing is verified is said:\n{}", edge.log());
+}
+
+/// Its answers stay where they are, and fill what there is room for on a connection that all clients
+/// of a worker share.
+#[tokio::test]
+async fn a_client_that_takes_nothing_holds_up_no_other() {
+    let origin = Http2Origin::start(None, async |request: Request<RecvStream>, mut respond| {
+        let length = if request.uri().path() == "/long" { 1 << 20 } else { 5 };
+        if let Ok(mut stream) = respond.send_response(Response::new(()), false) {
+            let _ = stream.send_data(Bytes::from(vec![b'x'; length]), true);
+        }
+    });
+    let origin = origin.expect("a port");
+    let edge = h2_in_clear(&origin, "idle_timeout_seconds = 2");
+    let mut untaken = Vec::new();
+    for _ in 0..4 {
+        // Each on one worker or the other.
+        let client = edge.client(Version::Http2).await;
+        for _ in 0..20 {
+            untaken.push(client.begin(request("GET", "/long", &[]), false).await.expect("begun"));
+        }
+    }
+    for _ in 0..4 {
+        for version in VERSIONS {
+            let answer = edge.client(version).await.get("/").await.expect("an answer");
+            assert_eq!((answer.status(), &*answer.text()), (200, "xxxxx"), "{version:?}");
+        }
+    }
+    assert!(origin.connections() <= 4, "of two workers");
+    drop(untaken);
 }
