@@ -6,11 +6,13 @@
 //! | [`insertion`] | a frame that h2 does not know, behind our SETTINGS |
 //! | `exchange` | one request and its answer |
 //! | `content` | what follows the head of a request |
+//! | `parts` | what comes on a stream, of clients and of origins |
 
 mod content;
 mod exchange;
 pub(crate) mod insertion;
 pub(crate) mod meter;
+pub(crate) mod parts;
 
 use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;

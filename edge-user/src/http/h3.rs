@@ -28,13 +28,12 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use h3::quic::StreamId;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::error::Elapsed;
 use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::bucket::Bucket;
@@ -294,12 +293,3 @@ impl Session {
 /// The connection is no more, or is being closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Lost;
-
-/// A timeout that reads no clock and takes no timer where the future is ready at once, as most are.
-async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
-    let mut future = pin!(future);
-    match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
-        Poll::Ready(output) => Ok(output),
-        Poll::Pending => timeout(limit, future).await,
-    }
-}

@@ -1,21 +1,18 @@
 //! What follows the head of a request of HTTP/2.
 
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::RecvStream;
 use http_body::Frame;
 
+use super::parts::Parts;
 use crate::http::content::{Cut, RuleNote};
 use crate::http::last_part::LastPart;
 
 /// What follows the head of a request: bytes and trailers.
 pub struct Content {
-    stream: RecvStream,
-    /// Bytes that were handed out last: the client gets their room back when more is asked for.
-    taken: usize,
-    /// What is left are trailers, or the end.
-    data_ended: bool,
+    parts: Parts,
     last: LastPart,
     pub(in crate::http) refused: RuleNote,
 }
@@ -23,12 +20,12 @@ pub struct Content {
 impl Content {
     /// `length`: what the head says of it.
     pub(super) fn new(stream: RecvStream, length: Option<u64>, refused: RuleNote) -> Self {
-        Self { stream, taken: 0, data_ended: false, last: LastPart::new(length), refused }
+        Self { parts: Parts::new(stream), last: LastPart::new(length), refused }
     }
 
     /// Whether all of it was read.
     pub(in crate::http) fn is_end_stream(&self) -> bool {
-        self.stream.is_end_stream() && !self.last.is_holding()
+        self.parts.is_end_stream() && !self.last.is_holding()
     }
 
     /// As `http_body::Body::poll_frame`.
@@ -36,35 +33,8 @@ impl Content {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let Self { stream, taken, data_ended, last, refused: _ } = self;
-        last.poll(|| read(stream, taken, data_ended, cx))
-    }
-}
-
-fn read(
-    stream: &mut RecvStream,
-    taken: &mut usize,
-    data_ended: &mut bool,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-    if *taken > 0 {
-        // A stream that was reset has no window.
-        let _ = stream.flow_control().release_capacity(std::mem::take(taken));
-    }
-    while !*data_ended {
-        match ready!(stream.poll_data(cx)) {
-            Some(Ok(data)) if data.is_empty() => {}
-            Some(Ok(data)) => {
-                *taken = data.len();
-                return Poll::Ready(Some(Ok(Frame::data(data))));
-            }
-            Some(Err(error)) => return Poll::Ready(Some(Err(cut(&error)))),
-            None => *data_ended = true,
-        }
-    }
-    match ready!(stream.poll_trailers(cx)) {
-        Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
-        Err(error) => Poll::Ready(Some(Err(cut(&error)))),
+        let Self { parts, last, refused: _ } = self;
+        last.poll(|| parts.poll_frame(cx).map_err(|error| cut(&error)))
     }
 }
 

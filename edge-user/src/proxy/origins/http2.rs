@@ -5,7 +5,7 @@ use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +25,7 @@ use super::health::beside;
 use super::http11::{Unanswered, passed_on};
 use super::server::Asked;
 use super::upload::Upload;
+use crate::http::h2::parts::Parts;
 use crate::http::interim::Sink;
 use crate::http::websocket;
 use crate::limits;
@@ -259,46 +260,25 @@ async fn send_chunk(stream: &mut SendStream<Bytes>, mut chunk: Bytes) -> bool {
 
 /// The rest of a response.
 pub(super) struct Download {
-    stream: RecvStream,
-    /// Bytes that were handed out last: the server gets their room back when more is asked for.
-    taken: usize,
-    data_ended: bool,
+    parts: Parts,
     _carried: Carried,
     _asked: Asked,
 }
 
 impl Download {
     pub(super) fn new(stream: RecvStream, carried: Carried, asked: Asked) -> Self {
-        Self { stream, taken: 0, data_ended: false, _carried: carried, _asked: asked }
+        Self { parts: Parts::new(stream), _carried: carried, _asked: asked }
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.stream.is_end_stream()
+        self.parts.is_end_stream()
     }
 
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if self.taken > 0 {
-            let taken = std::mem::take(&mut self.taken);
-            let _ = self.stream.flow_control().release_capacity(taken);
-        }
-        while !self.data_ended {
-            match ready!(self.stream.poll_data(cx)) {
-                Some(Ok(data)) if data.is_empty() => {}
-                Some(Ok(data)) => {
-                    self.taken = data.len();
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                Some(Err(error)) => return Poll::Ready(Some(Err(io::Error::other(error)))),
-                None => self.data_ended = true,
-            }
-        }
-        match ready!(self.stream.poll_trailers(cx)) {
-            Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
-            Err(error) => Poll::Ready(Some(Err(io::Error::other(error)))),
-        }
+        self.parts.poll_frame(cx).map_err(io::Error::other)
     }
 }
 

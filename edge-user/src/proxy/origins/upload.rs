@@ -90,7 +90,7 @@ impl Upload {
 
     /// Ready when the client may be asked.
     fn poll_gate(&mut self, progress: &Progress, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(gate) = &self.gate else { return Poll::Ready(()) };
+        let Some(gate) = self.gate.clone() else { return Poll::Ready(()) };
         if gate.poll_continue(cx).is_pending() {
             if progress.answered.get() {
                 // It keeps back what nobody asked for.
@@ -99,7 +99,7 @@ impl Upload {
             ready!(self.poll_late(limits::EXPECT_WITHIN, cx));
             let mut go_on = Response::new(());
             *go_on.status_mut() = StatusCode::CONTINUE;
-            self.gate.iter().for_each(|gate| gate.push(std::mem::take(&mut go_on)));
+            gate.push(go_on);
         }
         (self.gate, self.timer) = (None, None);
         Poll::Ready(())
