@@ -13,6 +13,15 @@ pub const EXPECT_WITHIN: Duration = Duration::from_secs(1);
 /// How long a connection may take with what is left of a request whose response has ended, before it
 /// is closed instead of kept.
 pub const ORIGIN_REST_WITHIN: Duration = Duration::from_secs(1);
+/// Bytes that there is room for when a response begins: most are no longer, and as many are held for
+/// each that a client has not taken.
+pub const ORIGIN_READ_FIRST_BYTES: usize = 8 << 10;
+/// And at most, for a server that fills what there is. A system call for each is nothing beside the
+/// copy.
+pub const ORIGIN_READ_MOST_BYTES: usize = 64 << 10;
+/// Bytes of the line with the size of a chunk. Extensions are nobody's; those that are known, for
+/// signatures, have a hundred.
+pub const MAX_CHUNK_LINE_BYTES: usize = 1 << 10;
 /// How often connections that nobody uses are looked at. They live for a minute or so.
 pub const ORIGIN_SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// Sessions of TLS to resume that are kept for an origin: a few for each of its servers.

@@ -84,8 +84,7 @@ pub fn request_fields(
     remove_named(&mut fields, client);
     // Whoever gets it may send trailers (RFC 9110 section 10.1.4). The codings that TE names besides
     // are for the connection.
-    let is_trailers = |option: &&[u8]| option.eq_ignore_ascii_case(b"trailers");
-    if client.get_all(header::TE).iter().flat_map(listed).any(|option| is_trailers(&option)) {
+    if is_named(client, header::TE, "trailers") {
         fields.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     // Crumbs become one (RFC 9113 section 8.2.3, RFC 9114 section 4.2.1).
@@ -361,6 +360,12 @@ fn join(fields: &mut HeaderMap, name: HeaderName, between: &[u8], last: Option<H
     if let Some(line) = line {
         fields.insert(name, line);
     }
+}
+
+/// Whether `option` is a member of the list that a field is.
+pub(super) fn is_named(fields: &HeaderMap, name: HeaderName, option: &str) -> bool {
+    let mut listed = fields.get_all(name).iter().flat_map(listed);
+    listed.any(|member| member.eq_ignore_ascii_case(option.as_bytes()))
 }
 
 /// The members of a list (RFC 9110 section 5.6.1).

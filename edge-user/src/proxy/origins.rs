@@ -12,7 +12,8 @@
 //! | `server` | a server, as one worker knows it, and connections that wait for a request |
 //! | `connect` | from a server to a connection |
 //! | `upload` | what a client sends after the head, on its way to a server |
-//! | `http11`, `http2` | a request and its response, by hyper and by h2 |
+//! | `http11` | a request and its response: bytes that are sorted by code that sees no connection |
+//! | `http2` | the same by h2 |
 //! | `body` | the body of a response, on its way to a client |
 //! | [`failure`] | why an answer could not be had |
 //! | [`counts`] | what was counted |

@@ -85,7 +85,6 @@ pub(super) async fn answer(
     };
     let answered = upstream.ask(question).await;
     let answered = answered.and_then(|Answered { mut head, body, is_websocket }| {
-        forward::check_framing(&mut head).map_err(|_| Failure::Malformed)?;
         let fields = head.headers_mut();
         let accepted = fields.remove(header::SEC_WEBSOCKET_ACCEPT);
         // A forwarded message is of our version (RFC 9112 section 2.3).

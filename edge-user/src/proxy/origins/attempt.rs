@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
-use http::{Request, Response, StatusCode};
+use http::{Request, StatusCode};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::body::{Download, OriginBody};
@@ -15,7 +15,7 @@ use super::connect::{Connected, first_of};
 use super::counts::add_one;
 use super::failure::Failure;
 use super::http2::Session;
-use super::http11::{Sender, Tunnel, Unanswered};
+use super::http11::{Connection, Tunnel, Unanswered};
 use super::server::{Asked, Server};
 use super::upload::{Progress, Upload};
 use super::{Answered, Upstream, http2, http11};
@@ -28,7 +28,7 @@ use crate::proxy::files::read::OpenFiles;
 
 /// A connection for a request.
 enum Line {
-    Http11(Sender),
+    Http11(Connection),
     Http2(Rc<Session>),
 }
 
@@ -151,8 +151,8 @@ impl Attempt<'_> {
                 }
                 asked.take_room().await;
                 let connected = self.connect(asked.server(), Some(Version::Http11)).await?;
-                let sender = Sender::begin(connected.transport, connected.permit).await?;
-                Ok((Line::Http11(sender), false))
+                let Connected { transport, permit, .. } = connected;
+                Ok((Line::Http11(Connection::new(transport, permit)), false))
             }
             _ => Ok((line, reused)),
         }
@@ -168,8 +168,8 @@ impl Attempt<'_> {
                 let idle = (!self.is_second)
                     .then(|| server.take_idle(origin.keep_alive, self.begun))
                     .flatten();
-                if let Some(sender) = idle {
-                    return Ok((Line::Http11(sender), true));
+                if let Some(connection) = idle {
+                    return Ok((Line::Http11(connection), true));
                 }
                 let connected = self.connect(&server, None).await?;
                 return Ok((self.begin(&server, connected).await?, false));
@@ -229,7 +229,7 @@ impl Attempt<'_> {
                 Ok(Line::Http2(session))
             }
             Version::Http11 | Version::Http3 => {
-                Ok(Line::Http11(Sender::begin(transport, permit).await?))
+                Ok(Line::Http11(Connection::new(transport, permit)))
             }
         }
     }
@@ -242,20 +242,17 @@ impl Attempt<'_> {
     ) -> Result<Answered, Unanswered> {
         let missed = |failure| Unanswered { failure, unsent: None };
         let mut is_websocket = false;
-        let (head, download) = match line {
-            Line::Http11(mut sender) => {
-                let response = sender.ask(request, sink.clone());
-                let response = self.within(response, sink, progress).await?;
-                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let (head, mut download) = match line {
+            Line::Http11(connection) => {
+                let response = connection.ask(request, sink);
+                let (head, rest) = self.within(response, sink, progress).await?;
+                if head.status() == StatusCode::SWITCHING_PROTOCOLS {
                     // Nobody else has asked for that.
                     let upload = follows.take().ok_or(missed(Failure::Malformed))?;
                     is_websocket = true;
-                    let (head, tunnel) = Tunnel::begin(response, upload, sender, asked).await?;
-                    (head, Download::Tunnel(tunnel))
+                    (head, Download::Tunnel(Tunnel::begin(rest, upload, asked)))
                 } else {
-                    let (head, incoming) = response.into_parts();
-                    let download = http11::Download::new(incoming, sender, asked);
-                    (Response::from_parts(head, ()), Download::Http11(download))
+                    (head, Download::Http11(http11::Download::new(rest, asked)))
                 }
             }
             Line::Http2(session) => {
@@ -273,6 +270,11 @@ impl Attempt<'_> {
         };
         if let Some(progress) = progress {
             progress.answered();
+        }
+        if let Download::Http11(download) = &mut download
+            && let Some(content) = download.whole()
+        {
+            return Ok(Answered { head, body: Body::Full(content), is_websocket });
         }
         let counts = Rc::clone(&self.upstream.counts);
         let idle = match is_websocket {

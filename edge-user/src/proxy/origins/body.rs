@@ -27,6 +27,8 @@ pub(super) struct OriginBody {
     timer: Option<Pin<Box<Sleep>>>,
     /// The timer is for the part that is waited for.
     is_armed: bool,
+    /// Why there is no more. It is said a turn later, so that what came before it is on its way.
+    failed: Option<io::Error>,
 }
 
 /// By either version.
@@ -43,7 +45,7 @@ impl OriginBody {
         idle: Duration,
         deadline: Option<Instant>,
     ) -> Self {
-        Self { download, counts, idle, deadline, timer: None, is_armed: false }
+        Self { download, counts, idle, deadline, timer: None, is_armed: false, failed: None }
     }
 
     /// Whether nothing follows the head.
@@ -74,6 +76,9 @@ impl Body for OriginBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
+        if let Some(error) = this.failed.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let part = match &mut this.download {
             Download::Http11(download) => download.poll_frame(cx),
             Download::Http2(download) => download.poll_frame(cx),
@@ -92,9 +97,12 @@ impl Body for OriginBody {
         {
             response_trailers(trailers);
         }
-        if let Some(Err(error)) = &part {
+        if let Some(Err(error)) = part {
             tracing::debug!(%error, "the rest of an origin's response cannot be had");
             this.counts.cut.set(this.counts.cut.get() + 1);
+            this.failed = Some(error);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         Poll::Ready(part)
     }

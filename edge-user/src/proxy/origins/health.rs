@@ -8,11 +8,13 @@ use std::sync::Weak;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::Empty;
+use hyper::client::conn::http1::Builder;
+use hyper_util::rt::TokioIo;
 use tokio::select;
 use tokio::time::Instant;
 use tokio::time::{MissedTickBehavior, interval_at, timeout};
 
-use super::connect::first_of;
+use super::connect::{Transport, first_of};
 use super::failure::Failure;
 use super::watched::{Watched, spread};
 use crate::config::origins::{Health, Protocol};
@@ -100,7 +102,22 @@ async fn ask(watched: &Watched, index: usize, health: &Health) -> Result<StatusC
     }
     let request = request.uri(&*health.path).header(header::HOST, authority);
     let request = request.body(Empty::<Bytes>::new()).map_err(|_| Failure::Malformed)?;
-    super::http11::status(transport, request).await
+    status(transport, request).await
+}
+
+/// By HTTP/1.1: hyper makes no more of a response than is asked for here.
+async fn status(
+    transport: Transport,
+    request: Request<Empty<Bytes>>,
+) -> Result<StatusCode, Failure> {
+    let made = Builder::new().handshake(TokioIo::new(transport)).await;
+    let (mut requests, connection) = made.map_err(|_| Failure::Connect)?;
+    let response = beside(requests.send_request(request), connection).await;
+    let failure = |error: hyper::Error| match error.is_parse() {
+        true => Failure::Malformed,
+        false => Failure::Closed,
+    };
+    Ok(response.ok_or(Failure::Closed)?.map_err(failure)?.status())
 }
 
 /// What `work` comes to, while `other` is moved on.

@@ -1,37 +1,40 @@
-//! A request of HTTP/1.1 to a server, and its response: hyper reads and writes.
+//! A request of HTTP/1.1 to a server, and its response (RFC 9112).
+//!
+//! Whoever waits for the response reads and writes by itself, with no task and no queue between: a
+//! response wakes the one who asked. httparse reads the lines; the rest is bytes that are sorted, in
+//! code that sees no connection (`section`, `framing`, and most of `sending`). Decision 17 says why
+//! this is not hyper's.
 
+mod download;
+mod framing;
+mod section;
+mod sending;
+
+use std::future::{Future as _, poll_fn};
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
 
-use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use http_body::{Body as _, Frame};
-use http_body_util::{BodyExt as _, Empty};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
-use tokio::io::{ReadHalf, split};
-use tokio::task::{AbortHandle, spawn_local};
-use tokio::time::timeout;
+use bytes::BytesMut;
+use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
 use super::connect::Transport;
 use super::failure::Failure;
-use super::health::beside;
-use super::server::Asked;
 use super::upload::Upload;
 use crate::http::interim::Sink;
-use crate::http::tunnel;
 use crate::limits;
 use crate::proxy::files::read::Permit;
-use crate::proxy::forward::response_fields;
+use crate::proxy::forward::{BadFraming, check_framing, is_named, response_fields};
+pub(super) use download::{Download, Tunnel};
+use framing::Framing;
+use section::{Malformed, Section, may_be_response, response};
+use sending::{Sending, Stopped};
 
-/// A connection, ready for a request or with one. It ends when this is dropped.
-pub(super) struct Sender {
-    requests: SendRequest<Upload>,
-    connection: AbortHandle,
+/// A connection on which a request can be sent, and nothing else is under way.
+pub(super) struct Connection {
+    transport: Transport,
     _permit: Permit,
 }
 
@@ -41,45 +44,181 @@ pub(super) struct Unanswered {
     pub(super) unsent: Option<Upload>,
 }
 
-impl Sender {
-    /// Begins on a connection, which a task of its own moves on.
-    pub(super) async fn begin(transport: Transport, permit: Permit) -> Result<Self, Failure> {
-        let made = Builder::new()
-            .max_buf_size(limits::HTTP1_BUFFER_BYTES)
-            .max_header_size(limits::MAX_FIELD_SECTION_BYTES as usize)
-            .max_headers(limits::MAX_FIELDS)
-            .handshake(TokioIo::new(transport));
-        let (requests, connection) = made.await.map_err(|_| Failure::Connect)?;
-        let task = spawn_local(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "a connection to an origin ended");
-            }
-        });
-        Ok(Self { requests, connection: task.abort_handle(), _permit: permit })
+/// What follows the head of a response, and the connection that it comes by.
+pub(super) struct Rest {
+    connection: Connection,
+    received: Received,
+    framing: Framing,
+    /// The connection can carry another request when this one is over.
+    is_kept: bool,
+    /// What is not sent yet of the request.
+    sending: Option<Sending>,
+}
+
+/// A request that was not answered yet.
+struct Asking {
+    connection: Connection,
+    /// `None` when the server has all of it, or takes no more.
+    sending: Option<Sending>,
+    /// The server takes no more. It may still have said why.
+    is_broken: bool,
+    is_head: bool,
+    section: Section,
+    received: Received,
+}
+
+/// What was read and not looked at.
+struct Received {
+    buffer: BytesMut,
+    /// Bytes that there is room for.
+    room: usize,
+}
+
+impl Connection {
+    pub(super) const fn new(transport: Transport, permit: Permit) -> Self {
+        Self { transport, _permit: permit }
     }
 
-    /// Whether a request can be sent at once.
-    pub(super) fn is_ready(&self) -> bool {
-        self.requests.is_ready()
+    /// Whether a request can be sent. What the server says meanwhile is nobody's response, and is the
+    /// end of the connection, like its end (RFC 9112 section 9.5).
+    pub(super) fn is_ready(&mut self) -> bool {
+        let mut byte = [0];
+        let mut cx = Context::from_waker(Waker::noop());
+        let read = Pin::new(&mut self.transport).poll_read(&mut cx, &mut ReadBuf::new(&mut byte));
+        read.is_pending()
     }
 
     /// Sends a request and waits for the head of its response. Interim ones go to `interim`.
     pub(super) async fn ask(
+        self,
+        request: Request<Upload>,
+        interim: &Sink,
+    ) -> Result<(Response<()>, Rest), Unanswered> {
+        let mut asking = Asking {
+            connection: self,
+            is_head: request.method() == Method::HEAD,
+            sending: Some(Sending::new(request)),
+            is_broken: false,
+            section: Section::default(),
+            received: Received::new(),
+        };
+        let answered = poll_fn(|cx| asking.poll(cx, interim)).await;
+        let (head, framing) = match answered {
+            Ok(answered) => answered,
+            Err(failure) => {
+                let unsent = asking.sending.filter(|sending| !sending.has_begun());
+                return Err(Unanswered { failure, unsent: unsent.map(Sending::into_upload) });
+            }
+        };
+        let Asking { connection, sending, is_broken, received, .. } = asking;
+        let is_kept = !is_broken && may_carry_another(&head);
+        Ok((head, Rest { connection, received, framing, is_kept, sending }))
+    }
+}
+
+impl Asking {
+    fn poll(
         &mut self,
-        mut request: Request<Upload>,
-        interim: Sink,
-    ) -> Result<Response<Incoming>, Unanswered> {
-        if !request.body().is_end_stream() && !request.headers().contains_key(CONTENT_LENGTH) {
-            // hyper takes a GET of unknown length for one without content.
-            request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        cx: &mut Context<'_>,
+        interim: &Sink,
+    ) -> Poll<Result<(Response<()>, Framing), Failure>> {
+        loop {
+            if let Poll::Ready(Err(failure)) = self.poll_send(cx) {
+                return Poll::Ready(Err(failure));
+            }
+            let head = match self.take_head() {
+                Ok(Some(head)) => head,
+                Ok(None) => {
+                    ready!(self.poll_read(cx))?;
+                    continue;
+                }
+                Err(Malformed) => return Poll::Ready(Err(Failure::Malformed)),
+            };
+            let status = head.status();
+            if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+                interim.push(passed_on(status, head.headers(), head.version()));
+                // Some of the content may have waited for it.
+                continue;
+            }
+            let framing = Framing::of(&head, self.is_head);
+            return Poll::Ready(framing.map(|framing| (head, framing)).map_err(Failure::from));
         }
-        hyper::ext::on_informational(&mut request, move |head| {
-            interim.push(passed_on(head.status(), head.headers(), head.version()));
-        });
-        self.requests.try_send_request(request).await.map_err(|mut error| {
-            let unsent = error.take_message().map(Request::into_body);
-            Unanswered { failure: failure(error.error()), unsent }
-        })
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let Some(sending) = &mut self.sending else { return Poll::Ready(Ok(())) };
+        match ready!(sending.poll(cx, &mut self.connection.transport)) {
+            Err(Stopped::Client) => return Poll::Ready(Err(Failure::Closed)),
+            Err(Stopped::Connection(error)) if !sending.has_begun() => {
+                tracing::debug!(%error, "a connection to an origin was closed");
+                return Poll::Ready(Err(Failure::Closed));
+            }
+            Err(Stopped::Connection(_)) => self.is_broken = true,
+            Ok(()) => {}
+        }
+        self.sending = None;
+        Poll::Ready(Ok(()))
+    }
+
+    /// The head that is in the buffer, if all of it is.
+    fn take_head(&mut self) -> Result<Option<Response<()>>, Malformed> {
+        if !may_be_response(&self.received.buffer) {
+            return Err(Malformed);
+        }
+        let Some(section) = self.section.take(&mut self.received.buffer)? else { return Ok(None) };
+        let mut head = response(&section)?;
+        check_framing(&mut head).map_err(|BadFraming| Malformed)?;
+        Ok(Some(head))
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let read = ready!(self.received.poll_read(&mut self.connection.transport, cx));
+        match read {
+            Ok(0) => Poll::Ready(Err(Failure::Closed)),
+            Ok(_) => Poll::Ready(Ok(())),
+            Err(error) => {
+                tracing::debug!(%error, "a connection to an origin ended");
+                Poll::Ready(Err(Failure::Closed))
+            }
+        }
+    }
+}
+
+impl From<Malformed> for Failure {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+impl Received {
+    fn new() -> Self {
+        Self { buffer: BytesMut::new(), room: limits::ORIGIN_READ_FIRST_BYTES }
+    }
+
+    /// Reads more behind what there is. Zero bytes are the end. A server that fills the room gets
+    /// more of it the next time: most responses need little, and a few need much.
+    fn poll_read(
+        &mut self,
+        transport: &mut (impl AsyncRead + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if self.buffer.capacity() - self.buffer.len() < self.room / 2 {
+            self.buffer.reserve(self.room);
+        }
+        let read = ready!(pin!(transport.read_buf(&mut self.buffer)).poll(cx));
+        if self.buffer.len() == self.buffer.capacity() {
+            self.room = (self.room * 2).min(limits::ORIGIN_READ_MOST_BYTES);
+        }
+        Poll::Ready(read)
+    }
+}
+
+/// RFC 9112 section 9.3.
+fn may_carry_another(head: &Response<()>) -> bool {
+    let says = |option| is_named(head.headers(), CONNECTION, option);
+    match head.version() {
+        http::Version::HTTP_10 => says("keep-alive") && !says("close"),
+        _ => !says("close"),
     }
 }
 
@@ -96,116 +235,4 @@ pub(super) fn passed_on(
     // RFC 9110 section 8.6.
     head.headers_mut().remove(CONTENT_LENGTH);
     head
-}
-
-impl Drop for Sender {
-    fn drop(&mut self) {
-        self.connection.abort();
-    }
-}
-
-fn failure(error: &hyper::Error) -> Failure {
-    if error.is_parse() { Failure::Malformed } else { Failure::Closed }
-}
-
-/// The rest of a response, and the connection that it comes by.
-pub(super) struct Download {
-    incoming: Incoming,
-    connection: Option<(Sender, Asked)>,
-}
-
-impl Download {
-    pub(super) fn new(incoming: Incoming, sender: Sender, asked: Asked) -> Self {
-        let mut download = Self { incoming, connection: Some((sender, asked)) };
-        if download.is_end_stream() {
-            download.release();
-        }
-        download
-    }
-
-    pub(super) fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
-
-    pub(super) fn left(&self) -> Option<u64> {
-        self.incoming.size_hint().exact()
-    }
-
-    pub(super) fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let part = Pin::new(&mut self.incoming).poll_frame(cx);
-        if matches!(part, Poll::Ready(None)) || self.is_end_stream() {
-            self.release();
-        }
-        part.map_err(io::Error::other)
-    }
-
-    /// The connection is for the next request, once what is left of this one is sent.
-    fn release(&mut self) {
-        let Some((mut sender, asked)) = self.connection.take() else { return };
-        if sender.is_ready() {
-            return asked.server().put_idle(sender);
-        }
-        spawn_local(async move {
-            if let Ok(Ok(())) = timeout(limits::ORIGIN_REST_WITHIN, sender.requests.ready()).await {
-                asked.server().put_idle(sender);
-            }
-        });
-    }
-}
-
-/// A connection that does not speak HTTP any more.
-pub(super) struct Tunnel {
-    reader: ReadHalf<TokioIo<Upgraded>>,
-    upload: AbortHandle,
-    _sender: Sender,
-    _asked: Asked,
-}
-
-impl Tunnel {
-    /// What comes after `response`, which has switched protocols. The server is sent what the client
-    /// sends from now on.
-    pub(super) async fn begin(
-        mut response: Response<Incoming>,
-        mut upload: Upload,
-        sender: Sender,
-        asked: Asked,
-    ) -> Result<(Response<()>, Self), Unanswered> {
-        let upgraded = hyper::upgrade::on(&mut response)
-            .await
-            .map_err(|error| Unanswered { failure: failure(&error), unsent: None })?;
-        let (reader, writer) = split(TokioIo::new(upgraded));
-        let upload = spawn_local(async move {
-            tunnel::write_all(writer, async || upload.frame().await).await;
-        });
-        let head = response.map(drop);
-        Ok((head, Self { reader, upload: upload.abort_handle(), _sender: sender, _asked: asked }))
-    }
-
-    pub(super) fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        tunnel::poll_chunk(Pin::new(&mut self.reader), cx).map_ok(Frame::data)
-    }
-}
-
-impl Drop for Tunnel {
-    fn drop(&mut self) {
-        self.upload.abort();
-    }
-}
-
-/// The status of a response to a request of our own.
-pub(super) async fn status(
-    transport: Transport,
-    request: Request<Empty<Bytes>>,
-) -> Result<StatusCode, Failure> {
-    let made = Builder::new().handshake(TokioIo::new(transport)).await;
-    let (mut requests, connection) = made.map_err(|_| Failure::Connect)?;
-    let response = beside(requests.send_request(request), connection).await;
-    let response = response.ok_or(Failure::Closed)?.map_err(|error| failure(&error))?;
-    Ok(response.status())
 }

@@ -30,6 +30,7 @@ use crate::http::interim::Sink;
 use crate::http::websocket;
 use crate::limits;
 use crate::proxy::files::read::Permit;
+use crate::proxy::forward::{BadFraming, check_framing};
 
 /// The connections to a server.
 #[derive(Default)]
@@ -171,7 +172,11 @@ impl Session {
         match answered.await {
             Ok(response) => {
                 let (head, stream) = response.into_parts();
-                Ok((Response::from_parts(head, ()), carried, stream))
+                let mut head = Response::from_parts(head, ());
+                let checked = check_framing(&mut head);
+                let failure = Failure::Malformed;
+                checked.map_err(|BadFraming| Unanswered { failure, unsent: None })?;
+                Ok((head, carried, stream))
             }
             Err(error) => Err(Unanswered { failure: self.failure(&error), unsent: None }),
         }

@@ -14,8 +14,9 @@ use tokio::time::Instant;
 use super::choose::Candidate;
 use super::counts::ServerReport;
 use super::failure::Failure;
+use super::http2;
+use super::http11::Connection;
 use super::watched::View;
-use super::{http2, http11};
 use crate::config::origins as config;
 use crate::http::Version;
 use crate::limits;
@@ -55,7 +56,7 @@ pub(super) fn report(
 }
 
 struct Idle {
-    sender: http11::Sender,
+    connection: Connection,
     since: Instant,
 }
 
@@ -141,31 +142,31 @@ impl Server {
     }
 
     /// A connection that waits, and is not closed as far as is known.
-    pub(super) fn take_idle(&self, keep_alive: Duration, now: Instant) -> Option<http11::Sender> {
+    pub(super) fn take_idle(&self, keep_alive: Duration, now: Instant) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(Idle { sender, since }) = idle.pop() {
+        while let Some(Idle { mut connection, since }) = idle.pop() {
             if now.saturating_duration_since(since) >= keep_alive {
                 // The others are older still.
                 idle.clear();
                 return None;
             }
-            if sender.is_ready() {
-                return Some(sender);
+            if connection.is_ready() {
+                return Some(connection);
             }
         }
         None
     }
 
     /// A connection is free again.
-    pub(super) fn put_idle(&self, sender: http11::Sender) {
-        self.idle.borrow_mut().push(Idle { sender, since: Instant::now() });
+    pub(super) fn put_idle(&self, connection: Connection) {
+        self.idle.borrow_mut().push(Idle { connection, since: Instant::now() });
     }
 
     /// Closes connections that nobody needs any more.
     pub(super) fn sweep(&self, keep_alive: Duration) {
         self.idle
             .borrow_mut()
-            .retain(|idle| idle.since.elapsed() < keep_alive && idle.sender.is_ready());
+            .retain_mut(|idle| idle.since.elapsed() < keep_alive && idle.connection.is_ready());
         self.shared.sweep(keep_alive);
     }
 }
