@@ -1,5 +1,7 @@
 //! What follows the head of a request, on its way to an origin.
 
+use std::io::Write as _;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use tests::origin::{Origin, field};
@@ -107,6 +109,41 @@ async fn an_answer_comes_before_the_end_of_an_upload() {
             let answer = client.get("/").await.expect("an answer");
             assert_eq!(answer.status(), 413, "{version:?}");
         }
+    }
+}
+
+/// A client may send all that it has before it looks at what it is answered.
+#[tokio::test]
+async fn an_upload_goes_on_while_its_answer_is_not_taken() {
+    const LENGTH: usize = 16 << 20;
+    let origin = Origin::start(|visit, _| {
+        loop {
+            let head = visit.head()?;
+            visit.say(&format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n"))?;
+            let mut writer = visit.stream().try_clone()?;
+            let writing = std::thread::spawn(move || writer.write_all(&vec![b'.'; LENGTH]));
+            assert_eq!(visit.content(&head)?.len(), LENGTH);
+            writing.join().expect("it ends")?;
+        }
+    });
+    let origin = origin.expect("a port");
+    let edge = Edge::in_front_of(&origin, "");
+    for version in VERSIONS {
+        let client = edge.client(version).await;
+        let begun = client.begin(request("POST", "/", &[]), true).await;
+        let Exchange { mut sender, mut receiver } = begun.expect("begun");
+        sender.send(Bytes::from_static(b"x")).await.expect("sent");
+        assert_eq!(receiver.head().await.expect("a head").status(), 200, "{version:?}");
+        sender.send(vec![b'x'; LENGTH - 1].into()).await.expect("sent");
+        sender.finish(None).await.expect("sent");
+        let mut length = 0;
+        while let Some(part) = receiver.part().await.expect("a part") {
+            length += part.len();
+        }
+        assert_eq!(length, LENGTH, "{version:?}");
+        // The connection to the origin is good for the next request.
+        let answer = client.post("/", &vec![b'x'; LENGTH]).await.expect("an answer");
+        assert_eq!(answer.body.len(), LENGTH, "{version:?}");
     }
 }
 
