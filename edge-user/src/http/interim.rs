@@ -1,12 +1,10 @@
 //! Interim responses (1xx, RFC 9110 section 15.2) on their way to a client, before the final one.
-//!
-//! They come from a connection to an origin, which is another task than that of the request.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use http::{Response, StatusCode};
@@ -19,7 +17,7 @@ pub struct Interim(OnceCell<Sink>);
 
 /// Where they are put.
 #[derive(Clone, Default)]
-pub struct Sink(Arc<Mutex<Queue>>);
+pub struct Sink(Rc<RefCell<Queue>>);
 
 #[derive(Default)]
 struct Queue {
@@ -46,9 +44,21 @@ impl Interim {
         self.0.get_or_init(Sink::default).clone()
     }
 
+    /// Puts one behind the others. Beyond [`limits::MAX_INTERIM_RESPONSES`] they are thrown away,
+    /// see [`Self::is_flooded`]; clients need none of them.
+    pub fn push(&self, head: Response<()>) {
+        self.sink().push(head);
+    }
+
+    /// Whether there were more than any server has a reason for.
+    pub fn is_flooded(&self) -> bool {
+        let seen = self.0.get().map_or(0, |sink| sink.0.borrow().seen);
+        seen > limits::MAX_INTERIM_RESPONSES
+    }
+
     /// The next of those that are there.
     pub fn take(&self) -> Option<Response<()>> {
-        self.0.get()?.lock(|queue| queue.heads.pop_front())
+        self.0.get()?.0.borrow_mut().heads.pop_front()
     }
 
     /// What is next of `answer`, which is not polled again after the final one.
@@ -68,66 +78,48 @@ impl Interim {
 
     fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Response<()>> {
         let Some(sink) = self.0.get() else { return Poll::Pending };
-        sink.lock(|queue| match queue.heads.pop_front() {
-            Some(head) => Poll::Ready(head),
-            None => {
-                queue.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        })
+        let mut queue = sink.0.borrow_mut();
+        if let Some(head) = queue.heads.pop_front() {
+            return Poll::Ready(head);
+        }
+        queue.waker = Some(cx.waker().clone());
+        Poll::Pending
     }
 }
 
 impl Sink {
-    /// Puts one behind the others. Beyond [`limits::MAX_INTERIM_RESPONSES`] they are thrown away,
-    /// see [`Self::poll_flooded`]; clients need none of them.
+    /// [`Interim::push`].
     pub fn push(&self, head: Response<()>) {
-        let wakers = self.lock(|queue| {
-            queue.seen = queue.seen.saturating_add(1);
-            queue.continued |= head.status() == StatusCode::CONTINUE;
-            if queue.seen <= limits::MAX_INTERIM_RESPONSES {
-                queue.heads.push_back(head);
-            }
-            let uploader = if queue.continued { queue.uploader.take() } else { None };
-            [queue.waker.take(), uploader]
-        });
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        let queue = &mut *self.0.borrow_mut();
+        queue.seen = queue.seen.saturating_add(1);
+        queue.continued |= head.status() == StatusCode::CONTINUE;
+        if queue.seen <= limits::MAX_INTERIM_RESPONSES {
+            queue.heads.push_back(head);
+        }
+        let uploader = if queue.continued { queue.uploader.take() } else { None };
+        queue.waker.take().into_iter().chain(uploader).for_each(Waker::wake);
     }
 
     /// Ready when 100 was among them: whoever waits for it may go on (RFC 9110 section 15.2.1).
     pub fn poll_continue(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.lock(|queue| {
-            if queue.continued {
-                return Poll::Ready(());
-            }
-            queue.uploader = Some(cx.waker().clone());
-            Poll::Pending
-        })
-    }
-
-    /// Ready when there were more than any server has a reason for.
-    pub fn poll_flooded(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.lock(|queue| {
-            if queue.seen > limits::MAX_INTERIM_RESPONSES {
-                return Poll::Ready(());
-            }
-            // Whoever takes them out is part of the same task, or nobody is.
-            queue.waker = Some(cx.waker().clone());
-            Poll::Pending
-        })
-    }
-
-    /// A panic elsewhere leaves the queue whole.
-    fn lock<T>(&self, act: impl FnOnce(&mut Queue) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut queue = self.0.borrow_mut();
+        if queue.continued {
+            return Poll::Ready(());
+        }
+        queue.uploader = Some(cx.waker().clone());
+        Poll::Pending
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::future::pending;
     use std::pin::pin;
 
     use futures_util::FutureExt as _;
+    use futures_util::future::{Either, select};
+    use tokio::task::yield_now;
 
     use super::*;
 
@@ -170,10 +162,9 @@ mod tests {
         for _ in 0..limits::MAX_INTERIM_RESPONSES {
             sink.push(interim(102));
         }
-        let is_flooded = || sink.poll_flooded(&mut Context::from_waker(Waker::noop())).is_ready();
-        assert!(!is_flooded());
+        assert!(!all.is_flooded());
         sink.push(interim(102));
-        assert!(is_flooded());
+        assert!(all.is_flooded());
         let held = std::iter::from_fn(|| all.take()).count();
         assert_eq!(held as u32, limits::MAX_INTERIM_RESPONSES);
     }
@@ -182,9 +173,15 @@ mod tests {
     async fn whoever_waits_is_woken_by_one_that_comes_from_elsewhere() {
         let all = Interim::default();
         let sink = all.sink();
-        let other = std::thread::spawn(move || sink.push(interim(103)));
-        let step = all.next(pin!(std::future::pending::<()>())).await;
-        assert!(matches!(step, Step::Interim(head) if head.status() == 103));
-        other.join().expect("it ends");
+        let elsewhere = async {
+            yield_now().await;
+            sink.push(interim(103));
+            pending().await
+        };
+        let (mut never, elsewhere) = (pin!(pending::<()>()), pin!(elsewhere));
+        let next = pin!(all.next(never.as_mut()));
+        let step: Either<_, (Infallible, _)> = select(next, elsewhere).await;
+        let Either::Left((Step::Interim(head), _)) = step else { panic!("it is interim") };
+        assert_eq!(head.status(), 103);
     }
 }

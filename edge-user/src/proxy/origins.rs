@@ -47,7 +47,7 @@ use crate::config::origins::{Origin, Protocol};
 use crate::http::Version;
 use crate::http::answer::Body;
 use crate::http::content::Content;
-use crate::http::interim::{Interim, Sink};
+use crate::http::interim::Interim;
 use crate::limits;
 use attempt::{Attempt, Missed};
 use counts::{Counts, OriginReport, add_one};
@@ -150,8 +150,9 @@ impl Upstream {
         let timeouts = self.watched.origin.timeouts;
         let idle = if is_websocket { limits::TUNNEL_IDLE_WITHIN } else { timeouts.idle };
         // Where the client can be sent none they are counted all the same.
-        let sink = interim.map_or_else(Sink::default, Interim::sink);
-        let gate = expects.then(|| sink.clone());
+        let unseen = Interim::default();
+        let interim = interim.unwrap_or(&unseen);
+        let gate = expects.then(|| interim.sink());
         let total = timeouts.total.filter(|_| !is_websocket);
         let deadline = total.map(|total| begun + total);
         let (mut upload, mut tried) = (Upload::new(content, trailers, gate, idle), None);
@@ -170,7 +171,7 @@ impl Upstream {
                 begun: if tried.is_none() { begun } else { Instant::now() },
                 deadline,
             };
-            match attempt.ask(head, upload, &sink).await {
+            match attempt.ask(head, upload, interim).await {
                 Ok(answered) => return Ok(answered),
                 Err(Missed { again: Some(again), .. }) if tried.is_none() => {
                     add_one(&self.counts.retried);

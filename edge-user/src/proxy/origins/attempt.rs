@@ -22,7 +22,7 @@ use super::{Answered, Upstream, http2, http11};
 use crate::config::origins::{self as config, Origin, Protocol};
 use crate::http::Version;
 use crate::http::answer::Body;
-use crate::http::interim::Sink;
+use crate::http::interim::Interim;
 use crate::limits;
 use crate::proxy::files::read::OpenFiles;
 
@@ -69,7 +69,7 @@ impl Attempt<'_> {
         &self,
         head: &dyn Fn(&config::Server, Version) -> Request<()>,
         upload: Upload,
-        sink: &Sink,
+        interim: &Interim,
     ) -> Result<Answered, Missed> {
         let (line, reused, asked) = match self.begin_in_time().await {
             Ok(begun) => begun,
@@ -93,7 +93,7 @@ impl Attempt<'_> {
         let request = head(server, version).map(|()| upload);
         let asking = Asking { line, asked, request, follows: &mut follows };
         let Unanswered { failure, unsent } =
-            match self.answer(asking, sink, progress.as_deref()).await {
+            match self.answer(asking, interim, progress.as_deref()).await {
                 Ok(answered) => {
                     self.note(None);
                     return Ok(answered);
@@ -237,15 +237,15 @@ impl Attempt<'_> {
     async fn answer(
         &self,
         Asking { line, asked, request, follows }: Asking<'_>,
-        sink: &Sink,
+        interim: &Interim,
         progress: Option<&Progress>,
     ) -> Result<Answered, Unanswered> {
         let missed = |failure| Unanswered { failure, unsent: None };
         let mut is_websocket = false;
         let (head, mut download) = match line {
             Line::Http11(connection) => {
-                let response = connection.ask(request, sink);
-                let (head, rest) = self.within(response, sink, progress).await?;
+                let response = connection.ask(request, interim);
+                let (head, rest) = self.within(response, interim, progress).await?;
                 if head.status() == StatusCode::SWITCHING_PROTOCOLS {
                     // Nobody else has asked for that.
                     let upload = follows.take().ok_or(missed(Failure::Malformed))?;
@@ -256,7 +256,7 @@ impl Attempt<'_> {
                 }
             }
             Line::Http2(session) => {
-                let response = self.within(session.ask(request, sink), sink, progress).await;
+                let response = self.within(session.ask(request, interim), interim, progress).await;
                 // One that does not respond may be dead, and its successor shall not wait as long.
                 if let Err(Unanswered { failure, .. }) = &response
                     && matches!(failure, Failure::Closed | Failure::ResponseTimeout)
@@ -291,7 +291,7 @@ impl Attempt<'_> {
     async fn within<T>(
         &self,
         response: impl Future<Output = Result<T, Unanswered>>,
-        sink: &Sink,
+        interim: &Interim,
         progress: Option<&Progress>,
     ) -> Result<T, Unanswered> {
         let within = self.upstream.watched.origin.timeouts.response;
@@ -309,7 +309,7 @@ impl Attempt<'_> {
                     Unanswered { failure, ..unanswered }
                 }));
             }
-            if sink.poll_flooded(cx).is_ready() {
+            if interim.is_flooded() {
                 return Poll::Ready(Err(missed(Failure::Interim)));
             }
             loop {

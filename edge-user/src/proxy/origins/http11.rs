@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 use super::connect::Transport;
 use super::failure::Failure;
 use super::upload::Upload;
-use crate::http::interim::Sink;
+use crate::http::interim::Interim;
 use crate::limits;
 use crate::proxy::files::read::Permit;
 use crate::proxy::forward::{BadFraming, check_framing, is_named, response_fields};
@@ -92,7 +92,7 @@ impl Connection {
     pub(super) async fn ask(
         self,
         request: Request<Upload>,
-        interim: &Sink,
+        interim: &Interim,
     ) -> Result<(Response<()>, Rest), Unanswered> {
         let mut asking = Asking {
             connection: self,
@@ -120,7 +120,7 @@ impl Asking {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        interim: &Sink,
+        interim: &Interim,
     ) -> Poll<Result<(Response<()>, Framing), Failure>> {
         loop {
             if let Poll::Ready(Err(failure)) = self.poll_send(cx) {

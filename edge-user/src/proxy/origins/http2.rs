@@ -26,7 +26,7 @@ use super::http11::{Unanswered, passed_on};
 use super::server::Asked;
 use super::upload::Upload;
 use crate::http::h2::parts::Parts;
-use crate::http::interim::Sink;
+use crate::http::interim::Interim;
 use crate::http::websocket;
 use crate::limits;
 use crate::proxy::files::read::Permit;
@@ -135,7 +135,7 @@ impl Session {
     pub(super) async fn ask(
         self: &Rc<Self>,
         request: Request<Upload>,
-        interim: &Sink,
+        interim: &Interim,
     ) -> Result<(Response<()>, Carried, RecvStream), Unanswered> {
         let carried = Carried::new(self);
         let mut requests = self.requests.clone();
