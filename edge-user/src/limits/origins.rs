@@ -18,7 +18,7 @@ pub const ORIGIN_REST_WITHIN: Duration = Duration::from_secs(1);
 pub const ORIGIN_READ_FIRST_BYTES: usize = 8 << 10;
 /// And at most, for a server that fills what there is. A system call for each is nothing beside the
 /// copy.
-pub const ORIGIN_READ_MOST_BYTES: usize = 64 << 10;
+pub const ORIGIN_READ_MOST_BYTES: usize = 256 << 10;
 /// Bytes of the line with the size of a chunk. Extensions are nobody's; those that are known, for
 /// signatures, have a hundred.
 pub const MAX_CHUNK_LINE_BYTES: usize = 1 << 10;

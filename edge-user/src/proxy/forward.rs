@@ -20,7 +20,8 @@ use crate::config::distributions::{Append, Forwarded, HeaderRules, PathPattern, 
 use crate::http::Version;
 use crate::limits;
 use names::{
-    folded, is_alias, is_claim, is_for_no_origin, is_for_no_trailer, is_kept, is_of_connection,
+    folded, is_alias, is_claim, is_for_no_client, is_for_no_origin, is_for_no_trailer, is_kept,
+    is_of_connection,
 };
 
 /// What we are called in `Via` (RFC 9110 section 7.6.3): the same on every node, so that a request
@@ -136,13 +137,14 @@ pub fn check_framing(head: &mut Response<()>) -> Result<(), BadFraming> {
     if !is_chunked_or_plain(head.headers()) {
         return Err(BadFraming);
     }
-    let Some(length) = one_length(head.headers())? else { return Ok(()) };
+    let repeated = repeated_length(head.headers())?;
     let status = head.status();
     // RFC 9110 section 8.6.
-    match status.is_informational() || status == StatusCode::NO_CONTENT {
-        true => head.headers_mut().remove(header::CONTENT_LENGTH),
-        false => head.headers_mut().insert(header::CONTENT_LENGTH, length),
-    };
+    if status.is_informational() || status == StatusCode::NO_CONTENT {
+        head.headers_mut().remove(header::CONTENT_LENGTH);
+    } else if let Some(length) = repeated {
+        head.headers_mut().insert(header::CONTENT_LENGTH, length);
+    }
     Ok(())
 }
 
@@ -152,12 +154,13 @@ fn is_chunked_or_plain(fields: &HeaderMap) -> bool {
     codings.next().is_none_or(is_chunked) && codings.next().is_none()
 }
 
-fn one_length(fields: &HeaderMap) -> Result<Option<HeaderValue>, BadFraming> {
+/// The length, where it is said several times and not once or never.
+fn repeated_length(fields: &HeaderMap) -> Result<Option<HeaderValue>, BadFraming> {
     let mut lines = fields.get_all(header::CONTENT_LENGTH).iter();
     let Some(first) = lines.next() else { return Ok(None) };
     let is_length = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     if lines.next().is_none() && is_length(first.as_bytes()) {
-        return Ok(Some(first.clone()));
+        return Ok(None);
     }
     let mut all = fields.get_all(header::CONTENT_LENGTH).iter().flat_map(listed);
     let first = all.next().filter(|first| is_length(first)).ok_or(BadFraming)?;
@@ -186,14 +189,7 @@ pub fn response_fields(fields: &mut HeaderMap, version: http::Version) {
         let named = fields.clone();
         remove_named(fields, &named);
     }
-    for name in OF_CONNECTION {
-        fields.remove(name);
-    }
-    // It speaks for another host and port than those that the client asked (RFC 7838 section 2.1),
-    // and would lead past us.
-    fields.remove(header::ALT_SVC);
-    // RFC 9110 section 11.7.1: it is for us.
-    fields.remove(header::PROXY_AUTHENTICATE);
+    retain(fields, |name| !is_of_connection(name.as_str()) && !is_for_no_client(name.as_str()));
     let via = match version {
         http::Version::HTTP_2 => via(Version::Http2),
         http::Version::HTTP_3 => via(Version::Http3),
@@ -273,17 +269,6 @@ impl Taken<'_> {
         *folded != *name && is_ours()
     }
 }
-
-/// The fields that [`is_of_connection`] knows.
-const OF_CONNECTION: [HeaderName; 7] = [
-    header::CONNECTION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("http2-settings"),
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
 
 /// Takes out what the `Connection` of `sent` names (RFC 9110 section 7.6.1), but for what nobody can
 /// take away.

@@ -24,6 +24,13 @@ pub(super) fn is_for_no_origin(name: &str) -> bool {
     matches!(name, "host" | "proxy" | "proxy-authorization")
 }
 
+/// What no client is sent of an origin's. `Alt-Svc` speaks for another host and port than those that
+/// the client asked (RFC 7838 section 2.1), and would lead past us; `Proxy-Authenticate` is for us (RFC
+/// 9110 section 11.7.1).
+pub(super) fn is_for_no_client(name: &str) -> bool {
+    matches!(name, "alt-svc" | "proxy-authenticate")
+}
+
 /// What origins believe of where a request comes from and what it was for, because a proxy is thought
 /// to have said it. RFC 7239, RFC 9440 section 2, and names by custom; `X-Original-URL` and
 /// `X-Rewrite-URL` lead some frameworks to another path than that by which a behaviour was chosen.

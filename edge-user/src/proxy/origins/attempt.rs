@@ -3,7 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
@@ -212,7 +212,9 @@ impl Attempt<'_> {
         let permit = self.open.try_one().ok_or(Failure::Full)?;
         add_one(&self.upstream.counts.connected);
         let within = watched.origin.timeouts.connect;
-        let (transport, version) = first_of(&addresses, within, tls, clear).await?;
+        // Most requests need none of this: it would be the most of every request's future.
+        let reached = Box::pin(first_of(&addresses, within, tls, clear));
+        let (transport, version) = reached.await?;
         Ok(Connected { transport, version, permit })
     }
 
@@ -224,7 +226,7 @@ impl Attempt<'_> {
         server.version.set(Some(version));
         match version {
             Version::Http2 => {
-                let session = Session::begin(transport, permit).await?;
+                let session = Box::pin(Session::begin(transport, permit)).await?;
                 server.shared.put(Rc::clone(&session));
                 Ok(Line::Http2(session))
             }
@@ -244,7 +246,7 @@ impl Attempt<'_> {
         let mut is_websocket = false;
         let (head, mut download) = match line {
             Line::Http11(connection) => {
-                let response = connection.ask(request, interim);
+                let response = pin!(connection.ask(request, interim));
                 let (head, rest) = self.within(response, interim, progress).await?;
                 if head.status() == StatusCode::SWITCHING_PROTOCOLS {
                     // Nobody else has asked for that.
@@ -256,7 +258,8 @@ impl Attempt<'_> {
                 }
             }
             Line::Http2(session) => {
-                let response = self.within(session.ask(request, interim), interim, progress).await;
+                let response = pin!(session.ask(request, interim));
+                let response = self.within(response, interim, progress).await;
                 // One that does not respond may be dead, and its successor shall not wait as long.
                 if let Err(Unanswered { failure, .. }) = &response
                     && matches!(failure, Failure::Closed | Failure::ResponseTimeout)
@@ -290,7 +293,7 @@ impl Attempt<'_> {
     /// while the client is waited for.
     async fn within<T>(
         &self,
-        response: impl Future<Output = Result<T, Unanswered>>,
+        mut response: Pin<&mut impl Future<Output = Result<T, Unanswered>>>,
         interim: &Interim,
         progress: Option<&Progress>,
     ) -> Result<T, Unanswered> {
@@ -300,7 +303,7 @@ impl Attempt<'_> {
             self.deadline.map_or(due, |deadline| deadline.min(due))
         };
         let missed = |failure| Unanswered { failure, unsent: None };
-        let (mut response, mut timer) = (pin!(response), pin!(sleep_until(due(Instant::now()))));
+        let mut timer = pin!(sleep_until(due(Instant::now())));
         poll_fn(|cx| {
             if let Poll::Ready(response) = response.as_mut().poll(cx) {
                 return Poll::Ready(response.map_err(|unanswered| {

@@ -187,3 +187,41 @@ fn write_line(text: &mut BytesMut, line: std::fmt::Arguments<'_>) {
     let mut writer: Writer<&mut BytesMut> = text.writer();
     let _ = write!(writer, "{line}\r\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    /// What a server is sent of a request without content.
+    fn sent(method: &str, target: &str, fields: &[(&str, &str)]) -> String {
+        let mut request = Request::builder().method(method).uri(target);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let mut sending = Sending::new(request.body(Upload::empty()).expect("a request"));
+        let mut written = Vec::new();
+        let all = std::future::poll_fn(|cx| sending.poll(cx, &mut written)).now_or_never();
+        all.expect("there is room").expect("it takes all");
+        String::from_utf8(written).expect("text")
+    }
+
+    #[test]
+    fn whom_a_request_is_for_comes_first() {
+        let fields = [("accept", "*/*"), ("host", "a.example"), ("accept", "b")];
+        let expected = "GET /a?b=c HTTP/1.1\r\nhost: a.example\r\naccept: */*\r\naccept: b\r\n\r\n";
+        assert_eq!(sent("GET", "/a?b=c", &fields), expected);
+        let expected = "OPTIONS * HTTP/1.1\r\nhost: a.example\r\n\r\n";
+        assert_eq!(sent("OPTIONS", "*", &[("host", "a.example")]), expected);
+    }
+
+    /// RFC 9110 section 8.6.
+    #[test]
+    fn no_content_is_said_where_some_is_expected() {
+        let expected = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(sent("POST", "/", &[("host", "a")]), expected);
+        assert_eq!(sent("POST", "/", &[("host", "a"), ("content-length", "0")]), expected);
+        assert_eq!(sent("DELETE", "/", &[("host", "a")]), "DELETE / HTTP/1.1\r\nhost: a\r\n\r\n");
+    }
+}
