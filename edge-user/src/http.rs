@@ -15,6 +15,7 @@
 //! | `last_part` | what makes a request as long as it says, kept back until it has ended |
 //! | [`interim`] | answers before the answer |
 //! | `body` | what follows the head of an answer, for libraries |
+//! | `primitive` | integers and strings of HPACK and QPACK |
 //! | [`priority`] | which answers go first |
 //! | [`websocket`] | what is asked for a WebSocket, and answered |
 //! | `tunnel` | bytes that are not HTTP any more |
@@ -36,6 +37,7 @@ pub(crate) mod host;
 pub mod interim;
 mod last_part;
 mod origin_frame;
+mod primitive;
 pub mod priority;
 pub(crate) mod tunnel;
 mod version;

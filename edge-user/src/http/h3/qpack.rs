@@ -4,18 +4,16 @@
 //! | module | job |
 //! |---|---|
 //! | [`static_table`] | the static table, by index and by name |
-//! | `integer` | prefix integers |
-//! | `huffman` | the Huffman code |
 //! | [`encoder`] | field lines out, remembered where they recur |
 
 pub mod encoder;
-mod huffman;
-mod integer;
 pub mod static_table;
 
 use bytes::{Bytes, BytesMut};
 
 use super::refusal::QpackRefusal;
+use crate::http::primitive::huffman::{self, NoHuffman};
+use crate::http::primitive::integer::{self, NoInteger};
 use static_table::Entry;
 
 /// The first bits of a field line with an index (RFC 9204 section 4.5.2).
@@ -150,6 +148,21 @@ impl Lines {
         }
         huffman::decode(&self.section[range], &mut self.decoded)?;
         Ok(self.decoded.split().freeze())
+    }
+}
+
+impl From<NoInteger> for QpackRefusal {
+    fn from(why: NoInteger) -> Self {
+        match why {
+            NoInteger::Cut => Self::Truncated,
+            NoInteger::TooLong => Self::Integer,
+        }
+    }
+}
+
+impl From<NoHuffman> for QpackRefusal {
+    fn from(_: NoHuffman) -> Self {
+        Self::Huffman
     }
 }
 

@@ -11,8 +11,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use super::static_table::{self, Found, Pseudo};
 use super::{
     INDEXED, INDEXED_STATIC, LITERAL_NAME, LITERAL_NAME_NEVER, NAME_REFERENCE,
-    NAME_REFERENCE_NEVER, NAME_REFERENCE_STATIC, huffman, integer,
+    NAME_REFERENCE_NEVER, NAME_REFERENCE_STATIC,
 };
+use crate::http::primitive::{huffman, integer};
 use crate::limits;
 
 /// Writes field sections. One serves all streams of a worker: what it remembers is no state of a

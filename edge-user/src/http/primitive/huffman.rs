@@ -6,7 +6,9 @@
 
 use bytes::{BufMut as _, BytesMut};
 
-use super::super::refusal::QpackRefusal;
+/// The bytes are no Huffman code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) struct NoHuffman;
 
 /// Lengths of codes, in bits, by symbol; the last one is EOS.
 const LENGTHS: [u8; 257] = [
@@ -101,7 +103,7 @@ const fn tables() -> Tables {
 }
 
 /// Bytes that `coded` bytes may decode to, at most.
-pub(super) const fn decoded_most(coded: usize) -> usize {
+pub(in crate::http) const fn decoded_most(coded: usize) -> usize {
     coded * 8 / SHORTEST
 }
 
@@ -109,8 +111,17 @@ pub(super) const fn decoded_most(coded: usize) -> usize {
 ///
 /// # Errors
 /// Where it has EOS, or ends otherwise than by less than 8 bits of EOS (RFC 7541 section 5.2).
-pub(super) fn decode(coded: &[u8], out: &mut BytesMut) -> Result<(), QpackRefusal> {
+pub(in crate::http) fn decode(coded: &[u8], out: &mut BytesMut) -> Result<(), NoHuffman> {
     out.reserve(decoded_most(coded.len()));
+    each(coded, |byte| out.put_u8(byte))
+}
+
+/// Gives the bytes that `coded` stands for, one after the other.
+///
+/// # Errors
+/// As [`decode`], when those before were given.
+#[inline]
+pub(in crate::http) fn each(coded: &[u8], mut give: impl FnMut(u8)) -> Result<(), NoHuffman> {
     // The next bits, from the top; how many of them are there.
     let (mut window, mut bits) = (0u64, 0);
     let mut rest = coded;
@@ -129,7 +140,7 @@ pub(super) fn decode(coded: &[u8], out: &mut BytesMut) -> Result<(), QpackRefusa
         if length > bits || symbol == EOS {
             return padding(window, bits);
         }
-        out.put_u8(symbol as u8);
+        give(symbol as u8);
         window <<= length;
         bits -= length;
     }
@@ -148,20 +159,20 @@ fn long(window: u64) -> (u16, usize) {
     (TABLES.symbols[usize::from(at) + nth], length)
 }
 
-fn padding(window: u64, bits: usize) -> Result<(), QpackRefusal> {
+fn padding(window: u64, bits: usize) -> Result<(), NoHuffman> {
     // EOS is all ones.
     let is_padding = bits < 8 && (bits == 0 || window >> (64 - bits) == (1 << bits) - 1);
-    if is_padding { Ok(()) } else { Err(QpackRefusal::Huffman) }
+    if is_padding { Ok(()) } else { Err(NoHuffman) }
 }
 
 /// Bytes that `text` takes up when it is coded.
-pub(super) fn coded_bytes(text: &[u8]) -> usize {
+pub(in crate::http) fn coded_bytes(text: &[u8]) -> usize {
     let bits: usize = text.iter().map(|byte| usize::from(LENGTHS[usize::from(*byte)])).sum();
     bits.div_ceil(8)
 }
 
 /// Appends the code of `text`.
-pub(super) fn encode(text: &[u8], out: &mut BytesMut) {
+pub(in crate::http) fn encode(text: &[u8], out: &mut BytesMut) {
     // Bits that are not written yet, in the low ones of `window`: fewer than 32.
     let (mut window, mut bits) = (0u64, 0);
     for byte in text {
@@ -187,7 +198,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn decoded(coded: &[u8]) -> Result<Vec<u8>, QpackRefusal> {
+    fn decoded(coded: &[u8]) -> Result<Vec<u8>, NoHuffman> {
         let mut out = BytesMut::new();
         decode(coded, &mut out).map(|()| out.to_vec())
     }
@@ -303,9 +314,9 @@ mod tests {
         assert_eq!(decoded(&[0b0000_0111]), Ok(b"0".to_vec()));
         for wrong in [&[0b0000_0110][..], &[0b0000_0111, 0xff], &[0xff], &[0xff; 4], &[0xff, 0xff]]
         {
-            assert_eq!(decoded(wrong), Err(QpackRefusal::Huffman), "{wrong:x?}");
+            assert_eq!(decoded(wrong), Err(NoHuffman), "{wrong:x?}");
         }
         // EOS, and something behind it.
-        assert_eq!(decoded(&[0xff, 0xff, 0xff, 0xfc, 0x07]), Err(QpackRefusal::Huffman));
+        assert_eq!(decoded(&[0xff, 0xff, 0xff, 0xfc, 0x07]), Err(NoHuffman));
     }
 }
