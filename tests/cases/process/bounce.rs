@@ -4,6 +4,7 @@
 //! Each case has a path of its own, so that the origin's record tells which requests came through.
 
 mod h2_frames;
+mod h2_windows;
 mod h3_streams;
 mod http11;
 mod http2;

@@ -15,6 +15,7 @@ mod streaming;
 mod uploads;
 
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 
 use http::{HeaderValue, Request};
 use rustls::version::TLS13;
@@ -27,11 +28,16 @@ use super::{Edge, WITHIN};
 
 /// Everything goes to `origin`, with these settings of it.
 pub(super) fn proxying(origin: &Origin, settings: &str) -> String {
+    proxying_to(origin.address(), settings)
+}
+
+/// As [`proxying`], to whatever is there.
+pub(super) fn proxying_to(address: SocketAddr, settings: &str) -> String {
     format!(
         r#"
 [[origins]]
 name = "app"
-servers = ["http://{}"]
+servers = ["http://{address}"]
 {settings}
 [[distributions]]
 names = ["{SERVER_NAME}"]
@@ -41,8 +47,7 @@ proxy = {{ origin = "app" }}
 [[distributions.behaviours]]
 path = "/fixed"
 respond = {{ body = "fixed" }}
-"#,
-        origin.address()
+"#
     )
 }
 
