@@ -28,6 +28,8 @@ pub(super) enum Rejection {
     Misdirected,
     /// Its target is none of ours.
     Target,
+    /// Its target has a fragment.
+    Fragment,
     /// It expects what we do not know.
     Expectation,
     /// Its field names or values are none.
@@ -43,7 +45,9 @@ impl Rejection {
         match self {
             // RFC 6585 section 5.
             Self::Fields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Host | Self::Target | Self::Field | Self::Length => StatusCode::BAD_REQUEST,
+            Self::Host | Self::Target | Self::Fragment | Self::Field | Self::Length => {
+                StatusCode::BAD_REQUEST
+            }
             // RFC 9110 section 15.5.20.
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             // RFC 9110 section 10.1.1.
@@ -60,6 +64,7 @@ impl Rejection {
             Self::Host => "one good host is needed, the same wherever it is named",
             Self::Misdirected => "this connection is not for that host",
             Self::Target => "a target begins with one slash",
+            Self::Fragment => "a target has no fragment",
             Self::Expectation => "100-continue is all that can be expected",
             Self::Field => "a field is a token and a value without space around it",
             Self::Length => "a length is a number, said once, and not of a tunnel",
@@ -73,7 +78,7 @@ impl Rejection {
             Self::Fields => Refusal::HttpsFields,
             Self::Host => Refusal::HttpsHost,
             Self::Misdirected => Refusal::HttpsName,
-            Self::Target => Refusal::HttpsTarget,
+            Self::Target | Self::Fragment => Refusal::HttpsTarget,
             Self::Expectation => Refusal::HttpsExpectation,
             Self::Field | Self::Length | Self::Coding => Refusal::HttpsMalformed,
         }
@@ -85,12 +90,17 @@ impl Rejection {
             Self::Fields => Refused::Fields,
             Self::Host => Refused::Host,
             Self::Misdirected => Refused::Name,
-            Self::Target => Refused::Target,
+            Self::Target | Self::Fragment => Refused::Target,
             Self::Expectation => Refused::Expectation,
             Self::Field | Self::Length | Self::Coding => Refused::Malformed,
         }
     }
 }
+
+/// In the extensions of a request: its target came with a fragment, which `Uri` cuts off (RFC 9113
+/// section 8.3.1).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fragment;
 
 /// What is looked at of a request.
 pub(super) struct Asked<'a> {
@@ -99,6 +109,7 @@ pub(super) struct Asked<'a> {
     scheme: Option<&'a Scheme>,
     authority: Option<&'a str>,
     path: &'a str,
+    has_fragment: bool,
     headers: &'a HeaderMap,
 }
 
@@ -107,7 +118,9 @@ impl<'a> Asked<'a> {
     pub(super) fn of(version: Version, request: &'a Parts) -> Self {
         let Parts { method, uri, headers, .. } = request;
         let authority = uri.authority().map(|authority| authority.as_str());
-        Self { version, method, scheme: uri.scheme(), authority, path: uri.path(), headers }
+        let has_fragment = request.extensions.get::<Fragment>().is_some();
+        let (scheme, path) = (uri.scheme(), uri.path());
+        Self { version, method, scheme, authority, path, has_fragment, headers }
     }
 
     /// As our own codec read it.
@@ -124,6 +137,8 @@ impl<'a> Asked<'a> {
             scheme,
             authority: Some(authority.as_str()),
             path: request.path(),
+            // Our codec has looked at its target.
+            has_fragment: false,
             headers: &request.fields,
         }
     }
@@ -187,7 +202,11 @@ pub(super) fn check(
     if scheme.is_some_and(|scheme| *scheme != Scheme::HTTPS) {
         return Err(Rejection::Misdirected);
     }
-    if is_target(method, path) { Ok(()) } else { Err(Rejection::Target) }
+    match is_target(method, path) {
+        true if request.has_fragment => Err(Rejection::Fragment),
+        true => Ok(()),
+        false => Err(Rejection::Target),
+    }
 }
 
 /// Whoever is behind us shall have no choice where a request ends. hyper takes a length that is

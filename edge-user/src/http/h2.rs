@@ -3,16 +3,20 @@
 //! | module | job |
 //! |---|---|
 //! | [`meter`] | frames that cost more than they say, counted as they are read |
+//! | `blocks` | header blocks, followed before h2 reads them |
+//! | `streams` | the little that is remembered of a client's streams |
 //! | [`insertion`] | a frame that h2 does not know, behind our SETTINGS |
 //! | `exchange` | one request and its answer |
 //! | `content` | what follows the head of a request |
 //! | `parts` | what comes on a stream, of clients and of origins |
 
+mod blocks;
 mod content;
 mod exchange;
 pub(crate) mod insertion;
 pub(crate) mod meter;
 pub(crate) mod parts;
+mod streams;
 
 use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
@@ -30,6 +34,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
 
+use super::check::Fragment;
 use super::client::Client;
 use super::origin_frame;
 use crate::limits;
@@ -182,8 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         while let Poll::Ready(Some(_)) = self.requests.poll_join_next(cx) {}
         self.accept_all(cx)?;
         for broken in self.meter.borrow_mut().take_broken() {
-            let rule = format_args!("stream {} ends by code {}", broken.stream, broken.code);
-            self.client.refuse(Refusal::HttpsMalformed, &rule);
+            self.client.refuse(broken.refusal, &broken);
         }
         let exceeded = self.meter.borrow().exceeded();
         if let Some(Excess { refusal, code, rule }) = exceeded
@@ -266,10 +270,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn accept(
         &mut self,
-        request: Request<RecvStream>,
+        mut request: Request<RecvStream>,
         respond: SendResponse<Bytes>,
         cx: &mut Context<'_>,
     ) {
+        let stream = respond.stream_id().as_u32();
+        if self.meter.borrow_mut().take_fragment(stream) {
+            request.extensions_mut().insert(Fragment);
+        }
         let mut exchange = Box::pin(exchange::answer(request, respond, self.client.clone()));
         // Most answers fit the client's window: these end here. A task, which costs as much as such
         // an answer, is for those that have to wait.

@@ -101,6 +101,19 @@ pub const CONTROL_FRAMES_PER_SECOND: u32 = 100;
 pub const BYTES_PER_CONTROL_FRAME: usize = 2 << 10;
 /// And so many for each request: its priority, its window, and an end of it.
 pub const CONTROL_FRAMES_PER_REQUEST: u32 = 8;
+/// Bytes of HPACK's dynamic table for what a client sends: what all have before SETTINGS say another
+/// (RFC 9113 section 6.5.2), and ours do not. Followed, it is 128 entries of four bytes at most.
+pub const HEADER_TABLE_BYTES: u32 = 4096;
+/// Bytes of a line of a header block that is not whole, as it came: twice what all lines may have,
+/// so that h2 answers 431, or ends the connection by its bound on CONTINUATION, before that.
+pub const MAX_FIELD_LINE_BYTES: usize = 2 * MAX_FIELD_SECTION_BYTES as usize;
+/// Streams of a connection that are remembered when a client has ended them, for what it may send
+/// behind the end by mistake: that comes at once.
+pub const ENDED_STREAMS: usize = 8;
+/// Streams of a connection that are remembered because their content is under way, or something is to
+/// be said of them. h2 refuses those above [`MAX_REQUEST_STREAMS`], but they count until that is
+/// written. At eight bytes 3 KB.
+pub const NOTED_STREAMS: usize = 4 * MAX_REQUEST_STREAMS as usize;
 /// How long clients may remember that we speak HTTP/3 (RFC 7838 section 3.1): a day, the default.
 pub const ALT_SVC_SECONDS: u64 = 86_400;
 /// Bytes that are read at once of a connection that does not speak HTTP any more, on the stack: what

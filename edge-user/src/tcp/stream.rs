@@ -82,7 +82,7 @@ impl<S> Stream<S> {
     }
 
     /// Gives how many of them whoever reads may see.
-    fn has_read(&mut self, bytes: &[u8]) -> usize {
+    fn has_read(&mut self, bytes: &mut [u8]) -> usize {
         self.budget = self.budget.saturating_sub(bytes.len().max(self.uncharged.take()));
         match &self.meter {
             None if bytes.is_empty() => 0,
@@ -114,7 +114,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         let before = buffer.filled().len();
         ready!(self.wire.borrow_mut().poll_read(cx, buffer))?;
         let read = buffer.filled().len() - before;
-        let passed = self.has_read(&buffer.filled()[before..]);
+        let passed = self.has_read(&mut buffer.filled_mut()[before..]);
         buffer.set_filled(before + passed);
         // Nothing would be the end.
         if read > 0 && passed == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }

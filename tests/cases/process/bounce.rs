@@ -3,6 +3,7 @@
 //!
 //! Each case has a path of its own, so that the origin's record tells which requests came through.
 
+mod h2_blocks;
 mod h2_frames;
 mod h2_windows;
 mod h3_streams;

@@ -38,14 +38,16 @@ fn but(name: &'static str, value: &'static str) -> Fields {
     OWN.iter().map(|own| if own.0 == name { (name, value) } else { *own }).collect()
 }
 
-fn status(code: &str) -> Said {
+pub(super) fn status(code: &str) -> Said {
     Said::Status(code.to_owned())
 }
 
-const STREAM: Said = Said::Reset(code::PROTOCOL_ERROR);
+pub(super) const STREAM: Said = Said::Reset(code::PROTOCOL_ERROR);
 const HOST: Why = ("host", "one good host");
 const NAME: Why = ("unknown_name", "not for that host");
 const TARGET: Why = ("target", "a target begins");
+pub(super) const FRAGMENT: Why = ("target", "a target has no fragment");
+pub(super) const PSEUDO_TRAILERS: Why = ("malformed", "trailers have no pseudo-header fields");
 /// By h2, which tells the code alone.
 const OF_STREAM: Why = ("malformed", "ends by code 1");
 const OF_CONNECTION: Why = ("malformed", "connection error detected");
@@ -71,7 +73,11 @@ fn heads() -> Vec<(Fields, Said, Why)> {
         connection(with(&[("X", "y")])),
         connection(with(&[("x y", "z")])),
         connection(with(&[("x:", "y")])),
-        connection(with(&[("", "y")])),
+        (
+            with(&[("", "y")]),
+            Said::Closed(code::PROTOCOL_ERROR),
+            ("malformed", "a field has a name"),
+        ),
         connection(with(&[("x\r\ny", "z")])),
         connection(with(&[("x", "y\r\nz: a")])),
         connection(with(&[("x", "y\nz")])),
@@ -113,6 +119,9 @@ fn heads() -> Vec<(Fields, Said, Why)> {
         // Targets.
         (but(":path", "//other.testPATH"), bad.clone(), TARGET),
         (but(":path", "*"), bad.clone(), TARGET),
+        // Section 8.3.1: of a URI, a path and a query are sent.
+        (but(":path", "PATH#"), bad.clone(), FRAGMENT),
+        (but(":path", "PATH?a#b"), bad.clone(), FRAGMENT),
         stream(but(":path", "PATH b")),
         stream(but(":path", "aPATH")),
         stream(but(":path", "https://other.testPATH")),
@@ -152,7 +161,16 @@ fn contents() -> Vec<(Fields, Vec<Vec<u8>>, Said, Why)> {
         frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, &block)
     };
     let refused = ("malformed", "trailer-field");
+    let some = |trailers| vec![data(0, b"some"), trailers];
+    // Section 8.1: pseudo-header fields are those of heads.
+    let pseudo =
+        |fields: &[(&str, &str)]| (with(&[]), some(trailers(fields)), STREAM, PSEUDO_TRAILERS);
     vec![
+        pseudo(&[(":path", "/b")]),
+        pseudo(&[("x", "y"), (":status", "200")]),
+        pseudo(&[(":method", "GET"), (":scheme", "https"), (":authority", "other.test")]),
+        (length(), some(trailers(&[(":path", "/b")])), STREAM, PSEUDO_TRAILERS),
+        (with(&[]), vec![trailers(&[(":path", "/b")])], STREAM, PSEUDO_TRAILERS),
         (length(), vec![data(END_STREAM, b"some1")], STREAM, OF_STREAM),
         (length(), vec![data(0, b"some"), data(0, b"1")], STREAM, OF_STREAM),
         (length(), vec![data(END_STREAM, b"som")], STREAM, OF_STREAM),
@@ -242,15 +260,15 @@ fn block(fields: &Fields, path: &str) -> Vec<u8> {
 }
 
 /// A request beside one that was refused, where the connection is not ended.
-fn goes_on(room: &mut Room, client: &mut Raw, told: &Said, case: &dyn std::fmt::Debug) {
+pub(super) fn goes_on(room: &mut Room, client: &mut Raw, told: &Said, case: &dyn std::fmt::Debug) {
     if matches!(told, Said::Closed(_) | Said::Gone) {
         return;
     }
     let good = room.path();
-    let get = tests::http2::get(3, &good);
+    let get = tests::http2::get(99, &good);
     client.send(&get).expect("the connection goes on");
     // Its status may be in the dynamic table by now.
-    let answered = matches!(said(client, 3), Said::Status(_));
+    let answered = matches!(said(client, 99), Said::Status(_));
     room.same(answered, true, case);
     room.reaches(&good, 1, case);
 }
