@@ -25,7 +25,7 @@
 pub mod answer;
 mod body;
 mod bucket;
-mod check;
+pub(crate) mod check;
 pub(crate) mod client;
 pub mod content;
 pub mod covered;

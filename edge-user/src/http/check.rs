@@ -19,7 +19,7 @@ use crate::tls::Live;
 
 /// Why a request is not answered as it wishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rejection {
+pub(crate) enum Rejection {
     /// More fields than anybody needs.
     Fields,
     /// It says not, or not well, whom it is for.
@@ -28,8 +28,8 @@ pub(super) enum Rejection {
     Misdirected,
     /// Its target is none of ours.
     Target,
-    /// Its target has a fragment.
-    Fragment,
+    /// Its target is no URI, as it was sent.
+    Uri,
     /// It expects what we do not know.
     Expectation,
     /// Its field names or values are none.
@@ -38,16 +38,19 @@ pub(super) enum Rejection {
     Length,
     /// Its content is coded for the transfer as we do not know.
     Coding,
+    /// It says in two ways where it ends.
+    Framing,
+    /// Its lines, or those of its chunks, do not end as they should.
+    Line,
 }
 
 impl Rejection {
-    pub(super) const fn status(self) -> StatusCode {
+    pub(crate) const fn status(self) -> StatusCode {
         match self {
             // RFC 6585 section 5.
             Self::Fields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Host | Self::Target | Self::Fragment | Self::Field | Self::Length => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Host | Self::Target | Self::Uri | Self::Field => StatusCode::BAD_REQUEST,
+            Self::Length | Self::Framing | Self::Line => StatusCode::BAD_REQUEST,
             // RFC 9110 section 15.5.20.
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             // RFC 9110 section 10.1.1.
@@ -58,17 +61,19 @@ impl Rejection {
     }
 
     /// The rule that was broken, for whoever broke it.
-    pub(super) const fn rule(self) -> &'static str {
+    pub(crate) const fn rule(self) -> &'static str {
         match self {
             Self::Fields => "too many header fields",
             Self::Host => "one good host is needed, the same wherever it is named",
             Self::Misdirected => "this connection is not for that host",
             Self::Target => "a target begins with one slash",
-            Self::Fragment => "a target has no fragment",
+            Self::Uri => "a target is ASCII and has no fragment",
             Self::Expectation => "100-continue is all that can be expected",
             Self::Field => "a field is a token and a value without space around it",
             Self::Length => "a length is a number, said once, and not of a tunnel",
             Self::Coding => "chunked is the one transfer coding",
+            Self::Framing => "a length or a transfer coding, not both",
+            Self::Line => "a line ends with CR LF, and a chunk where it says",
         }
     }
 
@@ -78,9 +83,11 @@ impl Rejection {
             Self::Fields => Refusal::HttpsFields,
             Self::Host => Refusal::HttpsHost,
             Self::Misdirected => Refusal::HttpsName,
-            Self::Target | Self::Fragment => Refusal::HttpsTarget,
+            Self::Target | Self::Uri => Refusal::HttpsTarget,
             Self::Expectation => Refusal::HttpsExpectation,
-            Self::Field | Self::Length | Self::Coding => Refusal::HttpsMalformed,
+            Self::Field | Self::Length | Self::Coding | Self::Framing | Self::Line => {
+                Refusal::HttpsMalformed
+            }
         }
     }
 
@@ -90,9 +97,11 @@ impl Rejection {
             Self::Fields => Refused::Fields,
             Self::Host => Refused::Host,
             Self::Misdirected => Refused::Name,
-            Self::Target | Self::Fragment => Refused::Target,
+            Self::Target | Self::Uri => Refused::Target,
             Self::Expectation => Refused::Expectation,
-            Self::Field | Self::Length | Self::Coding => Refused::Malformed,
+            Self::Field | Self::Length | Self::Coding | Self::Framing | Self::Line => {
+                Refused::Malformed
+            }
         }
     }
 }
@@ -203,7 +212,7 @@ pub(super) fn check(
         return Err(Rejection::Misdirected);
     }
     match is_target(method, path) {
-        true if request.has_fragment => Err(Rejection::Fragment),
+        true if request.has_fragment => Err(Rejection::Uri),
         true => Ok(()),
         false => Err(Rejection::Target),
     }

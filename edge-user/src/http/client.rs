@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use super::answer::{self, Body};
-use super::check::{Asked, check};
+use super::check::{Asked, Rejection, check};
 use super::content::Content;
 use super::interim::Interim;
 use super::websocket::Upgrade;
@@ -36,6 +36,14 @@ impl Hosting {
         let (http11, http2) = Default::default();
         Self { place, tally, alt_svc, http11, http2 }
     }
+
+    /// One request more, which was read.
+    fn count(&self, version: Version) {
+        let of_version = if version == Version::Http2 { &self.http2 } else { &self.http11 };
+        for count in [&*self.place.requests, of_version] {
+            count.set(count.get() + 1);
+        }
+    }
 }
 
 /// A connection of a client's.
@@ -57,13 +65,40 @@ impl Client {
         content: &mut Content,
         interim: &Interim,
     ) -> (Response<()>, Body) {
-        let Hosting { place, alt_svc, http11, http2, .. } = &*self.hosting;
-        place.requests.set(place.requests.get() + 1);
-        let of_version = if version == Version::Http2 { http2 } else { http11 };
-        of_version.set(of_version.get() + 1);
+        let place = &self.hosting.place;
         let asked = Asked::of(version, request);
-        let checked = check(&asked, self.name.as_deref(), &place.certificates, &place.covered);
-        let request = answer::Request {
+        let name = self.name.as_deref();
+        if let Err(rejection) = check(&asked, name, &place.certificates, &place.covered) {
+            return self.reject(version, request, upgrade, rejection);
+        }
+        self.hosting.count(version);
+        let request = self.request(version, request, upgrade);
+        let (head, body) = answer::answer(place, &request, content, interim).await;
+        (self.complete(head), body)
+    }
+
+    /// Counts a request, and what it breaks.
+    pub(crate) fn reject(
+        &self,
+        version: Version,
+        request: &Parts,
+        upgrade: Option<Upgrade<'_>>,
+        rejection: Rejection,
+    ) -> (Response<()>, Body) {
+        self.hosting.count(version);
+        self.refuse(rejection.refusal(), &rejection.rule());
+        let request = self.request(version, request, upgrade);
+        let (head, body) = answer::refuse(&self.hosting.place, &request, rejection);
+        (self.complete(head), body)
+    }
+
+    fn request<'a>(
+        &self,
+        version: Version,
+        request: &'a Parts,
+        upgrade: Option<Upgrade<'a>>,
+    ) -> answer::Request<'a> {
+        answer::Request {
             method: &request.method,
             authority: answer::authority(&request.uri, &request.headers),
             path: request.uri.path(),
@@ -72,21 +107,19 @@ impl Client {
             version,
             client: self.address,
             upgrade,
-        };
-        let (mut head, body) = match checked {
-            Ok(()) => answer::answer(place, &request, content, interim).await,
-            Err(rejection) => {
-                self.refuse(rejection.refusal(), &rejection.rule());
-                answer::refuse(place, &request, rejection)
-            }
-        };
+        }
+    }
+
+    /// With what every answer has.
+    fn complete(&self, mut head: Response<()>) -> Response<()> {
+        let Hosting { place, alt_svc, .. } = &*self.hosting;
         place.date.set(head.headers_mut());
         // In that of another host it would be nobody's word (RFC 7838 section 6).
         if head.status() != StatusCode::MISDIRECTED_REQUEST {
             // What a distribution says of it holds.
             head.headers_mut().entry(header::ALT_SVC).or_insert_with(|| alt_svc.clone());
         }
-        (head, body)
+        head
     }
 
     /// Counts what was refused, and says why to whoever looks for it.

@@ -2,8 +2,9 @@
 //!
 //! What a client sends after the head, and nobody wants, is read and thrown away before the answer,
 //! within bounds. Where it does not end, or is not to be waited for, the connection ends after the answer: what
-//! follows would be taken for a request (RFC 9112 section 9.3).
+//! follows would be taken for a request (RFC 9112 section 9.3). `guard` sees what hyper does not show.
 
+pub(crate) mod guard;
 pub(super) mod upgraded;
 
 use std::cell::Cell;
@@ -30,6 +31,7 @@ use tokio::time::{sleep_until, timeout};
 
 use super::Version;
 use super::answer::{self, Body};
+use super::check::Rejection;
 use super::client::Client;
 use super::content::{self, Cut, RuleNote};
 use super::interim::Interim;
@@ -38,6 +40,7 @@ use crate::limits;
 use crate::tcp::connections::{Seat, Told};
 use crate::tcp::stream::Stream;
 use crate::tcp::tally::Refusal;
+use guard::{Guard, Guarded};
 use upgraded::{Next, Tunnel};
 
 /// Serves a connection until the client is gone, or a drain has ended it.
@@ -47,15 +50,17 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     seat: Seat,
     drain: watch::Receiver<Option<Instant>>,
 ) {
+    let rest = stream.rest();
+    let stream = Guarded::new(stream);
     let shared = Rc::new(Shared {
         client,
         seat,
+        guard: stream.guard(),
         next: Next::default(),
         refused: RuleNote::default(),
         wanted: Rc::default(),
     });
     shared.seat.idle();
-    let rest = stream.rest();
     let connection = http1::Builder::new()
         // Times are those of the seat, which knows what it waits for.
         .header_read_timeout(None)
@@ -68,7 +73,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     let Session { connection, shared } = session;
     if let Some(tunnel) = shared.next.take() {
         let parts = connection.into_parts();
-        ended = tunnel.run(parts.io.into_inner(), parts.read_buf, &shared.seat, drain).await;
+        let stream = parts.io.into_inner().into_inner();
+        ended = tunnel.run(stream, parts.read_buf, &shared.seat, drain).await;
         if !ended {
             shared.client.cut(1);
         }
@@ -82,6 +88,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
 struct Shared {
     client: Client,
     seat: Seat,
+    /// What was seen of requests on their way to hyper.
+    guard: Guard,
     /// What the connection becomes after the answer that it is at.
     next: Next,
     /// By which rule the content turned out to be none.
@@ -91,7 +99,7 @@ struct Shared {
 }
 
 struct Session<S: AsyncRead + AsyncWrite + Unpin> {
-    connection: http1::Connection<TokioIo<Stream<S>>, Service>,
+    connection: http1::Connection<TokioIo<Guarded<Stream<S>>>, Service>,
     shared: Rc<Shared>,
 }
 
@@ -167,7 +175,8 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let exchange = Exchange::begin(&self.0);
         let (request, content) = request.into_parts();
-        let (refused, wanted) = (Rc::clone(&self.0.refused), Rc::clone(&self.0.wanted));
+        let Shared { guard, refused, wanted, .. } = &*self.0;
+        let (guard, refused, wanted) = (guard.clone(), Rc::clone(refused), Rc::clone(wanted));
         wanted.set(false);
         Box::pin(async move {
             Ok(match websocket::of_http11(&request.method, &request.headers) {
@@ -176,11 +185,11 @@ impl hyper::service::Service<Request<Incoming>> for Service {
                     let mut content = match content.is_end_stream() {
                         true => content::Content::Empty,
                         false => {
-                            let content = Content { incoming: content, refused, wanted };
+                            let content = Content { incoming: content, guard, refused, wanted };
                             content::Content::Http11(content)
                         }
                     };
-                    exchange.answer(&request, None, &mut content).await
+                    exchange.answer(&request, &mut content).await
                 }
                 Err(error) => exchange.refuse(error),
             })
@@ -191,6 +200,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 /// What follows the head of a request.
 pub struct Content {
     incoming: Incoming,
+    guard: Guard,
     pub(super) refused: RuleNote,
     wanted: Rc<Cell<bool>>,
 }
@@ -207,17 +217,22 @@ impl Content {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         self.wanted.set(true);
-        let part = ready_or_wait!(Pin::new(&mut self.incoming).poll_frame(cx));
-        Poll::Ready(part.map(|part| {
+        let part = Pin::new(&mut self.incoming).poll_frame(cx);
+        // hyper may wait for an end that has come, or take for one what is none.
+        if self.guard.content_is_broken() {
+            return Poll::Ready(Some(Err(self.is_refused(Rejection::Line.rule()))));
+        }
+        Poll::Ready(ready_or_wait!(part).map(|part| {
             part.map_err(|error| match is_malformed(&error) {
-                true => {
-                    let rule = "malformed HTTP/1.1";
-                    self.refused.set(Some(rule));
-                    Cut::Refused(rule)
-                }
+                true => self.is_refused("malformed HTTP/1.1"),
                 false => Cut::Gone,
             })
         }))
+    }
+
+    fn is_refused(&self, rule: &'static str) -> Cut {
+        self.refused.set(Some(rule));
+        Cut::Refused(rule)
     }
 }
 
@@ -250,37 +265,55 @@ async fn discard(mut content: content::Content) -> bool {
 }
 
 /// A request and its answer. Dropped with the end of the answer.
-struct Exchange(Rc<Shared>);
+struct Exchange {
+    shared: Rc<Shared>,
+    /// What hyper did not show.
+    rejection: Option<Rejection>,
+}
 
 impl Exchange {
     fn begin(shared: &Rc<Shared>) -> Self {
         shared.seat.has_head();
         shared.seat.busy();
-        Self(shared.clone())
+        Self { shared: Rc::clone(shared), rejection: shared.guard.next_head().err() }
     }
 
-    async fn answer(
-        self,
+    async fn ask(
+        &self,
         request: &Parts,
         upgrade: Option<Upgrade<'_>>,
         content: &mut content::Content,
-    ) -> Response<Answered> {
+    ) -> (Response<()>, Body) {
         // Nobody takes interim responses out: hyper sends none but 100.
         let interim = Interim::default();
-        let client = &self.0.client;
+        let client = &self.shared.client;
+        match self.rejection {
+            None => client.answer(Version::Http11, request, upgrade, content, &interim).await,
+            Some(rejection) => client.reject(Version::Http11, request, upgrade, rejection),
+        }
+    }
+
+    /// Whether it is certain where the request ends.
+    fn has_end(&self) -> bool {
+        matches!(self.rejection, None | Some(Rejection::Uri))
+            && !self.shared.guard.content_is_broken()
+    }
+
+    async fn answer(self, request: &Parts, content: &mut content::Content) -> Response<Answered> {
+        let Shared { client, refused, wanted, .. } = &*self.shared;
         let has_content = !content.is_end_stream();
         let is_waiting = request.headers.contains_key(header::EXPECT);
-        let (mut head, body) =
-            client.answer(Version::Http11, request, upgrade, content, &interim).await;
+        let (mut head, body) = self.ask(request, None, content).await;
         // What nobody wanted is in the way of the next request.
         let whole = match std::mem::take(content) {
             // Who waits for 100 is not asked to go on (RFC 9110 section 10.1.1). It may send what it
             // has announced, or the next request: nobody could tell which.
-            _ if has_content && !self.0.wanted.get() && is_waiting => false,
+            _ if has_content && !wanted.get() && is_waiting => false,
+            _ if !self.has_end() => false,
             content if content.is_end_stream() => true,
             content => discard(content).await,
         };
-        if let Some(rule) = self.0.refused.take() {
+        if let Some(rule) = refused.take() {
             client.refuse(Refusal::HttpsMalformed, &rule);
         }
         // What follows a CONNECT was meant for a tunnel, not for us (RFC 9110 section 9.3.6).
@@ -294,14 +327,10 @@ impl Exchange {
     async fn upgrade(self, request: &Parts, upgrade: Upgrade<'_>) -> Response<Answered> {
         let (follows, reader) = upgraded::content();
         let mut content = content::Content::Upgraded(Box::new(follows));
-        let interim = Interim::default();
-        let client = &self.0.client;
-        let answered =
-            client.answer(Version::Http11, request, Some(upgrade), &mut content, &interim).await;
-        let (mut head, mut body) = answered;
+        let (mut head, mut body) = self.ask(request, Some(upgrade), &mut content).await;
         if head.status() == StatusCode::SWITCHING_PROTOCOLS {
             let body = std::mem::replace(&mut body, Body::Empty);
-            self.0.next.set(Some(Tunnel::new(reader, body)));
+            self.shared.next.set(Some(Tunnel::new(reader, body)));
         } else {
             // What follows may be what was meant for a WebSocket.
             head.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -311,7 +340,7 @@ impl Exchange {
 
     /// Of a request for a WebSocket that is none.
     fn refuse(self, error: BadHandshake) -> Response<Answered> {
-        self.0.client.refuse(Refusal::HttpsMalformed, &error);
+        self.shared.client.refuse(Refusal::HttpsMalformed, &error);
         let (mut head, body) = answer::error(StatusCode::BAD_REQUEST, &error.to_string());
         // What follows may be what it has meant for another protocol.
         head.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -321,7 +350,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.0.seat.idle();
+        self.shared.seat.idle();
     }
 }
 

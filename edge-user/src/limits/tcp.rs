@@ -58,6 +58,9 @@ pub const TCP_IDLE_WITHIN: Duration = Duration::from_secs(75);
 /// Bytes of what hyper buffers for a connection, either way: a head, whose bound is that of the other
 /// versions, [`MAX_FIELD_SECTION_BYTES`].
 pub const HTTP1_BUFFER_BYTES: usize = MAX_FIELD_SECTION_BYTES as usize;
+/// Bytes of a line of HTTP/1.1 that are remembered to know where its request ends: twice what the
+/// longest length needs, with the field's name. One that is padded beyond this is refused.
+pub const FRAMING_LINE_BYTES: usize = 64;
 /// Bytes of a request's content that are read and thrown away, because no answer depends on it: what
 /// a form has. Of a longer one the end is not waited for.
 pub const MAX_DISCARDED_BYTES: usize = 64 << 10;

@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 
 use super::tally::{Refusal, Tally};
 use super::within;
+use crate::http::check::Rejection;
+use crate::http::h1::guard::Guarded;
 use crate::http::host::{HTTPS_PORT, Host};
 use crate::limits;
 use crate::tls::{Challenges, Live};
@@ -33,8 +35,13 @@ pub(super) struct Clear {
 impl Clear {
     /// One request, and its answer.
     pub(super) async fn connection(self: Arc<Self>, stream: TcpStream) {
+        let stream = Guarded::new(stream);
+        let guard = stream.guard();
         let service = service_fn(|request: Request<Incoming>| {
-            let answer = self.answer(&request);
+            let answer = match guard.next_head() {
+                Ok(()) => self.answer(&request),
+                Err(rejection) => self.reject(rejection),
+            };
             async move { Ok::<_, Infallible>(answer) }
         });
         let connection = http1::Builder::new()
@@ -71,6 +78,12 @@ impl Clear {
             return text(StatusCode::MISDIRECTED_REQUEST, "nobody of this name is here\n");
         }
         self.redirect(&host, target)
+    }
+
+    /// Of a request that breaks a rule which hyper does not know.
+    fn reject(&self, rejection: Rejection) -> Response<Full<Bytes>> {
+        self.tally.count(Refusal::HttpMalformed);
+        text(rejection.status(), rejection.rule())
     }
 
     /// Whatever the name: the token says which order it is about.

@@ -156,6 +156,27 @@ async fn nobody_is_sent_to_a_name_that_we_do_not_serve() {
     assert_eq!(server.answers.tally.redirects(), 0);
 }
 
+/// RFC 9112 sections 2.2, 3.2 and 6.3: what hyper cuts off, makes one of two, or does not show.
+#[tokio::test]
+async fn a_request_that_two_could_read_differently_is_sent_nowhere() {
+    let server = Server::start(443, UnknownNames::Default);
+    let requests = [
+        "GET /#b HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        "GET http://a.example/b#c HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        "GET /\u{e9} HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        "GET / HTTP/1.1\nHost: a.example\n\n",
+        "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ];
+    for request in requests {
+        let answer = server.say(request).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{request}: {answer}");
+        assert!(answer.contains("connection: close\r\n"), "{request}: {answer}");
+        assert_eq!(location(&answer), None, "{request}");
+    }
+    assert_eq!(server.refused(Refusal::HttpMalformed), requests.len() as u64);
+}
+
 #[tokio::test]
 async fn a_head_beyond_its_bounds_is_refused() {
     let server = Server::start(443, UnknownNames::Default);

@@ -256,13 +256,13 @@ fn a_connection_of_http11_is_kept_where_the_request_has_ended_and_closed_where_n
         ("GET / HTTP/1.1\r\nConnection: close\r\n\r\n".into(), "400"),
         (format!("GET / HTTP/1.1\r\n{host}{}\r\n", "x: y\r\n".repeat(300)), "431"),
         (format!("GET / HTTP/1.1\r\n{host}x: {}\r\n\r\n", "y".repeat(80_000)), "431"),
-        // Two lengths (RFC 9112 section 6.3): the one in chunks counts, and nothing after it.
+        // Two lengths (RFC 9112 sections 6.1 and 6.3).
         (
             format!(
                 "POST / HTTP/1.1\r\n{host}Content-Length: 3\r\n\
                  Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
             ),
-            "405",
+            "400",
         ),
         (format!("POST / HTTP/1.1\r\n{host}Transfer-Encoding: xchunked\r\n\r\n"), "400"),
         (format!("GET / HTTP/1.1\r\n{host}Content-Length: +3\r\n\r\n"), "400"),

@@ -20,7 +20,13 @@ const ROOMS: &[Room] = &[
     },
     Room {
         library: "hyper",
-        files: &["http/h1.rs", "tcp/clear.rs", "admin/http.rs", "proxy/origins/health.rs"],
+        files: &[
+            "http/h1.rs",
+            "http/h1/guard/tests.rs",
+            "tcp/clear.rs",
+            "admin/http.rs",
+            "proxy/origins/health.rs",
+        ],
     },
     Room { library: "h3", files: &["quic/streams.rs", "quic/streams/", "http/h3.rs"] },
     Room { library: "caps", files: &["sandbox.rs", "sandbox/tests.rs"] },

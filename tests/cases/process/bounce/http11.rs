@@ -20,6 +20,10 @@ use Then::{Ends, GoesOn};
 const HOST: Why = ("host", "one good host");
 const NAME: Why = ("unknown_name", "not for that host");
 const TARGET: Why = ("target", "a target begins");
+const URI: Why = ("target", "a target is ASCII");
+/// Of heads and of chunks.
+const LINE: Why = ("malformed", "a line ends with CR LF");
+const FRAMING: Why = ("malformed", "a length or a transfer coding, not");
 const EXPECTATION: Why = ("expectation", "100-continue");
 /// By hyper, in its words.
 const MALFORMED: Why = ("malformed", "");
@@ -54,6 +58,24 @@ const HEADS: &[Case] = &[
     ("GET * HTTP/1.1\r\nHOST\r\n\r\n", "400", TARGET, GoesOn),
     ("GET landfast.test:443 HTTP/1.1\r\nHOST\r\n\r\n", "400", TARGET, GoesOn),
     ("GET other.test:443 HTTP/1.1\r\nHOST\r\n\r\n", "400", HOST, GoesOn),
+    ("GET PATH#b HTTP/1.1\r\nHOST\r\n\r\n", "400", URI, GoesOn),
+    ("GET PATH# HTTP/1.1\r\nHOST\r\n\r\n", "400", URI, GoesOn),
+    ("GET PATH?q#b HTTP/1.1\r\nHOST\r\n\r\n", "400", URI, GoesOn),
+    ("GET /#PATH HTTP/1.1\r\nHOST\r\n\r\n", "400", URI, GoesOn),
+    ("POST PATH#b HTTP/1.1\r\nHOST\r\nContent-Length: 3\r\n\r\nabc", "400", URI, GoesOn),
+    ("GET https://landfast.testPATH#b HTTP/1.1\r\nHOST\r\n\r\n", "400", URI, GoesOn),
+    ("GET https://landfast.test#PATH HTTP/1.1\r\nHOST\r\n\r\n", "400", URI, GoesOn),
+    ("GET http://landfast.testPATH#b HTTP/1.1\r\nHOST\r\n\r\n", "400", URI, GoesOn),
+    ("OPTIONS *#PATH HTTP/1.1\r\nHOST\r\n\r\n", "400", MALFORMED, Ends),
+    ("CONNECT landfast.test:443#PATH HTTP/1.1\r\nHOST\r\n\r\n", "400", MALFORMED, Ends),
+    ("GET PATH\u{e9} HTTP/1.1\r\nHOST\r\n\r\n", "400", URI, GoesOn),
+    ("GET PATH?\u{e9} HTTP/1.1\r\nHOST\r\n\r\n", "400", URI, GoesOn),
+    (
+        "GET PATH#b HTTP/1.1\r\nHOST\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        "400",
+        URI,
+        Ends,
+    ),
     ("GET PATH b HTTP/1.1\r\nHOST\r\n\r\n", "400", MALFORMED, Ends),
     ("GET PATH\tb HTTP/1.1\r\nHOST\r\n\r\n", "400", MALFORMED, Ends),
     ("GET PATH\0 HTTP/1.1\r\nHOST\r\n\r\n", "400", MALFORMED, Ends),
@@ -76,7 +98,107 @@ const HEADS: &[Case] = &[
     ("GET PATH HTTP/1.1\r\nHOST\r\nx: y\0z\r\n\r\n", "400", MALFORMED, Ends),
     ("GET PATH HTTP/1.1\r\nHOST\r\nx: y\rz\r\n\r\n", "400", MALFORMED, Ends),
     ("GET PATH HTTP/1.1\r\n x: y\r\nHOST\r\n\r\n", "400", MALFORMED, Ends),
+    ("GET PATH HTTP/1.1\r\nHOST\r\n\tx: y\r\n\r\n", "400", MALFORMED, Ends),
+    ("GET PATH HTTP/1.1\r\nHOST\r\nx:\r\n y\r\n\r\n", "400", MALFORMED, Ends),
+    ("GET PATH HTTP/1.1\r\nHOST\r\nx: y\r\r\n\r\n", "400", MALFORMED, Ends),
+    // Where its lines end (RFC 9112 section 2.2).
+    ("GET PATH HTTP/1.1\nHOST\n\n", "400", LINE, Ends),
+    ("GET PATH HTTP/1.1\nHOST\r\n\r\n", "400", LINE, Ends),
+    ("GET PATH HTTP/1.1\r\nHOST\nx: y\r\n\r\n", "400", LINE, Ends),
+    ("GET PATH HTTP/1.1\r\nHOST\r\nx: y\n\r\n", "400", LINE, Ends),
+    ("GET PATH HTTP/1.1\r\nHOST\r\n\n", "400", LINE, Ends),
+    ("\nGET PATH HTTP/1.1\r\nHOST\r\n\r\n", "400", LINE, Ends),
+    ("POST PATH HTTP/1.1\r\nHOST\r\nx: y\nContent-Length: 3\r\n\r\nabc", "400", LINE, Ends),
+    (
+        "POST PATH HTTP/1.1\r\nHOST\r\nx: y\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "400",
+        LINE,
+        Ends,
+    ),
     // Where it ends (RFC 9112 sections 6.1 to 6.3).
+    (
+        "POST PATH HTTP/1.1\r\nHOST\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+        "400",
+        LENGTH,
+        Ends,
+    ),
+    (
+        "POST PATH HTTP/1.1\r\nHOST\r\nContent-Length: 3\r\nContent-Length: 03\r\n\r\nabc",
+        "400",
+        LENGTH,
+        Ends,
+    ),
+    (
+        "POST PATH HTTP/1.1\r\nHOST\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "400",
+        FRAMING,
+        Ends,
+    ),
+    (
+        "POST PATH HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "400",
+        FRAMING,
+        Ends,
+    ),
+    (
+        "POST PATH HTTP/1.1\r\nHOST\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "400",
+        FRAMING,
+        Ends,
+    ),
+    (
+        "POST PATH HTTP/1.1\r\nHOST\r\ntransfer-encoding: Chunked\r\ncontent-length: x\r\n\r\n0\r\n\r\n",
+        "400",
+        FRAMING,
+        Ends,
+    ),
+    (
+        "POST PATH HTTP/1.1\r\nHOST\r\nTransfer-Encoding: gzip, chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        "400",
+        FRAMING,
+        Ends,
+    ),
+    (
+        "POST PATH HTTP/1.0\r\nHOST\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        "400",
+        MALFORMED,
+        Ends,
+    ),
+    ("POST PATH HTTP/1.1\r\nHOST\r\nContent-Length: 3\u{b}\r\n\r\nabc", "400", MALFORMED, Ends),
+    ("POST PATH HTTP/1.1\r\nHOST\r\nContent-Length : 3\r\n\r\nabc", "400", MALFORMED, Ends),
+    ("POST PATH HTTP/1.1\r\nHOST\r\nContent-Length:\r\n 3\r\n\r\nabc", "400", MALFORMED, Ends),
+    (
+        "POST PATH HTTP/1.1\r\nHOST\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+        "400",
+        MALFORMED,
+        Ends,
+    ),
+    (
+        "POST PATH HTTP/1.1\r\nHOST\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        "400",
+        MALFORMED,
+        Ends,
+    ),
+    ("POST PATH HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked,\r\n\r\n", "400", MALFORMED, Ends),
+    ("POST PATH HTTP/1.1\r\nHOST\r\nTransfer-Encoding:\r\n\r\n", "400", MALFORMED, Ends),
+    (
+        "POST PATH HTTP/1.1\r\nHOST\r\nTransfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n",
+        "501",
+        CODING,
+        GoesOn,
+    ),
+    (
+        "POST PATH HTTP/1.1\r\nHOST\r\nTransfer-Encoding: , chunked\r\n\r\n0\r\n\r\n",
+        "501",
+        CODING,
+        GoesOn,
+    ),
+    (
+        "POST PATH HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "501",
+        CODING,
+        GoesOn,
+    ),
     (
         "POST PATH HTTP/1.1\r\nHOST\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
         "400",
@@ -164,14 +286,27 @@ const HEADS: &[Case] = &[
 /// Content that breaks a rule when the head has gone to the origin already: what the origin has is
 /// cut off.
 const CONTENTS: &[(&str, Why, Then)] = &[
-    ("Transfer-Encoding: chunked\r\n\r\nzz\r\n", MALFORMED, Ends),
-    ("Transfer-Encoding: chunked\r\n\r\n3\r\nabcX\r\n0\r\n\r\n", MALFORMED, Ends),
-    ("Transfer-Encoding: chunked\r\n\r\n-1\r\n", MALFORMED, Ends),
-    ("Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", MALFORMED, Ends),
+    ("Transfer-Encoding: chunked\r\n\r\nzz\r\n", LINE, Ends),
+    ("Transfer-Encoding: chunked\r\n\r\n3\r\nabcX\r\n0\r\n\r\n", LINE, Ends),
+    ("Transfer-Encoding: chunked\r\n\r\n-1\r\n", LINE, Ends),
+    ("Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", LINE, Ends),
     ("Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 3\r\n\r\n", TRAILER, GoesOn),
     ("Transfer-Encoding: chunked\r\n\r\n0\r\nHost: other.test\r\n\r\n", TRAILER, GoesOn),
     ("Transfer-Encoding: chunked\r\n\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n", TRAILER, GoesOn),
     ("Transfer-Encoding: chunked\r\n\r\n0\r\nx : y\r\n\r\n", MALFORMED, Ends),
+    ("Transfer-Encoding: chunked\r\n\r\n 3\r\nabc\r\n0\r\n\r\n", LINE, Ends),
+    ("Transfer-Encoding: chunked\r\n\r\n3 4\r\nabc\r\n0\r\n\r\n", MALFORMED, Ends),
+    ("Transfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n", LINE, Ends),
+    ("Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", LINE, Ends),
+    ("Transfer-Encoding: chunked\r\n\r\n3;x\nabc\r\n0\r\n\r\n", LINE, Ends),
+    ("Transfer-Encoding: chunked\r\n\r\n3\rabc\r\n0\r\n\r\n", LINE, Ends),
+    ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\n0\r\n\r\n", LINE, Ends),
+    ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\n\n", LINE, Ends),
+    ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\n", LINE, Ends),
+    ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx: y\nz: a\r\n\r\n", LINE, Ends),
+    ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx: y\r\n\n", LINE, Ends),
+    ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx: y\n\nz: a\r\n\r\n", LINE, Ends),
+    ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx: y\r\n z\r\n\r\n", MALFORMED, Ends),
 ];
 
 pub(super) fn made(case: &str, path: &str) -> String {

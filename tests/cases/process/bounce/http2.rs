@@ -46,7 +46,7 @@ pub(super) const STREAM: Said = Said::Reset(code::PROTOCOL_ERROR);
 const HOST: Why = ("host", "one good host");
 const NAME: Why = ("unknown_name", "not for that host");
 const TARGET: Why = ("target", "a target begins");
-pub(super) const FRAGMENT: Why = ("target", "a target has no fragment");
+pub(super) const FRAGMENT: Why = ("target", "a target is ASCII and has no fragment");
 pub(super) const PSEUDO_TRAILERS: Why = ("malformed", "trailers have no pseudo-header fields");
 /// By h2, which tells the code alone.
 const OF_STREAM: Why = ("malformed", "ends by code 1");
