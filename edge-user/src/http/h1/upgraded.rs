@@ -71,6 +71,9 @@ impl Tunnel {
         seat: &Seat,
         mut drain: watch::Receiver<Option<Instant>>,
     ) -> bool {
+        // No head follows, and what comes is none. The connection is never without a request again.
+        seat.busy();
+        seat.has_head();
         let Self { reader, mut body } = self;
         let (read, write) = split(stream);
         if reader.send(Box::pin(Cursor::new(ahead).chain(read))).is_err() {
@@ -91,5 +94,54 @@ impl Tunnel {
             over.as_mut().poll(cx).map(|()| false)
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream::pending;
+    use http_body_util::StreamBody;
+    use tokio::io::{AsyncWriteExt as _, duplex};
+    use tokio::task::{LocalSet, spawn_local};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::limits;
+    use crate::tcp::connections::{Bounds, Connections};
+    use crate::tcp::stream::Stream;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_on_a_websocket_is_no_head_of_which_the_rest_is_late() {
+        let local = LocalSet::new();
+        let shown = local.run_until(async {
+            let bounds = Bounds { connections: 9, handshakes: 9 };
+            let connections = Connections::new(bounds, Default::default());
+            let watched = connections.clone();
+            spawn_local(async move { watched.watch().await });
+            let seat = connections.admit().expect("room");
+            // As behind an answer that is given: 101.
+            seat.idle();
+            let (ours, mut theirs) = duplex(1000);
+            let stream = Stream::new(ours, seat.pulse(), Default::default());
+            let (mut content, reader) = content();
+            let body = Body::Stream(Box::pin(StreamBody::new(pending())));
+            let (_drain, drained) = watch::channel(None);
+            let run = Tunnel::new(reader, body).run(stream, Bytes::new(), &seat, drained);
+            let talk = async {
+                theirs.write_all(b"hello").await.expect("there is room");
+                let part = poll_fn(|cx| content.poll_frame(cx)).await.expect("not the end");
+                let part = part.expect("whole").into_data().expect("data");
+                assert_eq!(part, "hello");
+                std::future::pending::<()>().await;
+            };
+            timeout(10 * limits::REQUEST_HEAD_WITHIN, async {
+                tokio::select! {
+                    ended = run => ended,
+                    () = talk => unreachable!("it waits for ever"),
+                }
+            })
+            .await
+        });
+        assert!(shown.await.is_err(), "it goes on");
     }
 }
