@@ -1,6 +1,6 @@
 //! An origin of HTTP/2, by h2, on a thread of its own.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -8,17 +8,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use bytes::Bytes;
-use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
+use h2::{RecvStream, SendStream};
 use http::Request;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex, split,
+};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-/// An origin of HTTP/2 at an address of its own.
+/// What waits between a library and a stream.
+const PIPE_BYTES: usize = 64 << 10;
+
+/// An origin of HTTP/2 at an address of its own. It takes extended CONNECT (RFC 8441).
 pub struct Http2Origin {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -95,6 +100,38 @@ impl Http2Origin {
     }
 }
 
+/// What a client sends and is sent, as one stream of bytes: that of a WebSocket. Needs tokio.
+#[must_use]
+pub fn bytes_of(mut content: RecvStream, mut stream: SendStream<Bytes>) -> DuplexStream {
+    let (ours, theirs) = duplex(PIPE_BYTES);
+    let (mut read, mut write) = split(ours);
+    tokio::spawn(async move {
+        while let Some(Ok(part)) = content.data().await {
+            let _ = content.flow_control().release_capacity(part.len());
+            if write.write_all(&part).await.is_err() {
+                return;
+            }
+        }
+        let _ = write.shutdown().await;
+    });
+    tokio::spawn(async move {
+        let mut bytes = vec![0; PIPE_BYTES];
+        while let Ok(length @ 1..) = read.read(&mut bytes).await {
+            let mut left = Bytes::copy_from_slice(&bytes[..length]);
+            while !left.is_empty() {
+                stream.reserve_capacity(left.len());
+                let room = poll_fn(|cx| stream.poll_capacity(cx)).await;
+                let Some(Ok(room)) = room else { return };
+                if stream.send_data(left.split_to(room.min(left.len())), false).is_err() {
+                    return;
+                }
+            }
+        }
+        let _ = stream.send_data(Bytes::new(), true);
+    });
+    theirs
+}
+
 async fn listen<A: Future<Output = ()> + Send + 'static>(
     listener: std::net::TcpListener,
     tls: Option<TlsAcceptor>,
@@ -122,7 +159,10 @@ async fn serve<A: Future<Output = ()> + Send + 'static>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     answer: impl Fn(Request<RecvStream>, SendResponse<Bytes>) -> A,
 ) {
-    let made = Builder::new().initial_window_size(1 << 20).handshake::<_, Bytes>(stream);
+    let made = Builder::new()
+        .initial_window_size(1 << 20)
+        .enable_connect_protocol()
+        .handshake::<_, Bytes>(stream);
     let Ok(mut connection) = made.await else { return };
     while let Some(Ok((request, respond))) = connection.accept().await {
         tokio::spawn(answer(request, respond));

@@ -4,6 +4,7 @@
 mod http11;
 mod http2;
 mod http3;
+mod tunnel;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -58,6 +59,8 @@ enum SenderKind {
     Http11(http11::Sender),
     Http2(http2::Sender),
     Http3(Box<http3::Sender>),
+    /// Over HTTP/3, too.
+    Tunnel(quinn::SendStream),
 }
 
 /// What comes back.
@@ -67,6 +70,8 @@ enum ReceiverKind {
     Http11(Box<http11::Receiver>),
     Http2(Box<http2::Receiver>),
     Http3(Box<http3::Receiver>),
+    /// Over HTTP/3, too.
+    Tunnel(Box<tunnel::Http3>),
 }
 
 /// A response, as far as it came.
@@ -186,6 +191,7 @@ impl Sender {
             SenderKind::Http11(sender) => soon(sender.send(&content)).await,
             SenderKind::Http2(sender) => soon(sender.send(content)).await,
             SenderKind::Http3(sender) => soon(sender.send(content)).await,
+            SenderKind::Tunnel(sender) => soon(tunnel::send(sender, &content)).await,
         }
     }
 
@@ -198,6 +204,7 @@ impl Sender {
             SenderKind::Http11(sender) => soon(sender.finish(trailers)).await,
             SenderKind::Http2(sender) => sender.finish(trailers),
             SenderKind::Http3(sender) => soon(sender.finish(trailers)).await,
+            SenderKind::Tunnel(sender) => Ok(sender.finish()?),
         }
     }
 }
@@ -212,18 +219,28 @@ impl Receiver {
             ReceiverKind::Http11(receiver) => soon(receiver.head()).await,
             ReceiverKind::Http2(receiver) => soon(receiver.head()).await,
             ReceiverKind::Http3(receiver) => soon(receiver.head()).await,
+            ReceiverKind::Tunnel(receiver) => soon(receiver.head()).await,
         }
     }
 
     /// Some content, behind the final head; nothing at its end.
     ///
     /// # Errors
-    /// Where it ends before.
+    /// Where it ends before, or nothing comes.
     pub async fn part(&mut self) -> Result<Option<Bytes>> {
+        soon(self.part_at_leisure()).await
+    }
+
+    /// As [`Self::part`], however long that takes.
+    ///
+    /// # Errors
+    /// Where it ends before.
+    pub async fn part_at_leisure(&mut self) -> Result<Option<Bytes>> {
         match &mut self.0 {
-            ReceiverKind::Http11(receiver) => soon(receiver.part()).await,
-            ReceiverKind::Http2(receiver) => soon(receiver.part()).await,
-            ReceiverKind::Http3(receiver) => soon(receiver.part()).await,
+            ReceiverKind::Http11(receiver) => receiver.part().await,
+            ReceiverKind::Http2(receiver) => receiver.part().await,
+            ReceiverKind::Http3(receiver) => receiver.part().await,
+            ReceiverKind::Tunnel(receiver) => receiver.part().await,
         }
     }
 
@@ -236,6 +253,7 @@ impl Receiver {
             ReceiverKind::Http11(receiver) => Ok(receiver.trailers()),
             ReceiverKind::Http2(receiver) => soon(receiver.trailers()).await,
             ReceiverKind::Http3(receiver) => soon(receiver.trailers()).await,
+            ReceiverKind::Tunnel(_) => Ok(HeaderMap::new()),
         }
     }
 
@@ -278,11 +296,16 @@ impl Receiver {
 impl Exchange {
     /// Gives it up, as a browser does whose user leaves.
     pub fn cancel(self) {
-        let both = (self.sender.0, self.receiver.0);
-        if let (SenderKind::Http3(sender), ReceiverKind::Http3(receiver)) = both {
-            http3::cancel(*sender, *receiver);
+        match (self.sender.0, self.receiver.0) {
+            (SenderKind::Http3(sender), ReceiverKind::Http3(receiver)) => {
+                http3::cancel(*sender, *receiver);
+            }
+            (SenderKind::Tunnel(sender), ReceiverKind::Tunnel(receiver)) => {
+                tunnel::cancel(sender, *receiver);
+            }
+            // Of the others dropping it is that.
+            _ => {}
         }
-        // Of the others dropping it is that.
     }
 }
 

@@ -50,3 +50,8 @@ pub const ORIGIN_RESOLVE_AGAIN: Duration = Duration::from_secs(5);
 /// How long either side of a WebSocket may be silent. Both sides' libraries send PING by the minute;
 /// an hour ends those that were forgotten.
 pub const TUNNEL_IDLE_WITHIN: Duration = Duration::from_secs(3600);
+/// How long the server of a WebSocket may be silent when its client has ended, or is gone: nobody waits
+/// for what could still come but one that takes leave. A server that heeds the end closes within a
+/// round trip; a minute is for one that has something to finish. (nginx waits not at all, HAProxy for
+/// `timeout client-fin`.) When the server ends, all has ended.
+pub const TUNNEL_HALF_OPEN_WITHIN: Duration = Duration::from_secs(60);

@@ -5,6 +5,7 @@ mod cancels;
 mod clients;
 mod errors;
 mod expects;
+mod half_open;
 mod health;
 mod over_http2;
 mod reload;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
@@ -29,6 +29,7 @@ pub(super) struct Client {
 pub(super) struct Sender {
     stream: WriteHalf<Stream>,
     in_chunks: bool,
+    is_upgrade: bool,
 }
 
 pub(super) struct Receiver {
@@ -75,7 +76,8 @@ impl Client {
         let is_head = head.method() == Method::HEAD;
         let (ahead, left, trailers) = (BytesMut::new(), Left::Bytes(0), HeaderMap::new());
         let receiver = Receiver { stream: read, ahead, is_head, left, trailers };
-        Ok((Sender { stream: write, in_chunks }, receiver))
+        let is_upgrade = head.headers().contains_key(header::UPGRADE);
+        Ok((Sender { stream: write, in_chunks, is_upgrade }, receiver))
     }
 }
 
@@ -94,6 +96,9 @@ impl Sender {
     pub(super) async fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<()> {
         if !self.in_chunks {
             ensure!(trailers.is_none(), "trailers follow chunks");
+            if self.is_upgrade {
+                self.stream.shutdown().await?;
+            }
             return Ok(());
         }
         let mut text = String::from("0\r\n");
@@ -117,6 +122,7 @@ impl Receiver {
         let without = matches!(head.status().as_u16(), 100..200 | 204 | 304) || self.is_head;
         let length = fields.get(header::CONTENT_LENGTH).map(|value| value.to_str());
         self.left = match (without, fields.contains_key(header::TRANSFER_ENCODING), length) {
+            _ if head.status() == StatusCode::SWITCHING_PROTOCOLS => Left::ToEnd,
             (true, _, _) => Left::Bytes(0),
             (false, true, None) => Left::Chunks(0),
             (false, true, Some(_)) => bail!("two lengths: {text}"),

@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::http3::{self, Http3};
 
-pub(super) struct Client(Http3);
+pub(super) struct Client(pub(super) Http3);
 
 type Stream = h3_quinn::BidiStream<Bytes>;
 

@@ -10,7 +10,7 @@ use std::task::{Poll, ready};
 use http::{Request, StatusCode};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::body::{Download, OriginBody};
+use super::body::{Download, OriginBody, Patience};
 use super::connect::{Connected, first_of};
 use super::counts::add_one;
 use super::failure::Failure;
@@ -23,7 +23,6 @@ use crate::config::origins::{self as config, Origin, Protocol};
 use crate::http::Version;
 use crate::http::answer::Body;
 use crate::http::interim::Interim;
-use crate::limits;
 use crate::proxy::files::read::OpenFiles;
 
 /// A connection for a request.
@@ -92,14 +91,13 @@ impl Attempt<'_> {
         let server = &self.upstream.watched.origin.servers[self.index];
         let request = head(server, version).map(|()| upload);
         let asking = Asking { line, asked, request, follows: &mut follows };
-        let Unanswered { failure, unsent } =
-            match self.answer(asking, interim, progress.as_deref()).await {
-                Ok(answered) => {
-                    self.note(None);
-                    return Ok(answered);
-                }
-                Err(unanswered) => unanswered,
-            };
+        let Unanswered { failure, unsent } = match self.answer(asking, interim, progress).await {
+            Ok(answered) => {
+                self.note(None);
+                return Ok(answered);
+            }
+            Err(unanswered) => unanswered,
+        };
         // It was closed while nobody used it, which says nothing about the server.
         let is_stale = reused && failure == Failure::Closed;
         if !is_stale {
@@ -240,10 +238,11 @@ impl Attempt<'_> {
         &self,
         Asking { line, asked, request, follows }: Asking<'_>,
         interim: &Interim,
-        progress: Option<&Progress>,
+        progress: Option<Rc<Progress>>,
     ) -> Result<Answered, Unanswered> {
         let missed = |failure| Unanswered { failure, unsent: None };
-        let mut is_websocket = false;
+        let (mut is_websocket, mut client) = (false, progress.clone());
+        let progress = progress.as_deref();
         let (head, mut download) = match line {
             Line::Http11(connection) => {
                 let response = pin!(connection.ask(request, interim));
@@ -251,7 +250,7 @@ impl Attempt<'_> {
                 if head.status() == StatusCode::SWITCHING_PROTOCOLS {
                     // Nobody else has asked for that.
                     let upload = follows.take().ok_or(missed(Failure::Malformed))?;
-                    is_websocket = true;
+                    (is_websocket, client) = (true, upload.progress());
                     (head, Download::Tunnel(Tunnel::begin(rest, upload, asked)))
                 } else {
                     (head, Download::Http11(http11::Download::new(rest, asked)))
@@ -280,11 +279,11 @@ impl Attempt<'_> {
             return Ok(Answered { head, body: Body::Full(content), is_websocket });
         }
         let counts = Rc::clone(&self.upstream.counts);
-        let idle = match is_websocket {
-            true => limits::TUNNEL_IDLE_WITHIN,
-            false => self.upstream.watched.origin.timeouts.idle,
+        let patience = match is_websocket {
+            true => Patience::of_websocket(client),
+            false => Patience::new(self.upstream.watched.origin.timeouts.idle, self.deadline),
         };
-        let body = OriginBody::new(download, counts, idle, self.deadline);
+        let body = OriginBody::new(download, counts, patience);
         let body = if body.is_over() { Body::Empty } else { Body::Stream(Box::pin(body)) };
         Ok(Answered { head, body, is_websocket })
     }

@@ -12,7 +12,9 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::counts::Counts;
+use super::upload::Progress;
 use super::{http2, http11};
+use crate::limits;
 use crate::proxy::forward::response_trailers;
 
 /// The rest of a response. Each part is asked for when the client has taken the one before, and the
@@ -20,15 +22,22 @@ use crate::proxy::forward::response_trailers;
 pub(super) struct OriginBody {
     download: Download,
     counts: Rc<Counts>,
-    /// How long the server may take with each part.
+    patience: Patience,
+    /// Why there is no more. It is said a turn later, so that what came before it is on its way.
+    failed: Option<io::Error>,
+}
+
+/// How long the server may take.
+pub(super) struct Patience {
+    /// With each part.
     idle: Duration,
     /// When all of it has to be there.
     deadline: Option<Instant>,
+    /// What the client of a WebSocket sends, until that has ended.
+    client: Option<Rc<Progress>>,
     timer: Option<Pin<Box<Sleep>>>,
     /// The timer is for the part that is waited for.
     is_armed: bool,
-    /// Why there is no more. It is said a turn later, so that what came before it is on its way.
-    failed: Option<io::Error>,
 }
 
 /// By either version.
@@ -39,21 +48,42 @@ pub(super) enum Download {
 }
 
 impl OriginBody {
-    pub(super) fn new(
-        download: Download,
-        counts: Rc<Counts>,
-        idle: Duration,
-        deadline: Option<Instant>,
-    ) -> Self {
-        Self { download, counts, idle, deadline, timer: None, is_armed: false, failed: None }
+    pub(super) fn new(download: Download, counts: Rc<Counts>, patience: Patience) -> Self {
+        Self { download, counts, patience, failed: None }
     }
 
     /// Whether nothing follows the head.
     pub(super) fn is_over(&self) -> bool {
         self.is_end_stream()
     }
+}
 
+impl Patience {
+    /// Of a response: `idle` for each part, `deadline` for all of it.
+    pub(super) fn new(idle: Duration, deadline: Option<Instant>) -> Self {
+        Self { idle, deadline, client: None, timer: None, is_armed: false }
+    }
+
+    /// Of a WebSocket. `client`: what its client sends; nothing where that has ended already.
+    pub(super) fn of_websocket(client: Option<Rc<Progress>>) -> Self {
+        let idle = match client {
+            Some(_) => limits::TUNNEL_IDLE_WITHIN,
+            None => limits::TUNNEL_HALF_OPEN_WITHIN,
+        };
+        Self { client, ..Self::new(idle, None) }
+    }
+
+    /// A part has come, and there is time for the next one.
+    fn begin_anew(&mut self) {
+        self.is_armed = false;
+    }
+
+    /// Ready when the time for the part that is waited for is over.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.client.as_ref().is_some_and(|client| client.poll_ended(cx).is_ready()) {
+            (self.client, self.idle) = (None, limits::TUNNEL_HALF_OPEN_WITHIN);
+            self.is_armed = false;
+        }
         if !self.is_armed {
             let idle = Instant::now() + self.idle;
             let until = self.deadline.map_or(idle, |deadline| deadline.min(idle));
@@ -87,11 +117,11 @@ impl Body for OriginBody {
         let mut part = match part {
             Poll::Ready(part) => part,
             Poll::Pending => {
-                ready!(this.poll_late(cx));
+                ready!(this.patience.poll_late(cx));
                 Some(Err(io::ErrorKind::TimedOut.into()))
             }
         };
-        this.is_armed = false;
+        this.patience.begin_anew();
         if let Some(Ok(part)) = &mut part
             && let Some(trailers) = part.trailers_mut()
         {
@@ -122,5 +152,49 @@ impl Body for OriginBody {
             }
             Download::Http2(_) | Download::Tunnel(_) => SizeHint::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::join;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const PART: Duration = Duration::from_secs(20);
+
+    async fn late(patience: &mut Patience) -> Duration {
+        let begun = Instant::now();
+        poll_fn(|cx| patience.poll_late(cx)).await;
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_server_of_a_websocket_may_be_silent_for_long_until_the_client_has_ended() {
+        let client = Rc::new(Progress::begin());
+        let mut patience = Patience::of_websocket(Some(Rc::clone(&client)));
+        assert_eq!(late(&mut patience).await, limits::TUNNEL_IDLE_WITHIN);
+        patience.begin_anew();
+        let end = async {
+            sleep(PART).await;
+            client.ended();
+        };
+        // It is told of that while it waits.
+        let (took, ()) = join!(late(&mut patience), end);
+        assert_eq!(took, PART + limits::TUNNEL_HALF_OPEN_WITHIN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_goes_on_when_its_client_has_ended_has_time_for_each_part() {
+        let mut patience = Patience::of_websocket(None);
+        for _ in 0..9 {
+            poll_fn(|cx| Poll::Ready(patience.poll_late(cx).is_pending())).await;
+            sleep(limits::TUNNEL_HALF_OPEN_WITHIN - PART).await;
+            patience.begin_anew();
+        }
+        assert_eq!(late(&mut patience).await, limits::TUNNEL_HALF_OPEN_WITHIN);
     }
 }

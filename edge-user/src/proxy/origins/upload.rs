@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::Future as _;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,6 +45,10 @@ pub(super) struct Progress {
     cut: Cell<Option<Cut>>,
     /// The server has answered without it.
     answered: Cell<bool>,
+    /// No more comes.
+    ended: Cell<bool>,
+    /// Who wants to know that.
+    waiter: Cell<Option<Waker>>,
 }
 
 impl Upload {
@@ -56,15 +60,7 @@ impl Upload {
         gate: Option<Sink>,
         idle: Duration,
     ) -> Self {
-        let progress = (!content.is_end_stream()).then(|| {
-            Rc::new(Progress {
-                begun: Cell::new(false),
-                waits: Cell::new(false),
-                last: Cell::new(Instant::now()),
-                cut: Cell::new(None),
-                answered: Cell::new(false),
-            })
-        });
+        let progress = (!content.is_end_stream()).then(|| Rc::new(Progress::begin()));
         Self { content, progress, gate, trailers, idle, timer: None }
     }
 
@@ -127,13 +123,18 @@ impl Body for Upload {
         this.timer = None;
         progress.last.set(Instant::now());
         match &mut part {
-            Poll::Ready(Some(Err(cut))) => progress.cut.set(Some(*cut)),
             Poll::Ready(Some(Ok(part))) => {
                 if let (Some(change), Some(trailers)) = (&this.trailers, part.trailers_mut()) {
                     change(trailers);
                 }
             }
-            Poll::Ready(None) | Poll::Pending => {}
+            Poll::Ready(last) => {
+                if let Some(Err(cut)) = last {
+                    progress.cut.set(Some(*cut));
+                }
+                progress.ended();
+            }
+            Poll::Pending => {}
         }
         part
     }
@@ -148,6 +149,19 @@ impl Body for Upload {
 }
 
 impl Progress {
+    /// Nothing was asked for yet.
+    pub(super) fn begin() -> Self {
+        Self {
+            begun: Cell::new(false),
+            waits: Cell::new(false),
+            last: Cell::new(Instant::now()),
+            cut: Cell::new(None),
+            answered: Cell::new(false),
+            ended: Cell::new(false),
+            waiter: Cell::new(None),
+        }
+    }
+
     /// The server has answered: the client is not asked for what it still keeps back.
     pub(super) fn answered(&self) {
         self.answered.set(true);
@@ -161,6 +175,23 @@ impl Progress {
     /// When the last part was handed on.
     pub(super) fn last(&self) -> Instant {
         self.last.get()
+    }
+
+    /// No more comes.
+    pub(super) fn ended(&self) {
+        self.ended.set(true);
+        if let Some(waiter) = self.waiter.take() {
+            waiter.wake();
+        }
+    }
+
+    /// Ready when no more comes, for one who waits for it.
+    pub(super) fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.ended.get() {
+            return Poll::Ready(());
+        }
+        self.waiter.set(Some(cx.waker().clone()));
+        Poll::Pending
     }
 
     /// Why there is no more of it.

@@ -70,7 +70,7 @@ impl Edge {
     }
 
     /// A client that speaks this version.
-    pub(super) async fn client(&self, version: Version) -> Client {
+    pub(in super::super) async fn client(&self, version: Version) -> Client {
         let authority = &self.credentials.authority_der;
         Client::connect(version, self.address(), authority).await.expect("a connection")
     }
