@@ -1,9 +1,8 @@
 //! The access log of a running edge.
 
+mod ends;
+
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::sync::Mutex;
-use std::sync::mpsc::channel;
 
 use http::Request;
 use nix::sys::signal::Signal;
@@ -144,56 +143,6 @@ fn text_is_what_readers_of_the_combined_log_format_know() {
 }
 
 // The client goes on while the test waits.
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn an_answer_that_is_not_whole_says_how_it_ended() {
-    let (heard, hears) = channel();
-    let heard = Mutex::new(heard);
-    let origin = Origin::start(move |visit, _| {
-        let head = visit.head()?;
-        match head.lines().next() {
-            // Its end is promised, and does not come.
-            Some("GET /app/broken HTTP/1.1") => {
-                visit.say("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n1234")?;
-            }
-            Some("GET /app/endless HTTP/1.1") => {
-                visit.say("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n")?;
-                while visit.say(&"x".repeat(100_000)).is_ok() {}
-            }
-            _ => heard.lock().expect("whole").send(()).expect("somebody hears"),
-        }
-        visit.head().map(drop)
-    });
-    let edge = Edge::noting(None, "json", origin.as_ref().ok());
-    let answered = |line: &Value, end: &str, version: &str| {
-        has(line, &[("end", end.into()), ("version", version.into()), ("origin", "app".into())]);
-    };
-
-    let mut client = edge.http11();
-    let request = format!("GET /app/broken HTTP/1.1\r\nHost: {SERVER_NAME}\r\n\r\n");
-    client.write_all(request.as_bytes()).expect("sent");
-    let _ = client.read_to_end(&mut Vec::new());
-    let lines = edge.noted(1);
-    answered(&lines[0], "broken", "http/1.1");
-    has(&lines[0], &[("status", 200.into())]);
-
-    let mut client = edge.http11();
-    let request = format!("GET /app/endless HTTP/1.1\r\nHost: {SERVER_NAME}\r\n\r\n");
-    client.write_all(request.as_bytes()).expect("sent");
-    client.read_exact(&mut [0; 1000]).expect("a beginning");
-    drop(client);
-    answered(&edge.noted(2)[1], "cut", "http/1.1");
-
-    let client = edge.connect().await;
-    let request = Request::get(format!("https://{SERVER_NAME}/app/never")).body(());
-    let asked = tokio::spawn(async move { client.ask(request.expect("good")).await.map(drop) });
-    let heard = tokio::task::spawn_blocking(move || hears.recv());
-    heard.await.expect("no panic").expect("the origin is asked");
-    asked.abort();
-    let lines = edge.noted(3);
-    answered(&lines[2], "cancelled", "h3");
-    has(&lines[2], &[("status", Value::Null), ("bytes", 0.into())]);
-}
-
 #[test]
 fn a_log_that_was_moved_away_is_made_anew_by_a_reload_and_complete_at_the_end() {
     let mut edge = Edge::noting(None, "json", None);
