@@ -1,7 +1,8 @@
 """What each client can have of a site: usage AUTHORITY NAME PORT ROW[:FEATURE]...; a line
 of JSON for each row.
 
-The site answers /small, /large, /upload, /moved, /trailers, /hints and /socket, see origin_features.py.
+The site answers /small, /large, /upload, /moved, /trailers, /hints and /socket, see origin_features.py;
+for those who ask for WebSockets alone, /socket is that of features_websocket.py.
 A feature is true, false with the reason on standard error, or absent where the client has no way to
 ask for it.
 """
@@ -31,6 +32,9 @@ ROWS = {
     "h2load-h2": ("features_programs", "H2load", "h2"),
     "h2load-h1": ("features_programs", "H2load", "http/1.1"),
     "wrk-h1": ("features_programs", "Wrk", None),
+    "websockets-h1": ("features_websockets", "Websockets", None),
+    "wsproto-h2": ("features_wsproto", "Http2", None),
+    "wsproto-h3": ("features_wsproto", "Http3", None),
 }
 
 
@@ -57,6 +61,9 @@ class Site:
 FEATURES = [
     "get", "post", "upload", "head", "not_modified", "ranges", "redirect", "trailers", "hints",
     "websocket", "download", "many",
+    # Of features_websocket.py.
+    "ws_text", "ws_binary", "ws_fragments", "ws_ping", "ws_large", "ws_close", "ws_protocol",
+    "ws_deflate",
 ]
 
 

@@ -42,18 +42,22 @@ class Client(http3.Http3):
             exchange.waiter.set()
 
 
+async def connect(site):
+    made = http3.configuration(site.authority, site.name)
+    plain, http3.Http3 = http3.Http3, Client
+    try:
+        return await http3.connect(made, "127.0.0.1", site.port, "0.0.0.0")
+    finally:
+        http3.Http3 = plain
+
+
 class Aioquic:
     def __init__(self, site, _):
         self.site = site
 
     def run(self, work):
         async def connected():
-            made = http3.configuration(self.site.authority, self.site.name)
-            plain, http3.Http3 = http3.Http3, Client
-            try:
-                client = await http3.connect(made, "127.0.0.1", self.site.port, "0.0.0.0")
-            finally:
-                http3.Http3 = plain
+            client = await connect(self.site)
             try:
                 return await work(client)
             finally:

@@ -209,7 +209,7 @@ fn announce(needs: &Needs) {
         eprintln!("to unpack, not to install: Debian's {name} into {UNPACKED}/{name}, for {why}");
     }
     if needs.clients {
-        eprintln!("to install: {REQUIREMENTS} from PyPI into .venv, for HTTP/3 clients");
+        eprintln!("to install: {REQUIREMENTS} from PyPI into .venv, for clients and origins");
     }
     if needs.bpf_file_system {
         eprintln!("to mount: a bpf file system on {BPF_FILE_SYSTEM}, for pinned programs");

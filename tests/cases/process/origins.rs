@@ -14,6 +14,7 @@ mod retries;
 mod sites;
 mod streaming;
 mod uploads;
+mod websockets;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;

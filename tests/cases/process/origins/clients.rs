@@ -52,14 +52,14 @@ const CLIENTS: [(&str, &str, &str); 11] = [
 
 /// What a client has seen. What it cannot ask for is not there.
 #[derive(Deserialize)]
-struct Row {
-    row: String,
-    features: BTreeMap<String, bool>,
+pub(super) struct Row {
+    pub(super) row: String,
+    pub(super) features: BTreeMap<String, bool>,
 }
 
 impl Edge {
     /// What these rows see, and what they complain of.
-    fn seen_by(&self, rows: &[&str]) -> (Vec<Row>, String) {
+    pub(super) fn seen_by(&self, rows: &[&str]) -> (Vec<Row>, String) {
         let output = Command::new(programs::python())
             .arg(SCRIPT)
             .arg(&self.credentials.authority)
@@ -73,24 +73,30 @@ impl Edge {
     }
 }
 
-fn table(first: &[&str], rows: &[(Vec<&str>, BTreeMap<String, bool>)]) -> String {
-    let heads = first.iter().copied().chain(FEATURES.map(|(_, shown)| shown));
+/// A row for each of `rows`: its names, and which of the features it has. Each feature has a name, and
+/// another one for people.
+pub(super) fn table(
+    first: &[&str],
+    features: &[(&str, &str)],
+    rows: &[(Vec<&str>, BTreeMap<String, bool>)],
+) -> String {
+    let heads = first.iter().copied().chain(features.iter().map(|(_, shown)| *shown));
     let heads: Vec<_> = heads.collect();
     let mut table = format!("| {} |\n|{}\n", heads.join(" | "), "---|".repeat(heads.len()));
-    for (names, features) in rows {
-        let cells = FEATURES.map(|(feature, _)| match features.get(feature) {
+    for (names, had) in rows {
+        let cells = features.iter().map(|(feature, _)| match had.get(*feature) {
             Some(true) => "yes",
             Some(false) => "**no**",
             None => "",
         });
-        writeln!(table, "| {} | {} |", names.join(" | "), cells.join(" | "))
-            .expect("a String takes any text");
+        let cells: Vec<_> = names.iter().copied().chain(cells).collect();
+        writeln!(table, "| {} |", cells.join(" | ")).expect("a String takes any text");
     }
     table
 }
 
 /// The page has this table behind this mark, or gets it where that is asked for.
-fn is_on_the_page(name: &str, table: &str, complaints: &str) {
+pub(super) fn is_on_the_page(name: &str, table: &str, complaints: &str) {
     let page = fs::read_to_string(PAGE).expect("the page is there");
     let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
     let (before, rest) = page.split_once(&begin).expect("the mark is there");
@@ -119,7 +125,7 @@ fn docs_clients_md_says_what_clients_can_have() {
         let seen = seen.unwrap_or_else(|| panic!("{row} is missing:\n{complaints}"));
         (vec![client, version], seen.features.clone())
     });
-    is_on_the_page("clients", &table(&["client", "version"], &rows), &complaints);
+    is_on_the_page("clients", &table(&["client", "version"], &FEATURES, &rows), &complaints);
 }
 
 #[test]
@@ -146,5 +152,5 @@ fn docs_clients_md_says_what_origins_can_give() {
         rows.push((vec![*name, *version], both.collect()));
         complaints += &format!("--- {name} {version}\n{said}");
     }
-    is_on_the_page("origins", &table(&["origin", "asked by"], &rows), &complaints);
+    is_on_the_page("origins", &table(&["origin", "asked by"], &FEATURES, &rows), &complaints);
 }

@@ -46,6 +46,19 @@ impl Drop for Process {
     }
 }
 
+impl Site {
+    /// One on a thread of ours.
+    pub(super) fn of(
+        name: &'static str,
+        version: &'static str,
+        url: String,
+        settings: &str,
+        lacks: &'static [&'static str],
+    ) -> Self {
+        Self { name, version, url, settings: settings.to_owned(), lacks, _process: None }
+    }
+}
+
 impl Sites {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a fresh directory");
@@ -75,14 +88,21 @@ impl Sites {
 
     /// Python's own server.
     pub(super) fn python(&self) -> Site {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/origin_features.py");
+        self.of_script("Python (http.server)", "origin_features.py")
+    }
+
+    /// A library for WebSockets, for Python.
+    pub(super) fn websockets(&self) -> Site {
+        self.of_script("websockets", "origin_websockets.py")
+    }
+
+    fn of_script(&self, name: &'static str, script: &str) -> Site {
         let address = free_address();
         let mut command = Command::new(programs::python());
-        command.args([script, &address.port().to_string()]);
-        let process = Some(self.start("python", command, address));
-        let (url, settings) = (url(address), String::new());
-        let (name, version) = ("Python (http.server)", "HTTP/1.1");
-        Site { name, version, url, settings, lacks: &[], _process: process }
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/").to_owned() + script);
+        command.arg(address.port().to_string());
+        let process = Some(self.start(script, command, address));
+        Site { _process: process, ..Site::of(name, "HTTP/1.1", url(address), "", &[]) }
     }
 
     fn nginx(&self) -> [Site; 2] {

@@ -40,23 +40,15 @@ pub(super) fn hyper() -> Site {
             }
         });
     });
-    let (url, settings) = (url(address), String::new());
     // Its server sends no interim response but 100.
-    let lacks = &["hints", "websocket"];
-    Site { name: "hyper", version: "HTTP/1.1", url, settings, lacks, _process: None }
+    Site::of("hyper", "HTTP/1.1", url(address), "", &["hints", "websocket"])
 }
 
 /// By HTTP/2, with prior knowledge.
 pub(super) fn h2() -> Site {
     let origin = Http2Origin::start(None, answer_by_h2).expect("a port");
-    Site {
-        name: "h2",
-        version: "HTTP/2 in clear",
-        url: url(origin.address()),
-        settings: "protocol = \"h2\"".to_owned(),
-        lacks: &["websocket"],
-        _process: None,
-    }
+    let settings = r#"protocol = "h2""#;
+    Site::of("h2", "HTTP/2 in clear", url(origin.address()), settings, &["websocket"])
 }
 
 /// The response to a request, of which so much content has come.
