@@ -12,7 +12,7 @@
 //! that follow each other are out at most, and whatever either makes, both read. Every step is one
 //! that nodes accept while connections live ([`Secrets::change_to`]), without a warning.
 //!
-//! [`step`] is pure; [`run`] gives it time and proof, and commits. Where a rotation stands is in the
+//! [`step`] is pure; [`run`](fn@run) gives it time and proof, and commits. Where a rotation stands is in the
 //! same record as the secrets: a controller that is killed goes on from there.
 
 mod proof;

@@ -7,7 +7,7 @@
 //! | `distribution` | names, behaviours, header rules: what a checked table holds |
 //! | [`origins`] | servers that answer alike, and how they are asked |
 //! | [`served`] | all of one source, and of two together |
-//! | [`file`] | the tables as they are written |
+//! | [`mod@file`] | the tables as they are written |
 //! | `check` | from there to what may be relied on, or every mistake with its place |
 //! | [`names`] | host names and addresses in the one form in which they are compared |
 //! | [`limits`] | how many, how long, how large |

@@ -4,7 +4,7 @@
 //! | module | job |
 //! |---|---|
 //! | [`address`] | where controllers are |
-//! | [`file`] | the identity on disk |
+//! | [`mod@file`] | the identity on disk |
 //! | `certificate` | what a node's certificate says |
 //! | `tls` | which controller is believed, and by what we are known |
 //! | `connect` | from addresses to a connection |

@@ -32,9 +32,9 @@ const SBOX: [u8; 256] = sbox();
 const INVERSE_SBOX: [u8; 256] = inverse_sbox();
 static FORWARD: [u8; 256] = SBOX;
 static INVERSE: [u8; 256] = INVERSE_SBOX;
-/// MixColumns of the column that is SBOX[i] in one row.
+/// MixColumns of the column that is `SBOX[i]` in one row.
 static ENCRYPT: Tables = tables(&SBOX, [2, 1, 1, 3]);
-/// InvMixColumns of the column that is INVERSE_SBOX[i] in one row.
+/// InvMixColumns of the column that is `INVERSE_SBOX[i]` in one row.
 static DECRYPT: Tables = tables(&INVERSE_SBOX, [14, 9, 13, 11]);
 
 /// By row, and there by byte: a column whose bytes are apart. In one table for all rows the columns

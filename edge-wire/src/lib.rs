@@ -16,7 +16,7 @@
 //! | [`tunnel`] | node-to-node encapsulation: header, tag, outer and inner addresses |
 //! | [`maps`] | names, keys and values of the kernel maps, sizes asserted |
 //! | [`reason`] | why a packet ended as it did |
-//! | [`bench`] | what the bench of the kernel programs says to them |
+//! | [`mod@bench`] | what the bench of the kernel programs says to them |
 #![no_std]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))] // one place, in siphash.rs
 #![deny(unsafe_code)] // two exceptions, in maps.rs and siphash.rs, with their proof

@@ -3,13 +3,13 @@
 //! | module | job |
 //! |---|---|
 //! | [`build_ebpf`] | the kernel side from source to the object that is committed |
-//! | [`test`] | the rings of tests, and all that they need installed |
+//! | [`mod@test`] | the rings of tests, and all that they need installed |
 //! | [`run`] | a working edge on this machine |
 //! | [`tidy`] | the invariants of the architecture that a program can check |
 //! | [`demo`] | a fleet with a controller, told in plain words |
 //! | [`stickiness`] | how many connections survive, with steering and without |
 //! | [`coalescing`] | how many connections browsers need for several names |
-//! | [`bench`] | what a packet, a request, a connection costs, beside something known |
+//! | [`mod@bench`] | what a packet, a request, a connection costs, beside something known |
 //! | [`load`] | the XDP program on an interface, its counters live |
 //! | [`ci`] | what continuous integration runs |
 //! | [`setup`] | what a machine needs, how it is seen to be there, how it is installed |

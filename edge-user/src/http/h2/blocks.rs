@@ -7,7 +7,7 @@
 //! | module | job |
 //! |---|---|
 //! | [`table`] | the static and the dynamic table |
-//! | [`line`] | one field line, or a change of the table |
+//! | [`mod@line`] | one field line, or a change of the table |
 
 mod line;
 mod table;
