@@ -31,6 +31,7 @@ use tempfile::TempDir;
 use tests::credentials::{Certificates, Files};
 use tests::fleet::programs;
 use tests::http3::{self, Http3};
+use tests::memory::Memory;
 
 /// A loaded machine loads the kernel program in a second or two.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -157,6 +158,11 @@ nodes = [
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// What it holds in memory from now on.
+    fn memory(&self) -> Memory {
+        Memory::of(self.child.as_ref().expect("it runs").id()).expect("it runs")
     }
 
     /// GET on the admin listener: status and body, or nothing where nobody listens.

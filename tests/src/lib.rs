@@ -19,6 +19,7 @@
 //! | [`kernel`] | the kernel's programs, loaded by themselves, one packet at a time |
 //! | [`load`] | a generator of requests that costs little itself |
 //! | [`loopback`] | real workers on a socket of the loopback, and their client |
+//! | [`memory`] | what a process holds in memory |
 //! | [`net`] | a seeded network in virtual time between a client and engines |
 //! | [`origin`] | an origin that says what it is told to |
 //! | [`packet`] | builds packets byte by byte, independently of the code under test |
@@ -46,6 +47,7 @@ pub mod initials;
 pub mod kernel;
 pub mod load;
 pub mod loopback;
+pub mod memory;
 pub mod net;
 pub mod origin;
 pub mod packet;

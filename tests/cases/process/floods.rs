@@ -1,34 +1,56 @@
 //! Whoever attacks by HTTP/2 is ended, by the right word and under a reason of his own; a good
-//! client on the same edge is answered all the while. `http3` has what is done by HTTP/3.
+//! client on the same edge is answered all the while, and the edge holds no more memory than its
+//! bounds give a connection.
+//!
+//! `http3` has what is done by HTTP/3; `handshakes` and `bombs` what is done before a request and by
+//! its head, `held` what is done by waiting, in every version.
 
+mod bombs;
+mod handshakes;
+mod held;
 mod http3;
 
 use std::io;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use edge_user::limits;
 use rustls::version::TLS13;
 use tests::credentials::SERVER_NAME;
 use tests::http2::{END_HEADERS, END_STREAM, Raw, code, field, frame, get, kind, request};
+use tests::memory::Memory;
 
 use super::{Edge, WITHIN, eventually};
+
+/// How often an attacker comes again. What one leaves behind, all of them do.
+const ATTACKERS: usize = 8;
+/// What an attacker's connection may hold: what it sends ahead, and a head, coded and not.
+const CONNECTION_BYTES: usize =
+    limits::CONNECTION_RECEIVE_WINDOW_BYTES as usize + 2 * limits::MAX_FIELD_SECTION_BYTES as usize;
 
 /// An edge under attack, and a client that does no harm.
 struct Scene {
     edge: Edge,
     good: Raw,
     asked: u32,
+    memory: Memory,
 }
 
 impl Scene {
     fn new() -> Self {
         let edge = Edge::by_tcp();
         let good = attacker(&edge);
-        let mut scene = Self { edge, good, asked: 1 };
+        let memory = edge.memory();
+        let mut scene = Self { edge, good, asked: 1, memory };
         scene.good_is_answered();
+        scene.memory = scene.edge.memory();
         scene
     }
 
     fn good_is_answered(&mut self) {
+        self.good_is_answered_within(CONNECTION_BYTES);
+    }
+
+    /// And the edge has held no more than this for others since the attacks began.
+    fn good_is_answered_within(&mut self, most_bytes: usize) {
         self.good.send(&get(self.asked, "/bytes/10000")).expect("sent");
         let mut received = 0;
         loop {
@@ -42,18 +64,21 @@ impl Scene {
             }
         }
         assert_eq!(received, 10_000);
+        self.memory.is_within(most_bytes, "attackers");
         let window = frame(kind::WINDOW_UPDATE, 0, 0, &10_000u32.to_be_bytes());
         self.good.send(&window).expect("sent");
         self.asked += 2;
     }
 
-    /// A new attacker sends this until it is ended for `reason`.
-    fn attack(&mut self, reason: &str, bytes: impl FnMut(usize) -> Vec<u8>) {
+    /// A new attacker sends this until it is ended for `reason`, and then another one.
+    fn attack(&mut self, reason: &str, mut bytes: impl FnMut(usize) -> Vec<u8>) {
         let before = self.edge.refused(reason);
-        let mut attacker = attacker(&self.edge);
-        let code = attacker.flood(1 << 20, bytes).expect("ended");
-        assert_eq!(code, code::ENHANCE_YOUR_CALM, "{reason}");
-        assert_eq!(self.edge.refused(reason), before + 1, "{reason}");
+        for _ in 0..ATTACKERS {
+            let mut attacker = attacker(&self.edge);
+            let code = attacker.flood(1 << 20, &mut bytes).expect("ended");
+            assert_eq!(code, code::ENHANCE_YOUR_CALM, "{reason}");
+        }
+        assert_eq!(self.edge.refused(reason), before + ATTACKERS as u64, "{reason}");
         self.good_is_answered();
     }
 }
@@ -83,7 +108,7 @@ fn rapid_resets_end_the_connection() {
     });
     // One after the other each was answered before it was taken back.
     let mut slow = attacker(&scene.edge);
-    let most = edge_user::limits::CLIENT_RESETS_AT_ONCE as usize;
+    let most = limits::CLIENT_RESETS_AT_ONCE as usize;
     let ended = (0..100 * most).find(|turn| {
         let sent = slow.send(&[get(stream(*turn), "/bytes/1000000"), reset(*turn)].concat());
         sent.and_then(|()| slow.is_read()).is_err()
@@ -134,7 +159,7 @@ fn header_bombs_end_the_connection_or_the_request() {
     });
 
     // Fewer bytes, but more fields than anybody needs: that request alone is refused.
-    let fields = vec![("x", "y"); edge_user::limits::MAX_FIELDS + 1];
+    let fields = vec![("x", "y"); limits::MAX_FIELDS + 1];
     let block = request("GET", "/", &fields);
     let mut client = attacker(&scene.edge);
     client.send(&frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, &block)).expect("sent");
@@ -169,7 +194,7 @@ fn more_streams_than_allowed_are_refused_one_by_one() {
     let no_window = [0, 4, 0, 0, 0, 0];
     client.send(&frame(kind::SETTINGS, 0, 0, &no_window)).expect("sent");
     client.is_read().expect("read");
-    let most = edge_user::limits::MAX_REQUEST_STREAMS as usize;
+    let most = limits::MAX_REQUEST_STREAMS as usize;
     for turn in 0..most + 3 {
         client.send(&get(stream(turn), "/bytes/10")).expect("sent");
     }
@@ -283,7 +308,7 @@ fn an_early_answer_ends_the_request_without_an_error() {
     assert_eq!(answer.stream, 1);
     // As much as its window and ours for what is thrown away.
     let upload = || -> io::Result<()> {
-        for _ in 0..edge_user::limits::MAX_DISCARDED_BYTES / 1000 + 2 {
+        for _ in 0..limits::MAX_DISCARDED_BYTES / 1000 + 2 {
             client.send(&frame(kind::DATA, 0, 1, &[b'a'; 1000]))?;
         }
         Ok(())
@@ -316,28 +341,6 @@ fn a_drain_says_goodbye_twice() {
     assert_eq!((second.code(), second.last_stream()), (Some(code::NO_ERROR), Some(3)));
     while client.next_frame().expect("an end").is_some() {}
     assert_eq!(edge.ended().code(), Some(0), "{}", edge.log());
-}
-
-/// More than there is room for, and none of them says a word.
-#[test]
-fn handshakes_that_do_not_begin_keep_nobody_out() {
-    let mut scene = Scene::new();
-    let most = edge_user::limits::MAX_TCP_HANDSHAKES;
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("known");
-    setrlimit(Resource::RLIMIT_NOFILE, hard.min(1 << 16), hard).expect("within the hard limit");
-    let strangers: Vec<_> = (0..most + 64)
-        .map(|_| std::net::TcpStream::connect(scene.edge.address()).expect("somebody listens"))
-        .collect();
-    scene.good_is_answered();
-    attacker(&scene.edge).is_read().expect("a newcomer is served, too");
-    let count = |reason: &str| {
-        let name = format!(r#"landfast_tcp_refused_total{{port="tls",reason="{reason}"}}"#);
-        scene.edge.sample(&name).expect("a sample").parse::<usize>().expect("a number")
-    };
-    let crowded_out = || count("crowded_out") >= 64;
-    eventually("the oldest made way", crowded_out, || scene.edge.log());
-    let over = || count("crowded_out") + count("slow") == strangers.len();
-    eventually("the others had their time", over, || scene.edge.log());
 }
 
 /// Many connections and streams, by a client that nobody of this project wrote.

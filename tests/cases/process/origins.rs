@@ -12,7 +12,7 @@ mod reload;
 mod responses;
 mod retries;
 mod sites;
-mod streaming;
+pub(super) mod streaming;
 mod uploads;
 mod websockets;
 

@@ -104,6 +104,8 @@ fn strangers_that_stay_keep_neither_authorities_nor_operators_out() {
     let mut edge = Edge::new();
     let http = edge.listen_by_tcp();
     edge.start();
+    assert_eq!(curl(http, "/", &["--header", "Host: landfast.test"]).0, "308");
+    let memory = edge.memory();
     let most = edge_user::limits::MAX_HTTP_CONNECTIONS;
     let mut strangers: Vec<_> = (0..most + 8).map(|_| connect(http)).collect();
     for stranger in &mut strangers {
@@ -116,6 +118,8 @@ fn strangers_that_stay_keep_neither_authorities_nor_operators_out() {
     let crowded_out = r#"landfast_tcp_refused_total{port="http",reason="crowded_out"}"#;
     let count = edge.sample(crowded_out).expect("a sample").parse::<usize>().expect("a number");
     assert!(count >= 9, "{count}");
+    // Each may hold a head, and half of it in the buffer that it grew out of.
+    memory.is_within(most * edge_user::limits::HTTP_HEAD_BYTES * 3 / 2, "strangers");
     // The others are cut off when their time is over.
     let slow = r#"landfast_tcp_refused_total{port="http",reason="slow"}"#;
     let cut_off = || edge.sample(slow).is_some_and(|count| count != "0");

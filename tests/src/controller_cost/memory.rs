@@ -1,13 +1,12 @@
 //! What a controller holds in memory.
 
-use std::fs;
-
 use ::controller::operator::message::{CertificatesRequest, StatusRequest};
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::crowd::Crowd;
 use super::scene::Scene;
 use super::{THOUSAND, progress, runtime};
+use crate::memory;
 
 const CERTIFICATES: u32 = 10_000;
 
@@ -36,11 +35,7 @@ pub(super) fn with_ten_thousand_certificates() -> Result<f64> {
     })
 }
 
-/// A line of `/proc/PID/status` (proc(5)), in millions of bytes.
-fn megabytes(process: u32, line: &str) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let value = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':'));
-    let kibibytes = value.and_then(|value| value.trim().strip_suffix(" kB"));
-    let kibibytes: f64 = kibibytes.context("the kernel names no such value")?.parse()?;
-    Ok(kibibytes * 1024.0 / 1e6)
+/// A line of `/proc/PID/status`, in millions of bytes.
+fn megabytes(process: u32, name: &str) -> Result<f64> {
+    Ok(memory::figure(process, name)? as f64 / 1e6)
 }

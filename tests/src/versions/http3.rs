@@ -40,7 +40,8 @@ impl Client {
     ) -> Result<(Sender, Receiver)> {
         let mut stream = self.0.begin(head).await?;
         if !has_content {
-            stream.finish().await?;
+            // A server that has its answer may have said that it needs no more (RFC 9114 section 4.1).
+            let _ = stream.finish().await;
         }
         let (sender, receiver) = stream.split();
         Ok((Sender(sender), Receiver(receiver)))

@@ -2,7 +2,6 @@
 //! whoever takes it.
 
 use std::env;
-use std::fs;
 use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +19,9 @@ use super::Edge;
 use super::bed::url;
 
 /// What a body may take of memory, whatever its length.
-const MOST_KIB: u64 = 50_000_000 >> 10;
+const MOST_BYTES: u64 = 50_000_000;
+/// Of one that nobody takes: windows and buffers of both sides.
+const MOST_STALLED_BYTES: u64 = 16 << 20;
 /// What kernels and windows may hold of one that nobody takes: socket buffers of both sides of both
 /// connections, each at most 6 MiB (`tcp_rmem`, `tcp_wmem`).
 const MOST_UNDER_WAY_BYTES: u64 = 32 << 20;
@@ -40,14 +41,6 @@ impl Edge {
                 upload(self, version, below, 1 << 20).await;
             }
         }
-    }
-
-    /// A figure of the process in `/proc`, in KiB.
-    fn memory_kib(&self, name: &str) -> u64 {
-        let id = self.child.as_ref().expect("it runs").id();
-        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a figure");
-        line.trim_matches([':', ' ', '\t', 'k', 'B']).trim().parse().expect("a number")
     }
 }
 
@@ -156,19 +149,19 @@ async fn a_body_of_any_length_goes_through_fifty_megabytes() {
         ("h2", &servers, "protocol = \"h2\""),
     ]);
     edge.warm_up().await;
-    let before = edge.memory_kib("VmRSS");
+    let memory = edge.memory();
     for version in VERSIONS {
         for below in ["", "/h2"] {
             download(&edge, version, below, length()).await;
             upload(&edge, version, below, length()).await;
-            let grown = edge.memory_kib("VmHWM").saturating_sub(before);
-            assert!(grown < MOST_KIB, "{version:?} {below}: {grown} KiB more than before");
+            let peak = memory.peak();
+            assert!(peak < MOST_BYTES, "{version:?} {below}: {peak} bytes more than before");
         }
     }
 }
 
 /// Waits until a count stays as it is: what follows is said of it, however long that was.
-async fn settled(count: &AtomicU64) -> u64 {
+pub(in crate::process) async fn settled(count: &AtomicU64) -> u64 {
     let (mut seen, mut turns) = (count.load(Ordering::Relaxed), 0);
     while turns < 10 {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -194,7 +187,7 @@ async fn an_origin_gives_no_more_than_its_client_takes() {
         for version in VERSIONS {
             let client = edge.client(version).await;
             download(&edge, version, "", 1 << 20).await;
-            let before = edge.memory_kib("VmRSS");
+            let memory = edge.memory();
             given.store(0, Ordering::Relaxed);
             let begun = client.begin(request("GET", &format!("/{LENGTH}"), &[]), false).await;
             let mut exchange = begun.expect("begun");
@@ -202,8 +195,8 @@ async fn an_origin_gives_no_more_than_its_client_takes() {
             // It takes nothing.
             let given = settled(&given).await;
             assert!(given < MOST_UNDER_WAY_BYTES, "{version:?} {settings}: {given} bytes");
-            let grown = edge.memory_kib("VmRSS").saturating_sub(before);
-            assert!(grown < 16 << 10, "{version:?} {settings}: {grown} KiB more than {before}");
+            let peak = memory.peak();
+            assert!(peak < MOST_STALLED_BYTES, "{version:?} {settings}: {peak} bytes more");
             exchange.cancel();
         }
     }
@@ -245,7 +238,7 @@ async fn a_client_gives_no_more_than_its_origin_takes() {
             let client = edge.client(version).await;
             // The program is read as it is needed, and a request needs much of it.
             client.post("/taken", &BLOCK).await.expect("an answer");
-            let before = edge.memory_kib("VmRSS");
+            let memory = edge.memory();
             let begun = request("POST", "/", &[("content-length", "100000000")]);
             let mut exchange = client.begin(begun, true).await.expect("begun");
             let sent = Arc::<AtomicU64>::default();
@@ -257,8 +250,8 @@ async fn a_client_gives_no_more_than_its_origin_takes() {
             });
             let sent = settled(&sent).await;
             assert!(sent < MOST_UNDER_WAY_BYTES, "{version:?} {settings}: {sent} bytes");
-            let grown = edge.memory_kib("VmRSS").saturating_sub(before);
-            assert!(grown < 16 << 10, "{version:?} {settings}: {grown} KiB more than {before}");
+            let peak = memory.peak();
+            assert!(peak < MOST_STALLED_BYTES, "{version:?} {settings}: {peak} bytes more");
             sending.abort();
         }
     }
