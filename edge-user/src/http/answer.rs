@@ -222,10 +222,21 @@ pub(super) fn refuse(
     (head, body)
 }
 
-/// Says that a request's fields are too many (RFC 6585 section 5, RFC 9114 section 4.2.2).
-#[must_use]
-pub fn fields_too_large() -> (Response<()>, Body) {
-    error(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's fields are too many")
+/// Says that the fields of a request of HTTP/3 are too many (RFC 6585 section 5, RFC 9114 section
+/// 4.2.2), and notes it as others. They were not read to their end, so nobody knows what it asks for.
+pub(super) fn fields_too_large(place: &Place, client: SocketAddr) -> (Response<()>, Body) {
+    let unknown = Method::from_bytes(b"-").expect("a token");
+    let request = Request {
+        method: &unknown,
+        authority: None,
+        path: "",
+        query: None,
+        headers: &HeaderMap::new(),
+        version: Version::Http3,
+        client,
+        upgrade: None,
+    };
+    refuse(place, &request, Rejection::Fields)
 }
 
 fn whereabouts<'a>(place: &'a Place, request: &Request<'_>) -> WhereJson<'a> {

@@ -116,7 +116,8 @@ pub(super) async fn serve(
             refusal @ Refusal::Excess(Excess::FieldSection | Excess::FieldCount),
         )) => {
             count(connection, place, Refused::of(refusal), refusal.rule());
-            answer::fields_too_large()
+            let Some(client) = connection.client() else { return Outcome::Over };
+            answer::fields_too_large(place, client)
         }
         Err(Failure::Refused(refusal)) => {
             reader.stop(refusal.code());

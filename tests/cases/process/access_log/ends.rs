@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
 use bytes::Bytes;
+use edge_user::limits;
 use http::HeaderValue;
 use serde_json::Value;
 use tests::origin::{Origin, Visit, field, path};
@@ -178,5 +179,29 @@ async fn a_websocket_of_any_version_has_one_line_when_it_ends() {
         has(&line, &[("path", "/app/socket".into()), ("version", name(version).into())]);
         let end = if version == Version::Http11 { "whole" } else { "cut" };
         has(&line, &[("end", end.into())]);
+    }
+}
+
+/// RFC 6585 section 5. Over HTTP/1.1 the library that reads them says so itself, and what is not a whole
+/// request has no line.
+#[tokio::test]
+async fn a_request_with_too_many_fields_has_a_line() {
+    let edge = Edge::noting(None, "json", None);
+    let fields = [("x-one", "more"); limits::MAX_FIELDS + 1];
+    for (count, version) in [Version::Http2, Version::Http3].into_iter().enumerate() {
+        let client = edge.client(version).await;
+        let answer = client.ask(request("GET", "/many", &fields)).await.expect("an answer");
+        assert_eq!(answer.status(), 431, "{version:?}");
+        let line = edge.noted(count + 1).remove(count);
+        has(&line, &[("status", 431.into()), ("reason", "fields".into())]);
+        has(&line, &[("version", name(version).into()), ("end", "whole".into())]);
+        // Our own codec stops before it knows what is asked for.
+        let (method, path) = if version == Version::Http2 { ("GET", "/many") } else { ("-", "") };
+        has(&line, &[("method", method.into()), ("path", path.into())]);
+        let sample = format!(
+            "landfast_distribution_requests_total{{distribution=\"-\",status=\"4xx\",version=\"{}\"}}",
+            name(version)
+        );
+        assert_eq!(edge.sample(&sample).as_deref(), Some("1"), "{version:?}");
     }
 }
