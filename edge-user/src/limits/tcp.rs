@@ -107,9 +107,10 @@ pub const CONTROL_FRAMES_PER_REQUEST: u32 = 8;
 /// Bytes of HPACK's dynamic table for what a client sends: what all have before SETTINGS say another
 /// (RFC 9113 section 6.5.2), and ours do not. Followed, it is 128 entries of four bytes at most.
 pub const HEADER_TABLE_BYTES: u32 = 4096;
-/// Bytes of a line of a header block that is not whole, as it came: twice what all lines may have,
-/// so that h2 answers 431, or ends the connection by its bound on CONTINUATION, before that.
-pub const MAX_FIELD_LINE_BYTES: usize = 2 * MAX_FIELD_SECTION_BYTES as usize;
+/// CONTINUATION frames of a header block before the last one: the largest that is not refused fills
+/// four, and h2 takes no more either. A line that is not whole is read from its beginning with each
+/// of them, and has no more bytes than they and HEADERS carry, which is 96 KiB.
+pub const MAX_CONTINUATIONS: usize = 5;
 /// Streams of a connection that are remembered when a client has ended them, for what it may send
 /// behind the end by mistake: that comes at once.
 pub const ENDED_STREAMS: usize = 8;

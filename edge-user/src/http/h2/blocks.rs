@@ -72,8 +72,8 @@ pub(super) enum Fault {
     Unread,
     /// A field without a name. h2 takes it for a block that is cut off, and loses count.
     NoName,
-    /// A line that is longer than anybody needs.
-    LongLine,
+    /// More frames than anybody needs.
+    ManyFrames,
     /// Padding that is longer than the frame.
     Padding,
 }
@@ -83,7 +83,7 @@ impl Fault {
     pub(super) const fn code(self) -> Reason {
         match self {
             Self::NoName | Self::Padding => Reason::PROTOCOL_ERROR,
-            Self::LongLine => Reason::ENHANCE_YOUR_CALM,
+            Self::ManyFrames => Reason::ENHANCE_YOUR_CALM,
             _ => Reason::COMPRESSION_ERROR,
         }
     }
@@ -99,7 +99,7 @@ impl Fault {
             Self::LateTableSize => "a table changes before all fields",
             Self::Unread => "a header block that changes the table is not skipped",
             Self::NoName => "a field has a name",
-            Self::LongLine => "a field line is longer than all of them may be",
+            Self::ManyFrames => "a header block has more frames than it needs",
             Self::Padding => "padding is shorter than its frame",
         }
     }
@@ -135,6 +135,8 @@ struct Open {
     frame: Vec<u8>,
     /// What was whole frames, and is no whole line.
     line: Vec<u8>,
+    /// CONTINUATION frames of it.
+    continuations: usize,
 }
 
 impl Blocks {
@@ -169,8 +171,15 @@ impl Blocks {
     }
 
     fn frame(&mut self, head: FrameHead, payload: &[u8]) -> Result<Option<Block>, Fault> {
-        let Open { mut block, mut line, .. } =
+        let Open { mut block, mut line, mut continuations, .. } =
             self.open.take().map(|open| *open).unwrap_or_default();
+        if head.kind != HEADERS {
+            continuations += 1;
+            // The line that is not whole is followed from its beginning with each of them.
+            if continuations > limits::MAX_CONTINUATIONS && head.flags & END_HEADERS == 0 {
+                return Err(Fault::ManyFrames);
+            }
+        }
         let mut fragment = payload;
         let mut depends_on_itself = false;
         if head.kind == HEADERS {
@@ -193,11 +202,8 @@ impl Blocks {
         if head.flags & END_HEADERS != 0 {
             return if left.is_empty() { Ok(Some(block)) } else { Err(Fault::Cut) };
         }
-        if left.len() > limits::MAX_FIELD_LINE_BYTES {
-            return Err(Fault::LongLine);
-        }
         let line = left.to_vec();
-        self.open = Some(Box::new(Open { block, frame: Vec::new(), line }));
+        self.open = Some(Box::new(Open { block, frame: Vec::new(), line, continuations }));
         Ok(None)
     }
 }

@@ -24,6 +24,7 @@ fn entry(name: &str, value: &str) -> Vec<u8> {
 }
 
 const INCREMENTAL: u8 = 0x40;
+const CONTINUATION: u8 = 9;
 
 /// A string in Huffman code.
 fn coded(text: &str) -> Vec<u8> {
@@ -178,40 +179,50 @@ fn a_block_may_come_in_any_parts() {
         [&[0x82, 0x87][..], &entry(":path", "/a#b"), &entry("x", "y"), &[0x0f, 47], &coded("z")]
             .concat();
     let expected = whole(&mut Blocks::default(), &block).expect("it is good");
-    for (frame, part) in
-        (1..=block.len()).flat_map(|frame| (1..=frame).map(move |part| (frame, part)))
-    {
-        let (mut blocks, mut frames) = (Blocks::default(), block.chunks(frame).peekable());
-        let (mut kind, mut ended) = (HEADERS, None);
-        while let Some(frame) = frames.next() {
-            let flags = if frames.peek().is_none() { END_HEADERS } else { 0 };
-            let mut parts = frame.chunks(part).peekable();
-            while let Some(part) = parts.next() {
-                let ends = parts.peek().is_none();
-                let head = FrameHead { kind, flags, stream: 1 };
-                ended = blocks.take(head, part, ends).expect("it is good");
+    // Three frames, of which any may be empty.
+    let cuts = (0..=block.len()).flat_map(|first| (first..=block.len()).map(move |at| (first, at)));
+    for ((first, second), part) in cuts.flat_map(|cuts| [1, 2, 3, 50].map(|part| (cuts, part))) {
+        let frames = [&block[..first], &block[first..second], &block[second..]];
+        let (mut blocks, mut ended) = (Blocks::default(), None);
+        for (number, frame) in frames.into_iter().enumerate() {
+            let kind = if number == 0 { HEADERS } else { CONTINUATION };
+            let flags = if number == 2 { END_HEADERS } else { 0 };
+            let head = FrameHead { kind, flags, stream: 1 };
+            for start in (0..frame.len().max(1)).step_by(part) {
+                let end = frame.len().min(start + part);
+                let ends = end == frame.len();
+                ended = blocks.take(head, &frame[start..end], ends).expect("it is good");
                 assert_eq!(blocks.open.is_some(), ended.is_none());
             }
             assert_eq!(blocks.is_open(1), flags == 0);
             assert!(!blocks.is_open(3));
-            kind = 9;
         }
         assert_eq!(ended, Some(expected));
     }
 }
 
+/// Whatever they carry, nothing among it: who sends little has a long line read again and again.
 #[test]
-fn a_line_that_does_not_end_has_a_bound() {
-    let mut blocks = Blocks::default();
-    let mut take =
-        |kind, part: &[u8]| blocks.take(FrameHead { kind, flags: 0, stream: 1 }, part, true);
-    assert_eq!(take(HEADERS, &[0, 1, b'x', 0x7f, 0x80, 0x80, 0x80, 0x01]), Ok(None));
-    let part = [b'y'; 1 << 14];
-    let parts = limits::MAX_FIELD_LINE_BYTES / part.len();
-    for _ in 1..parts {
-        assert_eq!(take(9, &part), Ok(None));
+fn a_block_has_as_many_frames_as_h2_takes_and_no_more() {
+    for part in [&[][..], b"y", &[b'y'; 1 << 14]] {
+        let mut blocks = Blocks::default();
+        let mut take = |kind, flags, part: &[u8]| {
+            blocks.take(FrameHead { kind, flags, stream: 1 }, part, true)
+        };
+        assert_eq!(take(HEADERS, 0, &[0, 1, b'x', 0x7f, 0x80, 0x80, 0x80, 0x01]), Ok(None));
+        for _ in 0..limits::MAX_CONTINUATIONS {
+            assert_eq!(take(CONTINUATION, 0, part), Ok(None));
+        }
+        assert_eq!(take(CONTINUATION, 0, part), Err(Fault::ManyFrames));
     }
-    assert_eq!(take(9, &part), Err(Fault::LongLine));
+    let mut blocks = Blocks::default();
+    let mut take = |kind, flags| blocks.take(FrameHead { kind, flags, stream: 1 }, &[0x82], true);
+    assert_eq!(take(HEADERS, 0), Ok(None));
+    for _ in 0..limits::MAX_CONTINUATIONS {
+        assert_eq!(take(CONTINUATION, 0), Ok(None));
+    }
+    let list_bytes = take(CONTINUATION, END_HEADERS).map(|block| block.map(|it| it.list_bytes));
+    assert_eq!(list_bytes, Ok(Some(42 * (limits::MAX_CONTINUATIONS as u32 + 2))));
 }
 
 proptest! {
