@@ -16,9 +16,10 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::BytesMut;
-use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
+use tokio::task::unconstrained;
 
 use super::connect::Transport;
 use super::failure::Failure;
@@ -83,9 +84,11 @@ impl Connection {
     /// end of the connection, like its end (RFC 9112 section 9.5).
     pub(super) fn is_ready(&mut self) -> bool {
         let mut byte = [0];
-        let mut cx = Context::from_waker(Waker::noop());
-        let read = Pin::new(&mut self.transport).poll_read(&mut cx, &mut ReadBuf::new(&mut byte));
-        read.is_pending()
+        let read =
+            poll_fn(|cx| Pin::new(&mut self.transport).poll_read(cx, &mut ReadBuf::new(&mut byte)));
+        // A task that has spent its turn would be told that there is nothing, whatever there is.
+        let read = pin!(unconstrained(read));
+        read.poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// Sends a request and waits for the head of its response. Interim ones go to `interim`.
@@ -213,8 +216,12 @@ impl Received {
     }
 }
 
-/// RFC 9112 section 9.3.
+/// RFC 9112 section 9.3. Not, where the response says in two ways where it ends: somebody on the way
+/// to us may have believed the other one (section 6.3).
 fn may_carry_another(head: &Response<()>) -> bool {
+    if [TRANSFER_ENCODING, CONTENT_LENGTH].iter().all(|name| head.headers().contains_key(name)) {
+        return false;
+    }
     let says = |option| is_named(head.headers(), CONNECTION, option);
     match head.version() {
         http::Version::HTTP_10 => says("keep-alive") && !says("close"),
@@ -235,4 +242,57 @@ pub(super) fn passed_on(
     // RFC 9110 section 8.6.
     head.headers_mut().remove(CONTENT_LENGTH);
     head
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::coop::poll_proceed;
+
+    use super::*;
+    use crate::proxy::files::read::OpenFiles;
+
+    /// Also by one who has done much before: tokio gives each task so many reads and writes a turn.
+    #[tokio::test]
+    async fn a_connection_on_which_something_was_said_is_not_ready() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let stream = TcpStream::connect(address).await.expect("connected");
+        let (mut server, _) = listener.accept().await.expect("connected");
+        let permit = OpenFiles::at_most(1).try_one().expect("there is one");
+        let mut connection = Connection::new(Transport::Clear(stream), permit);
+        assert!(connection.is_ready());
+        server.write_all(b"HTTP/1.1 200 OK").await.expect("sent");
+        let Transport::Clear(stream) = &connection.transport else {
+            unreachable!("it is in clear")
+        };
+        stream.readable().await.expect("it comes");
+        poll_fn(|cx| {
+            while let Poll::Ready(spent) = poll_proceed(cx) {
+                spent.made_progress();
+            }
+            Poll::Ready(())
+        })
+        .await;
+        assert!(!connection.is_ready());
+    }
+
+    #[test]
+    fn a_connection_carries_another_request_where_the_end_of_the_response_is_certain() {
+        for (head, expected) in [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n", true),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", true),
+            ("HTTP/1.1 200 OK\r\nconnection: a, Close\r\n\r\n", false),
+            ("HTTP/1.0 200 OK\r\ncontent-length: 1\r\n\r\n", false),
+            ("HTTP/1.0 200 OK\r\nconnection: Keep-Alive\r\n\r\n", true),
+            ("HTTP/1.0 200 OK\r\nconnection: keep-alive, close\r\n\r\n", false),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 1\r\n\r\n", false),
+        ] {
+            let read = response(&bytes::Bytes::copy_from_slice(head.as_bytes())).expect("a head");
+            assert_eq!(may_carry_another(&read), expected, "{head}");
+        }
+    }
 }

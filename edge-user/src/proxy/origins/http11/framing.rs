@@ -130,8 +130,9 @@ impl Chunks {
                 },
                 Self::Trailers(section) => {
                     let Some(section) = section.take(buffer)? else { return Ok(Part::More) };
-                    *self = Self::Nothing;
+                    // It is no end where they are none.
                     let trailers = trailers(&section)?;
+                    *self = Self::Nothing;
                     let has_some = !trailers.is_empty();
                     return Ok(if has_some { Part::Trailers(trailers) } else { Part::Nothing });
                 }
@@ -254,6 +255,14 @@ mod tests {
         ] {
             assert_eq!(read(chunks(), text, 1).map(drop), Err(Malformed), "{text:?}");
         }
+    }
+
+    /// The connection would carry another request.
+    #[test]
+    fn trailers_that_are_none_are_no_end() {
+        let (mut framing, mut buffer) = (chunks(), BytesMut::from("0\r\nno trailer\r\n\r\n"));
+        assert_eq!(framing.next(&mut buffer), Err(Malformed));
+        assert!(!framing.is_over() && !framing.may_end());
     }
 
     #[test]
