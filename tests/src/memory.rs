@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 
 /// What any attack may cost: pages of the program that are read from its file when they are first
-/// needed (the debug build has 100 MB of them), and what the allocator keeps at hand.
+/// needed (25 MB of code in all, most of which a good client has called for already), and what the
+/// allocator keeps at hand.
 pub const AT_HAND_BYTES: usize = 4 << 20;
 
 /// The memory of a process from some moment on.
