@@ -22,6 +22,13 @@ pub const ORIGIN_READ_MOST_BYTES: usize = 256 << 10;
 /// Bytes of the line with the size of a chunk. Extensions are nobody's; those that are known, for
 /// signatures, have a hundred.
 pub const MAX_CHUNK_LINE_BYTES: usize = 1 << 10;
+/// A chunk of an origin below this is put together with those behind it that are there already: it
+/// costs less to copy than to pass on by itself.
+pub const SMALL_CHUNK_BYTES: usize = 512;
+/// So many of them, which are one part of what a task may pass on in its turn: where each is a byte,
+/// a turn is thousands of them and not millions, and h2, which holds hundreds of bytes for every frame
+/// that waits, has a thousand where a client has room for [`STREAM_SEND_BUFFER_BYTES`].
+pub const SMALL_CHUNKS_TOGETHER: usize = 64;
 /// How often connections that nobody uses are looked at. They live for a minute or so.
 pub const ORIGIN_SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// Sessions of TLS to resume that are kept for an origin: a few for each of its servers.

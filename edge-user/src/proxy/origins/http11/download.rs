@@ -9,6 +9,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf, ReadHalf, WriteHalf, split};
+use tokio::task::coop::poll_proceed;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 
@@ -91,7 +92,10 @@ impl Download {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        // What is in the buffer could be passed on for long without a read: others have their turn.
+        let turn = ready!(poll_proceed(cx));
         let part = ready!(self.poll_part(cx));
+        turn.made_progress();
         if self.framing.is_over() {
             self.release();
         }
@@ -208,5 +212,54 @@ impl Tunnel {
 impl Drop for Tunnel {
     fn drop(&mut self) {
         self.upload.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::rc::Rc;
+
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::http::Version;
+    use crate::proxy::files::read::OpenFiles;
+    use crate::proxy::origins::http11::framing::Chunks;
+    use crate::proxy::origins::server::Server;
+
+    /// Without a read, of which a task has so many in its turn.
+    #[tokio::test]
+    async fn what_is_in_the_buffer_is_not_all_passed_on_in_one_turn() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let stream = TcpStream::connect(address).await.expect("connected");
+        let permit = OpenFiles::at_most(1).try_one().expect("there is one");
+        let server = Rc::new(Server::new(1, Some(Version::Http11)));
+        let (mut received, most) = (Received::new(), 100_000);
+        (0..most).for_each(|_| received.buffer.extend_from_slice(b"1\r\na\r\n"));
+        received.buffer.extend_from_slice(b"0\r\n\r\n");
+        let rest = Rest {
+            connection: Connection::new(Transport::Clear(stream), permit),
+            received,
+            framing: Framing::Chunks(Chunks::Size),
+            is_kept: true,
+            sending: None,
+        };
+        let asked = server.ask(address.ip()).map_err(drop).expect("there is room");
+        let (mut download, mut turns) = (Download::new(rest, asked), Vec::new());
+        while !download.is_end_stream() {
+            let turn = poll_fn(|cx| {
+                let mut bytes = 0;
+                while let Poll::Ready(Some(part)) = download.poll_frame(cx) {
+                    bytes += part.expect("good").into_data().expect("data").len();
+                }
+                Poll::Ready(bytes)
+            });
+            turns.push(turn.await);
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(turns.iter().sum::<usize>(), most);
+        assert!(turns[0] > limits::SMALL_CHUNKS_TOGETHER && turns[0] < most / 4, "{turns:?}");
     }
 }

@@ -104,41 +104,76 @@ fn data(buffer: &mut BytesMut, left: &mut u64) -> Part {
 
 impl Chunks {
     fn next(&mut self, buffer: &mut BytesMut) -> Result<Part, Malformed> {
+        self.advance(buffer)?;
+        match self {
+            Self::Size | Self::EndOfData => Ok(Part::More),
+            Self::Data(_) => Ok(self.gather(buffer).map_or(Part::More, Part::Data)),
+            Self::Trailers(section) => {
+                let Some(section) = section.take(buffer)? else { return Ok(Part::More) };
+                // It is no end where they are none.
+                let trailers = trailers(&section)?;
+                *self = Self::Nothing;
+                let has_some = !trailers.is_empty();
+                Ok(if has_some { Part::Trailers(trailers) } else { Part::Nothing })
+            }
+            Self::Nothing => Ok(Part::Nothing),
+        }
+    }
+
+    /// Moves on to the bytes of a chunk, or behind the last one.
+    fn advance(&mut self, buffer: &mut BytesMut) -> Result<(), Malformed> {
         loop {
             match self {
                 Self::Size => {
-                    let Some(size) = size(buffer)? else { return Ok(Part::More) };
+                    let Some(size) = size(buffer)? else { return Ok(()) };
                     *self = match size {
                         0 => Self::Trailers(Section::default()),
                         size => Self::Data(size),
                     };
-                }
-                Self::Data(left) => {
-                    let part = data(buffer, left);
-                    if *left == 0 {
-                        *self = Self::EndOfData;
-                    }
-                    return Ok(part);
                 }
                 Self::EndOfData => match &buffer[..] {
                     [b'\r', b'\n', ..] => {
                         let _ = buffer.split_to(2);
                         *self = Self::Size;
                     }
-                    [] | [b'\r'] => return Ok(Part::More),
+                    [] | [b'\r'] => return Ok(()),
                     _ => return Err(Malformed),
                 },
-                Self::Trailers(section) => {
-                    let Some(section) = section.take(buffer)? else { return Ok(Part::More) };
-                    // It is no end where they are none.
-                    let trailers = trailers(&section)?;
-                    *self = Self::Nothing;
-                    let has_some = !trailers.is_empty();
-                    return Ok(if has_some { Part::Trailers(trailers) } else { Part::Nothing });
-                }
-                Self::Nothing => return Ok(Part::Nothing),
+                Self::Data(_) | Self::Trailers(_) | Self::Nothing => return Ok(()),
             }
         }
+    }
+
+    /// What there is of a chunk, with those behind it as long as they are small: each part costs
+    /// whoever passes it on as much as a large one. What is wrong behind them is found the next time.
+    fn gather(&mut self, buffer: &mut BytesMut) -> Option<Bytes> {
+        let first = self.piece(buffer, usize::MAX)?;
+        let (mut gathered, mut count) = (BytesMut::new(), 1);
+        while first.len() < limits::SMALL_CHUNK_BYTES
+            && count < limits::SMALL_CHUNKS_TOGETHER
+            && self.advance(buffer).is_ok()
+            && let Some(piece) = self.piece(buffer, limits::SMALL_CHUNK_BYTES)
+        {
+            if count == 1 {
+                gathered.extend_from_slice(&first);
+            }
+            gathered.extend_from_slice(&piece);
+            count += 1;
+        }
+        Some(if count == 1 { first } else { gathered.freeze() })
+    }
+
+    /// What there is of a chunk, where it is less than `below`.
+    fn piece(&mut self, buffer: &mut BytesMut, below: usize) -> Option<Bytes> {
+        let Self::Data(left) = self else { return None };
+        if buffer.len().min(usize::try_from(*left).unwrap_or(usize::MAX)) >= below {
+            return None;
+        }
+        let Part::Data(piece) = data(buffer, left) else { return None };
+        if *left == 0 {
+            *self = Self::EndOfData;
+        }
+        Some(piece)
     }
 }
 
@@ -255,6 +290,24 @@ mod tests {
         ] {
             assert_eq!(read(chunks(), text, 1).map(drop), Err(Malformed), "{text:?}");
         }
+    }
+
+    /// A server may send each byte by itself.
+    #[test]
+    fn small_chunks_come_together() {
+        let (mut framing, mut buffer) = (chunks(), BytesMut::new());
+        let most = limits::SMALL_CHUNKS_TOGETHER;
+        for _ in 0..most + 5 {
+            buffer.extend_from_slice(b"1\r\na\r\n");
+        }
+        buffer.extend_from_slice(b"200\r\n");
+        buffer.extend_from_slice(&[b'b'; 512]);
+        buffer.extend_from_slice(b"\r\n1\r\nc\r\nx");
+        let parts = [vec![b'a'; most], vec![b'a'; 5], vec![b'b'; 512], vec![b'c']];
+        for part in parts {
+            assert_eq!(framing.next(&mut buffer), Ok(Part::Data(part.into())));
+        }
+        assert_eq!(framing.next(&mut buffer), Err(Malformed), "and what was before it is not lost");
     }
 
     /// The connection would carry another request.
