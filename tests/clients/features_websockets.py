@@ -43,5 +43,7 @@ class Websockets(WebSockets):
                 f"wss://{site.name}:{site.port}/socket", host="127.0.0.1", port=site.port, ssl=tls,
                 proxy=None, subprotocols=protocols or None, max_size=None,
                 compression="deflate" if deflate else None,
+                # Some servers that have said goodbye leave the rest to the client.
+                close_timeout=1,
             )
         )

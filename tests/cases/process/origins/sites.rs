@@ -73,7 +73,7 @@ impl Sites {
     }
 
     pub(super) fn all(&self) -> Vec<Site> {
-        let [nginx, nginx_by_tls] = self.nginx();
+        let [nginx, nginx_by_tls] = self.nginx("");
         let [caddy, caddy_by_tls] = self.caddy();
         vec![
             nginx,
@@ -96,6 +96,14 @@ impl Sites {
         self.of_script("websockets", "origin_websockets.py")
     }
 
+    /// A server of Python's, in HTTP/2 with prior knowledge.
+    pub(super) fn hypercorn(&self) -> Site {
+        let settings = "protocol = \"h2\"".to_owned();
+        let lacks = &["ws_fragments", "ws_ping"];
+        let site = self.of_script("hypercorn", "origin_hypercorn.py");
+        Site { version: "HTTP/2 in clear", settings, lacks, ..site }
+    }
+
     fn of_script(&self, name: &'static str, script: &str) -> Site {
         let address = free_address();
         let mut command = Command::new(programs::python());
@@ -105,7 +113,18 @@ impl Sites {
         Site { _process: process, ..Site::of(name, "HTTP/1.1", url(address), "", &[]) }
     }
 
-    fn nginx(&self) -> [Site; 2] {
+    /// `app`, of which nginx asks for WebSockets. It speaks HTTP/2 by TLS, and takes none by that.
+    pub(super) fn behind_nginx(&self, app: &Site, name: &'static str) -> Site {
+        let [clear, tls] = self.nginx(&format!(
+            "location = /socket {{ proxy_pass {}; proxy_http_version 1.1;\n\
+             proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }}\n",
+            app.url
+        ));
+        Site { name, version: "HTTP/1.1 over TLS", _process: clear._process, ..tls }
+    }
+
+    /// With more locations.
+    fn nginx(&self, more: &str) -> [Site; 2] {
         let (clear, tls) = (free_address(), free_address());
         let folder = self.folder.path().display();
         let config = format!(
@@ -118,7 +137,7 @@ impl Sites {
              ssl_certificate {};\nssl_certificate_key {};\nroot {folder}/www;\n\
              location = /moved {{ return 302 /small; }}\n\
              location = /trailers {{ add_trailer x-sum 17; }}\n\
-             location = /upload {{ dav_methods PUT; }}\n}}\n}}\n",
+             location = /upload {{ dav_methods PUT; }}\n{more}}}\n}}\n",
             self.files.certificate.display(),
             self.files.key.display(),
         );

@@ -39,7 +39,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 fn docs_clients_md_says_what_libraries_for_websockets_can_have_of_one_another() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let sites = Sites::new();
-    let all = [sites.websockets(), tungstenite::over_http11(), tungstenite::over_http2()];
+    let websockets = sites.websockets();
+    let behind_nginx = sites.behind_nginx(&websockets, "websockets behind nginx");
+    let (http11, http2) = (tungstenite::over_http11(), tungstenite::over_http2());
+    let all = [websockets, behind_nginx, sites.hypercorn(), http11, http2];
     let mut edge = Edge::in_front_of_none();
     let (mut rows, mut complaints) = (Vec::new(), String::new());
     for Site { name, version, url, settings, lacks, .. } in &all {
