@@ -27,7 +27,7 @@ pub const MAX_CHUNK_LINE_BYTES: usize = 1 << 10;
 pub const SMALL_CHUNK_BYTES: usize = 512;
 /// So many of them, which are one part of what a task may pass on in its turn: where each is a byte,
 /// a turn is thousands of them and not millions, and h2, which holds hundreds of bytes for every frame
-/// that waits, has a thousand where a client has room for [`STREAM_SEND_BUFFER_BYTES`].
+/// that waits, has a thousand where a client has room for [`super::STREAM_SEND_BUFFER_BYTES`].
 pub const SMALL_CHUNKS_TOGETHER: usize = 64;
 /// How often connections that nobody uses are looked at. They live for a minute or so.
 pub const ORIGIN_SWEEP_EVERY: Duration = Duration::from_secs(5);
