@@ -62,3 +62,6 @@ pub const TUNNEL_IDLE_WITHIN: Duration = Duration::from_secs(3600);
 /// round trip; a minute is for one that has something to finish. (nginx waits not at all, HAProxy for
 /// `timeout client-fin`.) When the server ends, all has ended.
 pub const TUNNEL_HALF_OPEN_WITHIN: Duration = Duration::from_secs(60);
+/// How long the server of a WebSocket may take with a part of what its client sends, beyond what the
+/// kernel holds for it: as long as we wait for a client, see [`super::PROGRESS_WITHIN`].
+pub const TUNNEL_TAKES_WITHIN: Duration = super::PROGRESS_WITHIN;

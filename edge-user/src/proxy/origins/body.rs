@@ -35,9 +35,10 @@ pub(super) struct Patience {
     deadline: Option<Instant>,
     /// What the client of a WebSocket sends, until that has ended.
     client: Option<Rc<Progress>>,
+    /// When the part that is waited for is late; nothing, before it is waited for.
+    due: Option<Instant>,
+    /// Ends then, or before, to look at the client.
     timer: Option<Pin<Box<Sleep>>>,
-    /// The timer is for the part that is waited for.
-    is_armed: bool,
 }
 
 /// By either version.
@@ -61,7 +62,7 @@ impl OriginBody {
 impl Patience {
     /// Of a response: `idle` for each part, `deadline` for all of it.
     pub(super) fn new(idle: Duration, deadline: Option<Instant>) -> Self {
-        Self { idle, deadline, client: None, timer: None, is_armed: false }
+        Self { idle, deadline, client: None, due: None, timer: None }
     }
 
     /// Of a WebSocket. `client`: what its client sends; nothing where that has ended already.
@@ -75,25 +76,45 @@ impl Patience {
 
     /// A part has come, and there is time for the next one.
     fn begin_anew(&mut self) {
-        self.is_armed = false;
+        self.due = None;
     }
 
-    /// Ready when the time for the part that is waited for is over.
+    /// Ready when the time for the part that is waited for is over, or when the server has not taken
+    /// for long what the client of a WebSocket sends: nobody reads on then, and the end of the client
+    /// is not heard.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.client.as_ref().is_some_and(|client| client.poll_ended(cx).is_ready()) {
-            (self.client, self.idle) = (None, limits::TUNNEL_HALF_OPEN_WITHIN);
-            self.is_armed = false;
+            (self.client, self.idle, self.due) = (None, limits::TUNNEL_HALF_OPEN_WITHIN, None);
         }
-        if !self.is_armed {
-            let idle = Instant::now() + self.idle;
-            let until = self.deadline.map_or(idle, |deadline| deadline.min(idle));
-            match &mut self.timer {
-                Some(timer) => timer.as_mut().reset(until),
-                None => self.timer = Some(Box::pin(sleep_until(until))),
+        let due = self.due.unwrap_or_else(|| self.begin(Instant::now()));
+        loop {
+            let Some(timer) = &mut self.timer else { return Poll::Pending };
+            ready!(timer.as_mut().poll(cx));
+            let within = limits::TUNNEL_TAKES_WITHIN;
+            let now = Instant::now();
+            match &self.client {
+                Some(client) if now < due && !client.is_stuck(now, within) => {
+                    timer.as_mut().reset(due.min(now + within));
+                }
+                _ => return Poll::Ready(()),
             }
-            self.is_armed = true;
         }
-        self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(cx))
+    }
+
+    /// Waits for a part from now on.
+    fn begin(&mut self, now: Instant) -> Instant {
+        let due = now + self.idle;
+        let due = self.deadline.map_or(due, |deadline| deadline.min(due));
+        let look = match self.client {
+            Some(_) => due.min(now + limits::TUNNEL_TAKES_WITHIN),
+            None => due,
+        };
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().reset(look),
+            None => self.timer = Some(Box::pin(sleep_until(look))),
+        }
+        self.due = Some(due);
+        due
     }
 }
 
@@ -185,6 +206,24 @@ mod tests {
         // It is told of that while it waits.
         let (took, ()) = join!(late(&mut patience), end);
         assert_eq!(took, PART + limits::TUNNEL_HALF_OPEN_WITHIN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_server_of_a_websocket_may_not_leave_for_long_what_its_client_sends() {
+        let client = Rc::new(Progress::begin());
+        let mut patience = Patience::of_websocket(Some(Rc::clone(&client)));
+        let parts = async {
+            for _ in 0..9 {
+                client.asked();
+                client.handed_on();
+                sleep(limits::TUNNEL_TAKES_WITHIN - PART).await;
+            }
+        };
+        let (took, ()) = join!(late(&mut patience), parts);
+        let last = 8 * (limits::TUNNEL_TAKES_WITHIN - PART);
+        assert!(took >= last + limits::TUNNEL_TAKES_WITHIN, "{took:?}");
+        // It is looked at now and then.
+        assert!(took <= last + 2 * limits::TUNNEL_TAKES_WITHIN, "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]

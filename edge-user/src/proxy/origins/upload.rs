@@ -113,15 +113,15 @@ impl Body for Upload {
         let this = self.get_mut();
         let Some(progress) = this.progress.clone() else { return Poll::Ready(None) };
         ready!(this.poll_gate(&progress, cx));
-        progress.begun.set(true);
+        progress.asked();
         let mut part = Pin::new(&mut this.content).poll_frame(cx);
-        progress.waits.set(part.is_pending());
         if part.is_pending() {
+            progress.waits.set(true);
             ready!(this.poll_late(this.idle, cx));
             part = Poll::Ready(Some(Err(Cut::Late)));
         }
         this.timer = None;
-        progress.last.set(Instant::now());
+        progress.handed_on();
         match &mut part {
             Poll::Ready(Some(Ok(part))) => {
                 if let (Some(change), Some(trailers)) = (&this.trailers, part.trailers_mut()) {
@@ -160,6 +160,23 @@ impl Progress {
             ended: Cell::new(false),
             waiter: Cell::new(None),
         }
+    }
+
+    /// A part is asked for.
+    pub(super) fn asked(&self) {
+        self.begun.set(true);
+    }
+
+    /// It is handed on, and the server has to take it.
+    pub(super) fn handed_on(&self) {
+        self.waits.set(false);
+        self.last.set(Instant::now());
+    }
+
+    /// Whether the server has not taken the last part `within` this time.
+    pub(super) fn is_stuck(&self, now: Instant, within: Duration) -> bool {
+        let is_taken = self.waits.get() || self.ended.get() || !self.begun.get();
+        !is_taken && self.last.get() + within <= now
     }
 
     /// The server has answered: the client is not asked for what it still keeps back.
