@@ -179,7 +179,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         let (guard, refused, wanted) = (guard.clone(), Rc::clone(refused), Rc::clone(wanted));
         wanted.set(false);
         Box::pin(async move {
-            Ok(match websocket::of_http11(&request.method, &request.headers) {
+            Ok(match websocket::of_http11(request.version, &request.method, &request.headers) {
                 Ok(Some(upgrade)) => exchange.upgrade(&request, upgrade).await,
                 Ok(None) => {
                     let mut content = match content.is_end_stream() {

@@ -34,15 +34,17 @@ impl Upgrade<'_> {
 }
 
 /// What a request of HTTP/1.1 asks for. Another protocol in `Upgrade` is nothing to us, and the
-/// request is answered as it is (RFC 9110 section 7.8).
+/// request is answered as it is, and so is one of HTTP/1.0 (RFC 9110 section 7.8).
 ///
 /// # Errors
 /// Where it asks for a WebSocket, and not as RFC 6455 section 4.2.1 has it.
 pub fn of_http11<'a>(
+    version: http::Version,
     method: &Method,
     headers: &'a HeaderMap,
 ) -> Result<Option<Upgrade<'a>>, BadHandshake> {
-    if !has_word(headers, header::UPGRADE, NAME)
+    if version == http::Version::HTTP_10
+        || !has_word(headers, header::UPGRADE, NAME)
         || !has_word(headers, header::CONNECTION, "upgrade")
     {
         return Ok(None);
@@ -104,7 +106,12 @@ mod tests {
                 (header::HeaderName::from_static(name), HeaderValue::from_static(value))
             });
             let headers: HeaderMap = fields.collect();
-            of_http11(&method, &headers).map(|upgrade| upgrade.is_some())
+            let versions = [http::Version::HTTP_10, http::Version::HTTP_11];
+            let [old, new] = versions.map(|version| {
+                of_http11(version, &method, &headers).map(|upgrade| upgrade.is_some())
+            });
+            assert_eq!(old, Ok(false), "HTTP/1.0 has none");
+            new
         };
         let upgrade = ("upgrade", "WebSocket");
         let connection = ("connection", "keep-alive, Upgrade");
