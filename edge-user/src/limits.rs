@@ -448,5 +448,6 @@ pub const FIRST_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// How long the start waits for threads that the wait for the first bundle has left: look-ups of
 /// names, which end by themselves.
 pub const FIRST_THREADS_WITHIN: Duration = Duration::from_secs(2);
-/// A controller that is not followed for the same reason is complained of so often.
+/// A controller that is not followed for the same reason is complained of so often, and servers of an
+/// origin whose TLS is not acceptable.
 pub const COMPLAIN_AGAIN: Duration = Duration::from_secs(60);

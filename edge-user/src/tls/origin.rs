@@ -4,7 +4,8 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConfig, WebPkiServerVerifier};
@@ -40,6 +41,8 @@ pub enum OriginTlsError {
 pub struct Connector {
     connector: TlsConnector,
     fingerprint: u64,
+    /// When it was last said why a server's TLS is not acceptable.
+    complained: Mutex<Option<Instant>>,
 }
 
 impl fmt::Debug for Connector {
@@ -82,13 +85,25 @@ impl Connector {
             Protocol::Http2 => vec![b"h2".to_vec()],
         };
         config.resumption = rustls::client::Resumption::in_memory_sessions(limits::ORIGIN_SESSIONS);
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), fingerprint })
+        let connector = TlsConnector::from(Arc::new(config));
+        Ok(Self { connector, fingerprint, complained: Mutex::default() })
     }
 
     /// Differs where other authorities are believed.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
+    }
+
+    /// Whether it is to be said why a server's TLS is not acceptable: now and then, for every request
+    /// may find it so.
+    pub fn complains(&self, now: Instant) -> bool {
+        let mut last = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| now.duration_since(last) >= limits::COMPLAIN_AGAIN);
+        if is_due {
+            *last = Some(now);
+        }
+        is_due
     }
 
     /// Shakes hands with the server `name`, a DNS name or an address.
@@ -176,5 +191,20 @@ impl ServerCertVerifier for Unverified {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_server_is_said_once_in_a_while() {
+        let tls = OriginTls { verify: false, ca: None, server_name: None };
+        let connector = Connector::new(&tls, Protocol::Auto).expect("it believes all");
+        let now = Instant::now();
+        let later = now + limits::COMPLAIN_AGAIN;
+        let said = [now, now, later, later].map(|now| connector.complains(now));
+        assert_eq!(said, [true, false, true, false]);
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -62,7 +62,11 @@ async fn reach(
     let _ = tcp.set_nodelay(true);
     let Some((connector, name)) = tls else { return Ok((Transport::Clear(tcp), clear)) };
     let (stream, version) = connector.connect(name, tcp).await.map_err(|error| {
-        tracing::debug!(%address, name, %error, "a server's TLS is not acceptable");
+        // An operator has to mend it, and the reason that is counted does not say what.
+        match connector.complains(Instant::now()) {
+            true => tracing::warn!(%address, name, %error, "a server's TLS is not acceptable"),
+            false => tracing::debug!(%address, name, %error, "a server's TLS is not acceptable"),
+        }
         Failure::Tls
     })?;
     Ok((Transport::Tls(Box::new(stream)), version))
