@@ -6,6 +6,7 @@
 //! by nobody else. And no field takes another's place by a name that an origin reads alike.
 
 mod names;
+mod whence;
 
 use std::net::SocketAddr;
 
@@ -23,17 +24,11 @@ use names::{
     folded, is_alias, is_claim, is_for_no_client, is_for_no_origin, is_for_no_trailer, is_kept,
     is_of_connection,
 };
+use whence::say_whence;
 
 /// What we are called in `Via` (RFC 9110 section 7.6.3): the same on every node, so that a request
 /// that goes round among them is known.
 pub const PSEUDONYM: &str = "landfast";
-
-/// Clients are answered over TLS alone: whoever asks in clear is shown the way there.
-const SCHEME: &str = "https";
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Where a request comes from, and what it was for.
 #[derive(Clone, Copy, Debug)]
@@ -280,45 +275,6 @@ fn remove_named(fields: &mut HeaderMap, sent: &HeaderMap) {
             fields.remove(name);
         }
     }
-}
-
-/// `Forwarded` (RFC 7239), and what stood for it before and mostly still does. What there is already
-/// is believed. `by` is left out: it would name an address of ours, which is that of every node.
-fn say_whence(fields: &mut HeaderMap, from: &From<'_>) {
-    let is_ipv6 = from.client.ip().to_canonical().is_ipv6();
-    let address = from.client.ip().to_canonical().to_string();
-    let mut forwarded = String::with_capacity(48 + address.len() + from.authority.len());
-    // RFC 7239 section 6: an IPv6 address is in brackets, and in quotes because of the colons.
-    let [before, behind] = if is_ipv6 { ["for=\"[", "]\";host="] } else { ["for=", ";host="] };
-    forwarded.extend([before, &address, behind]);
-    push_value(&mut forwarded, from.authority);
-    forwarded.extend([";proto=", SCHEME]);
-    // A host that was routed by is a value, and an address is.
-    let [forwarded, address, authority] = [forwarded, address, from.authority.to_owned()]
-        .map(|text| HeaderValue::from_maybe_shared(Bytes::from(text)).ok());
-    join(fields, header::FORWARDED, b", ", forwarded);
-    join(fields, X_FORWARDED_FOR, b", ", address);
-    fields.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(SCHEME));
-    if let Some(authority) = authority {
-        fields.entry(X_FORWARDED_HOST).or_insert(authority);
-    }
-}
-
-/// `token / quoted-string` (RFC 7239 section 4).
-fn push_value(text: &mut String, value: &str) {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if !value.is_empty() && value.bytes().all(is_token) {
-        text.push_str(value);
-        return;
-    }
-    text.push('"');
-    for letter in value.chars() {
-        if matches!(letter, '"' | '\\') {
-            text.push('\\');
-        }
-        text.push(letter);
-    }
-    text.push('"');
 }
 
 /// Makes one line of those with this name and `last`: some programs read the first line alone, some

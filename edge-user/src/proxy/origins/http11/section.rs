@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use httparse::{Header, ParserConfig, Status};
+use memchr::memchr_iter;
 
 use crate::limits;
 
@@ -43,8 +44,8 @@ impl Section {
     }
 
     fn length(&mut self, buffer: &[u8]) -> Option<usize> {
-        for (at, _) in buffer.iter().enumerate().skip(self.seen).filter(|(_, byte)| **byte == b'\n')
-        {
+        for at in memchr_iter(b'\n', &buffer[self.seen..]) {
+            let at = self.seen + at;
             let line = &buffer[..at];
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.is_empty() || line.ends_with(b"\n") {
