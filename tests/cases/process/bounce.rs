@@ -11,6 +11,8 @@ mod http11;
 mod http2;
 mod http3;
 mod passes;
+mod quic_frames;
+mod quic_streams;
 mod transport;
 
 use std::collections::BTreeMap;
